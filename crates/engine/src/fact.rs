@@ -1,0 +1,71 @@
+//! Facts: a module's own knowledge of an account, loaded when the account becomes active on a router and kept warm.
+
+use std::any::{Any, TypeId};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use stanza::Bare;
+use store::Stores;
+
+/// Knowledge of one account that hooks read without awaiting.
+pub trait Fact: Send + Sync + Sized + 'static {
+    /// Reads it from the stores.
+    fn load(stores: &Stores, account: &Bare) -> impl Future<Output = store::Result<Self>> + Send;
+}
+
+/// A fact with its type rubbed out, on its way.
+pub type FactFuture<'a> = Pin<Box<dyn Future<Output = store::Result<Arc<dyn Any + Send + Sync>>> + Send + 'a>>;
+
+/// Loads one kind of fact.
+#[derive(Clone, Copy)]
+pub struct FactLoader {
+    pub(crate) kind: TypeId,
+    pub(crate) load: for<'a> fn(&'a Stores, &'a Bare) -> FactFuture<'a>,
+}
+
+/// The facts of one account.
+#[derive(Clone, Default)]
+pub struct Facts(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
+
+impl FactLoader {
+    pub(crate) fn of<F: Fact>() -> Self {
+        fn load<'a, F: Fact>(stores: &'a Stores, account: &'a Bare) -> FactFuture<'a> {
+            Box::pin(async move { Ok(Arc::new(F::load(stores, account).await?) as Arc<dyn Any + Send + Sync>) })
+        }
+        Self { kind: TypeId::of::<F>(), load: load::<F> }
+    }
+}
+
+impl Facts {
+    /// Loads every fact of `loaders` for `account`.
+    ///
+    /// # Errors
+    /// The first store error.
+    pub async fn load(loaders: &[FactLoader], stores: &Stores, account: &Bare) -> store::Result<Self> {
+        let mut facts = Vec::with_capacity(loaders.len());
+        for loader in loaders {
+            facts.push((loader.kind, (loader.load)(stores, account).await?));
+        }
+        Ok(Self(facts))
+    }
+
+    /// These facts with `fact` in the place of the old one of its type.
+    #[must_use]
+    pub fn with<F: Fact>(mut self, fact: F) -> Self {
+        self.0.retain(|(kind, _)| *kind != TypeId::of::<F>());
+        self.0.push((TypeId::of::<F>(), Arc::new(fact)));
+        self
+    }
+
+    /// The fact of type `F`; `None` when no module declared it.
+    pub fn get<F: Fact>(&self) -> Option<&F> {
+        self.0.iter().find(|(kind, _)| *kind == TypeId::of::<F>()).and_then(|(_, fact)| fact.downcast_ref())
+    }
+}
+
+impl std::fmt::Debug for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Facts({})", self.0.len())
+    }
+}

@@ -1,0 +1,94 @@
+//! IQ handlers: the only protocol code that may await, and only stores.
+
+use std::sync::Arc;
+
+use stanza::{Bare, Iq, SessionId, StanzaError, Timestamp};
+use store::Stores;
+use xml::Element;
+
+use crate::disco::At;
+use crate::effect::{Effect, Effects};
+use crate::host::Host;
+use crate::view::{AccountView, SessionView};
+
+/// What a handler knows. Owned: the account goes on while the handler awaits.
+#[derive(Clone)]
+pub struct Cx {
+    /// Now.
+    pub now: Timestamp,
+    /// The virtual host asked.
+    pub host: Arc<Host>,
+    /// Which address was asked.
+    pub at: At,
+    /// `At::Account`: the account asked. `At::Server`: the account that asks, when it is local.
+    pub account: Arc<AccountView>,
+    /// The asking session, when it belongs to `account`.
+    pub session: Option<SessionId>,
+    /// The request; `from` is true.
+    pub request: Arc<Iq>,
+    /// The stores.
+    pub stores: Stores,
+}
+
+/// What a handler says.
+pub type Answer = Result<Reply, StanzaError>;
+
+/// A result and what goes with it. Effects are performed before the result is sent, in order; when a conditional write in
+/// them conflicts, the handler runs again on fresh values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reply {
+    /// The result's payload, if any.
+    pub payload: Option<Element>,
+    /// What must be done first.
+    pub effects: Effects,
+    /// What is done after the result was sent.
+    pub after: Effects,
+}
+
+/// Something that happened to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountEvent {
+    /// It was created.
+    Created(Bare),
+    /// It was removed.
+    Removed(Bare),
+}
+
+impl Cx {
+    /// Whether the account itself asks (one of its own sessions).
+    pub fn is_owner(&self) -> bool {
+        self.session.is_some() && self.request.head.from.as_ref().is_some_and(|from| from.bare() == self.account.jid)
+    }
+
+    /// The asking session, when it belongs to `account`.
+    pub fn asking(&self) -> Option<&SessionView> {
+        self.session.and_then(|id| self.account.session(id))
+    }
+}
+
+impl Reply {
+    /// An empty result.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// This reply with an effect that must succeed before the result is sent.
+    #[must_use]
+    pub fn effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+
+    /// This reply with an effect performed after the result was sent.
+    #[must_use]
+    pub fn then(mut self, effect: Effect) -> Self {
+        self.after.push(effect);
+        self
+    }
+}
+
+impl From<Element> for Reply {
+    fn from(payload: Element) -> Self {
+        Self { payload: Some(payload), ..Self::default() }
+    }
+}

@@ -1,0 +1,245 @@
+//! The table in the making: what modules declare at start. Frozen into a [`Pipeline`].
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use stanza::{Iq, IqType, Message, Presence, Stanza, StanzaError};
+use xml::Element;
+
+use crate::disco::{At, Disco, Identity};
+use crate::effect::Effects;
+use crate::fact::{Fact, FactLoader};
+use crate::handler::{Answer, Cx};
+use crate::payload::Request;
+use crate::view::{SessionEvent, View, Way};
+
+/// What a guard says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Pass,
+    /// As if it had never been.
+    Drop,
+    /// Answer with an error (dropped where an error answer is forbidden).
+    Bounce(StanzaError),
+}
+
+/// A kind of stanza that hooks are declared for.
+pub trait Kind: Sized + 'static {
+    /// Its lane.
+    const LANE: Lane;
+    /// The stanza as this kind.
+    fn of(stanza: &Stanza) -> Option<&Self>;
+}
+
+/// A kind of stanza, as a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "named as in RFC 6120")]
+pub enum Lane {
+    Message,
+    Presence,
+    Iq,
+}
+
+/// Why a table could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// A module's settings do not fit.
+    #[error("module {module}: {reason}")]
+    Config {
+        /// The module.
+        module: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Two modules answer the same request.
+    #[error("modules {0} and {1} both answer {2}")]
+    Twice(&'static str, &'static str, String),
+}
+
+pub(crate) type Guard = Box<dyn Fn(&View<'_>, &Stanza) -> Verdict + Send + Sync>;
+pub(crate) type Stamp = Box<dyn Fn(&View<'_>, &Stanza, &mut Vec<Element>) + Send + Sync>;
+pub(crate) type Observe = Box<dyn Fn(&View<'_>, &Stanza, &mut Effects) + Send + Sync>;
+pub(crate) type OnSession = Box<dyn Fn(&View<'_>, SessionEvent, &mut Effects) + Send + Sync>;
+pub(crate) type Handler = Arc<dyn Fn(Cx, Element) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+pub(crate) type StreamFeature = Box<dyn Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync>;
+
+/// One declared hook.
+pub(crate) struct Hook<F> {
+    pub(crate) module: &'static str,
+    /// Only stanzas that carry this child.
+    pub(crate) carries: Option<(&'static str, &'static str)>,
+    pub(crate) run: F,
+}
+
+/// The hooks of one way and kind, by role.
+#[derive(Default)]
+pub(crate) struct Roles {
+    pub(crate) guards: Vec<Hook<Guard>>,
+    pub(crate) stamps: Vec<Hook<Stamp>>,
+    pub(crate) observers: Vec<Hook<Observe>>,
+}
+
+/// Where a request is answered: address, whether it is a set, namespace, name.
+pub(crate) type QueryKey = (At, bool, &'static str, &'static str);
+
+/// The table in the making.
+#[derive(Default)]
+pub struct Hooks {
+    module: &'static str,
+    pub(crate) lanes: BTreeMap<(Way, Lane), Roles>,
+    pub(crate) queries: BTreeMap<QueryKey, (&'static str, Handler)>,
+    pub(crate) sessions: Vec<Hook<OnSession>>,
+    pub(crate) facts: Vec<FactLoader>,
+    pub(crate) disco: BTreeMap<At, Disco>,
+    pub(crate) stream_features: Vec<StreamFeature>,
+    pub(crate) problems: Vec<InstallError>,
+}
+
+impl Hooks {
+    /// What follows is declared by `module`.
+    pub(crate) fn enter(&mut self, module: &'static str) {
+        self.module = module;
+    }
+
+    /// First: may look at a stanza and let it pass, drop it or answer it with an error.
+    pub fn guard<S: Kind>(&mut self, way: Way, run: impl Fn(&View<'_>, &S) -> Verdict + Send + Sync + 'static) {
+        let run: Guard = Box::new(move |view, stanza| S::of(stanza).map_or(Verdict::Pass, |stanza| run(view, stanza)));
+        let hook = Hook { module: self.module, carries: None, run };
+        self.roles::<S>(way).guards.push(hook);
+    }
+
+    /// Second: may add elements to the account's own copy. What leaves an account is never stamped.
+    pub fn stamp<S: Kind>(&mut self, way: Way, run: impl Fn(&View<'_>, &S, &mut Vec<Element>) + Send + Sync + 'static) {
+        let run: Stamp = Box::new(move |view, stanza, stamps| {
+            if let Some(stanza) = S::of(stanza) {
+                run(view, stanza, stamps);
+            }
+        });
+        let hook = Hook { module: self.module, carries: None, run };
+        self.roles::<S>(way).stamps.push(hook);
+    }
+
+    /// Third: looks and asks for effects. On the way in the outcome is known.
+    pub fn observe<S: Kind>(&mut self, way: Way, run: impl Fn(&View<'_>, &S, &mut Effects) + Send + Sync + 'static) {
+        self.observer(way, None, run);
+    }
+
+    /// As [`Hooks::observe`], only for stanzas that carry the child `name` in `ns`.
+    pub fn observe_with<S: Kind>(
+        &mut self,
+        way: Way,
+        ns: &'static str,
+        name: &'static str,
+        run: impl Fn(&View<'_>, &S, &mut Effects) + Send + Sync + 'static,
+    ) {
+        self.observer(way, Some((ns, name)), run);
+    }
+
+    /// Answers IQs of type `get` with payload `P` at `at`; advertises `P::NS` there.
+    pub fn get<P: Request, F>(&mut self, at: At, run: impl Fn(Cx, P) -> F + Send + Sync + Clone + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.query(at, IqType::Get, run);
+    }
+
+    /// Answers IQs of type `set` with payload `P` at `at`; advertises `P::NS` there.
+    pub fn set<P: Request, F>(&mut self, at: At, run: impl Fn(Cx, P) -> F + Send + Sync + Clone + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.query(at, IqType::Set, run);
+    }
+
+    /// A session was opened or closed.
+    pub fn session(&mut self, run: impl Fn(&View<'_>, SessionEvent, &mut Effects) + Send + Sync + 'static) {
+        self.sessions.push(Hook { module: self.module, carries: None, run: Box::new(run) });
+    }
+
+    /// Loads `F` when an account becomes active, and keeps it warm.
+    pub fn fact<F: Fact>(&mut self) {
+        let loader = FactLoader::of::<F>();
+        if !self.facts.iter().any(|other| other.kind == loader.kind) {
+            self.facts.push(loader);
+        }
+    }
+
+    /// Advertises a feature that no handler implies.
+    pub fn feature(&mut self, at: At, ns: impl Into<String>) {
+        self.disco.entry(at).or_default().features.insert(ns.into());
+    }
+
+    /// Advertises an identity.
+    pub fn identity(&mut self, at: At, identity: Identity) {
+        self.disco.entry(at).or_default().identities.insert(identity);
+    }
+
+    /// Advertises extended information (XEP-0128).
+    pub fn form(&mut self, at: At, form: Element) {
+        self.disco.entry(at).or_default().forms.push(form);
+    }
+
+    /// Adds an element to the stream features after authentication; made once the table is complete, from the domain and
+    /// everything that is advertised.
+    pub fn stream_feature(&mut self, make: impl Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync + 'static) {
+        self.stream_features.push(Box::new(make));
+    }
+
+    fn roles<S: Kind>(&mut self, way: Way) -> &mut Roles {
+        self.lanes.entry((way, S::LANE)).or_default()
+    }
+
+    fn observer<S: Kind>(
+        &mut self,
+        way: Way,
+        carries: Option<(&'static str, &'static str)>,
+        run: impl Fn(&View<'_>, &S, &mut Effects) + Send + Sync + 'static,
+    ) {
+        let run: Observe = Box::new(move |view, stanza, effects| {
+            if let Some(stanza) = S::of(stanza) {
+                run(view, stanza, effects);
+            }
+        });
+        let hook = Hook { module: self.module, carries, run };
+        self.roles::<S>(way).observers.push(hook);
+    }
+
+    fn query<P: Request, F>(&mut self, at: At, kind: IqType, run: impl Fn(Cx, P) -> F + Send + Sync + Clone + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.feature(at, P::NS);
+        let handler: Handler = Arc::new(move |cx, element| match P::read(&element) {
+            Ok(request) => Box::pin(run(cx, request)),
+            Err(malformed) => Box::pin(std::future::ready(Err(malformed.into()))),
+        });
+        let key = (at, kind == IqType::Set, P::NS, P::NAME);
+        if let Some((other, _)) = self.queries.insert(key, (self.module, handler)) {
+            self.problems.push(InstallError::Twice(other, self.module, format!("<{} xmlns='{}'/>", P::NAME, P::NS)));
+        }
+    }
+}
+
+impl Kind for Message {
+    const LANE: Lane = Lane::Message;
+    fn of(stanza: &Stanza) -> Option<&Self> {
+        if let Stanza::Message(message) = stanza { Some(message) } else { None }
+    }
+}
+
+impl Kind for Presence {
+    const LANE: Lane = Lane::Presence;
+    fn of(stanza: &Stanza) -> Option<&Self> {
+        if let Stanza::Presence(presence) = stanza { Some(presence) } else { None }
+    }
+}
+
+impl Kind for Iq {
+    const LANE: Lane = Lane::Iq;
+    fn of(stanza: &Stanza) -> Option<&Self> {
+        if let Stanza::Iq(iq) = stanza { Some(iq) } else { None }
+    }
+}

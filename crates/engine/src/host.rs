@@ -1,0 +1,25 @@
+//! A virtual host as modules see it.
+
+use std::collections::BTreeMap;
+
+use crate::disco::{At, Disco};
+
+/// A virtual host as modules see it.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Its domain, prepared.
+    pub domain: String,
+    /// Name and version of the server software, for XEP-0092.
+    pub software: (String, String),
+    /// When this process started.
+    pub started: stanza::Timestamp,
+    /// What is advertised, by address.
+    pub disco: BTreeMap<At, Disco>,
+}
+
+impl Host {
+    /// What is advertised at `at`.
+    pub fn disco(&self, at: At) -> Disco {
+        self.disco.get(&at).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,36 @@
+//! Decisions: the hook table, the pipeline, the routing rules of RFC 6121 and the effects that modules may ask for.
+//!
+//! Everything that runs for a stanza here is a plain function of values: no await, no lock, no clock, no randomness. Only
+//! IQ handlers, facts and account hooks await, and only stores.
+
+mod about;
+mod disco;
+mod effect;
+mod fact;
+mod handler;
+mod hooks;
+mod host;
+mod payload;
+mod pipeline;
+mod roster;
+mod route;
+mod view;
+
+pub use about::{About, Config, Module, Row, row};
+pub use disco::{At, Disco, Identity};
+pub use effect::{Effect, Effects, RosterChange, SessionChange};
+pub use fact::{Fact, FactFuture, FactLoader, Facts};
+pub use handler::{AccountEvent, Answer, Cx, Reply};
+pub use hooks::{Hooks, InstallError};
+pub use host::Host;
+pub use payload::{Malformed, Request};
+pub use pipeline::{Decision, HookRow, Pipeline, Query, Verdict};
+pub use roster::{push as roster_push, roster_item};
+pub use route::{Outcome, incoming as route_incoming};
+pub use view::{AccountView, SessionEvent, SessionView, View, Way};
+
+pub use stanza::{
+    Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence, PresenceType, SessionId,
+    Show, Stanza, StanzaError, Timestamp, ns,
+};
+pub use xml::Element;

@@ -1,0 +1,285 @@
+//! The frozen table of one virtual host: what runs for a stanza, in order of role, then of the registry.
+//!
+//! Guards before stamps before observers: a blocked message is never archived, the archive sees the stamped copy. On the way
+//! in the routing decision is taken between stamps and observers. What leaves an account is never stamped.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use serde_json::Value;
+use stanza::{Condition, Iq, IqType, Payload, Stanza, StanzaError};
+use xml::Element;
+
+use crate::about::Row;
+use crate::disco::{At, Disco};
+use crate::effect::{Effect, Effects};
+use crate::fact::FactLoader;
+use crate::handler::{Answer, Cx};
+use crate::hooks::{Handler, Hook, Hooks, InstallError, Lane, Roles};
+use crate::route::{self, Outcome};
+use crate::view::{SessionEvent, View, Way};
+
+pub use crate::hooks::Verdict;
+
+/// The frozen table of one virtual host.
+pub struct Pipeline {
+    hooks: Hooks,
+    /// Payload names that some hook asked for; at most 64.
+    interests: Vec<(&'static str, &'static str)>,
+    lanes: BTreeMap<(Way, Lane), Lanes>,
+}
+
+/// Bits of the interests of one way and kind.
+struct Lanes {
+    observers: Vec<u64>,
+    /// Union of `observers`: a stanza that meets none of them skips the lane.
+    union: u64,
+}
+
+/// What was decided for a stanza at an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// On the way in: what becomes of it. On the way out: `Undecided` travels on, `Ignore` was dropped, `Bounce` is answered.
+    pub outcome: Outcome,
+    /// The account's own copy, when it was stamped.
+    pub own: Option<Stanza>,
+    /// What to do besides.
+    pub effects: Effects,
+    /// The module whose hook panicked, if one did; the outcome is then a bounce.
+    pub panicked: Option<&'static str>,
+}
+
+/// An answer on its way: a handler with its request.
+pub struct Query {
+    /// The module that answers.
+    pub module: &'static str,
+    handler: Handler,
+    payload: Element,
+}
+
+/// A line of the "who hooks what" table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookRow {
+    /// Way and kind, or address for IQ handlers.
+    pub place: String,
+    /// Guard, stamp, observe, get, set, session.
+    pub role: &'static str,
+    /// The module.
+    pub module: &'static str,
+    /// The payload it asks for, if any.
+    pub payload: String,
+}
+
+impl Pipeline {
+    /// Freezes the table of the enabled `rows`, each with its settings (`Null`: defaults).
+    ///
+    /// # Errors
+    /// The first of [`InstallError`].
+    pub fn new<'a>(rows: impl IntoIterator<Item = (&'a Row, &'a Value)>) -> Result<Self, InstallError> {
+        let mut hooks = Hooks::default();
+        for (row, settings) in rows {
+            row.install(settings, &mut hooks)?;
+        }
+        if let Some(problem) = hooks.problems.first() {
+            return Err(problem.clone());
+        }
+        let mut interests = Vec::new();
+        for roles in hooks.lanes.values() {
+            interests.extend(roles.observers.iter().filter_map(|hook| hook.carries));
+        }
+        interests.sort_unstable();
+        interests.dedup();
+        interests.truncate(64);
+        let lanes = hooks.lanes.iter().map(|(key, roles)| (*key, Lanes::of(roles, &interests))).collect();
+        Ok(Self { hooks, interests, lanes })
+    }
+
+    /// The sender's account: may the stanza travel on, and what else is to be done?
+    pub fn outgoing(&self, view: &View<'_>, stanza: &Stanza) -> Decision {
+        self.run(Way::Out, view, stanza, |_| Outcome::Undecided)
+    }
+
+    /// The recipient's account: what becomes of the stanza, and what else is to be done?
+    pub fn incoming(&self, view: &View<'_>, stanza: &Stanza) -> Decision {
+        let mut decision = self.run(Way::In, view, stanza, |stanza| route::incoming(view.account, stanza));
+        let kept = decision.effects.0.iter().any(|effect| matches!(effect, Effect::Keep(_)));
+        if decision.outcome == Outcome::Nobody && !kept {
+            decision.outcome = Outcome::Bounce(Condition::ServiceUnavailable.into());
+        }
+        decision
+    }
+
+    /// What modules ask for when a session opens or closes.
+    pub fn session(&self, view: &View<'_>, event: SessionEvent) -> Effects {
+        let mut effects = Effects::default();
+        for hook in &self.hooks.sessions {
+            let mut own = Effects::default();
+            if catch_unwind(AssertUnwindSafe(|| (hook.run)(view, event, &mut own))).is_ok() {
+                effects.0.append(&mut own.0);
+            }
+        }
+        effects
+    }
+
+    /// The handler for a request at `at`.
+    ///
+    /// # Errors
+    /// `service-unavailable` when nobody answers it there (RFC 6120, 8.4), `bad-request` when it is unreadable.
+    pub fn query(&self, at: At, iq: &Iq) -> Result<Query, StanzaError> {
+        let child = iq.payload.children().first().ok_or(Condition::BadRequest)?;
+        let found = self.hooks.queries.iter().find(|((where_, set, ns, name), _)| {
+            *where_ == at && *set == (iq.kind == IqType::Set) && child.is(ns, name)
+        });
+        let Some((_, (module, handler))) = found else { return Err(Condition::ServiceUnavailable.into()) };
+        let payload = iq.payload.element(child).ok_or(Condition::BadRequest)?;
+        Ok(Query { module, handler: handler.clone(), payload })
+    }
+
+    /// Everything that is advertised.
+    pub fn disco(&self) -> &BTreeMap<At, Disco> {
+        &self.hooks.disco
+    }
+
+    /// Elements for the stream features of `domain` after authentication.
+    pub fn stream_features(&self, domain: &str) -> Vec<Element> {
+        self.hooks.stream_features.iter().map(|make| make(domain, &self.hooks.disco)).collect()
+    }
+
+    /// What to load when an account becomes active.
+    pub fn facts(&self) -> &[FactLoader] {
+        &self.hooks.facts
+    }
+
+    /// Who hooks what, in running order.
+    pub fn table(&self) -> Vec<HookRow> {
+        let mut rows = Vec::new();
+        for ((way, lane), roles) in &self.hooks.lanes {
+            let place = format!("{lane:?} {way:?}").to_lowercase();
+            rows.extend(roles.guards.iter().map(|hook| hook.row(&place, "guard")));
+            rows.extend(roles.stamps.iter().map(|hook| hook.row(&place, "stamp")));
+            rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
+        }
+        rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
+        rows.extend(self.hooks.queries.iter().map(|((at, set, ns, name), (module, _))| HookRow {
+            place: format!("iq at {at:?}").to_lowercase(),
+            role: if *set { "set" } else { "get" },
+            module,
+            payload: format!("{name} in {ns}"),
+        }));
+        rows
+    }
+
+    fn run(&self, way: Way, view: &View<'_>, stanza: &Stanza, decide: impl Fn(&Stanza) -> Outcome) -> Decision {
+        let lane = match stanza {
+            Stanza::Message(_) => Lane::Message,
+            Stanza::Presence(_) => Lane::Presence,
+            Stanza::Iq(_) => Lane::Iq,
+        };
+        let Some(roles) = self.hooks.lanes.get(&(way, lane)) else {
+            return Decision { outcome: decide(stanza), own: None, effects: Effects::default(), panicked: None };
+        };
+        let running = std::cell::Cell::new("");
+        let work = || self.run_roles(roles, (way, lane), &running, view, stanza, decide);
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Decision {
+            outcome: Outcome::Bounce(Condition::InternalServerError.into()),
+            own: None,
+            effects: Effects::default(),
+            panicked: Some(running.get()),
+        })
+    }
+
+    fn run_roles(
+        &self,
+        roles: &Roles,
+        key: (Way, Lane),
+        running: &std::cell::Cell<&'static str>,
+        view: &View<'_>,
+        stanza: &Stanza,
+        decide: impl Fn(&Stanza) -> Outcome,
+    ) -> Decision {
+        let mut decision = Decision { outcome: Outcome::Ignore, own: None, effects: Effects::default(), panicked: None };
+        for hook in &roles.guards {
+            running.set(hook.module);
+            match (hook.run)(view, stanza) {
+                Verdict::Pass => {}
+                Verdict::Drop => return decision,
+                Verdict::Bounce(error) => {
+                    decision.outcome = Outcome::Bounce(error);
+                    return decision;
+                }
+            }
+        }
+        decision.own = stamped(roles, running, view, stanza);
+        let own = decision.own.as_ref().unwrap_or(stanza);
+        decision.outcome = decide(own);
+        let view = View { outcome: &decision.outcome, ..*view };
+        let bits = self.lanes.get(&key).map_or(0, |lanes| self.bits(own, lanes.union));
+        let masks = self.lanes.get(&key).map_or(&[][..], |lanes| &lanes.observers);
+        for (hook, mask) in roles.observers.iter().zip(masks) {
+            if *mask == 0 || mask & bits != 0 {
+                running.set(hook.module);
+                (hook.run)(&view, own, &mut decision.effects);
+            }
+        }
+        decision
+    }
+
+    /// The bits of the payload names that `stanza` carries, among those of `union`.
+    fn bits(&self, stanza: &Stanza, union: u64) -> u64 {
+        if union == 0 {
+            return 0;
+        }
+        let carried = |(ns, name): &(&str, &str)| stanza.payload().has(ns, name);
+        self.interests.iter().enumerate().filter(|(_, name)| carried(name)).fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+}
+
+impl Query {
+    /// Runs the handler.
+    pub fn run(self, cx: Cx) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        (self.handler)(cx, self.payload)
+    }
+}
+
+impl Lanes {
+    fn of(roles: &Roles, interests: &[(&'static str, &'static str)]) -> Self {
+        let bit = |name: (&'static str, &'static str)| interests.iter().position(|other| *other == name).map_or(0, |at| 1 << at);
+        let observers: Vec<u64> = roles.observers.iter().map(|hook| hook.carries.map_or(0, bit)).collect();
+        let union = observers.iter().fold(0, |union, mask| union | mask);
+        Self { observers, union }
+    }
+}
+
+impl<F> Hook<F> {
+    fn row(&self, place: &str, role: &'static str) -> HookRow {
+        let payload = self.carries.map(|(ns, name)| format!("{name} in {ns}")).unwrap_or_default();
+        HookRow { place: place.to_owned(), role, module: self.module, payload }
+    }
+}
+
+/// The account's own copy, if any stamp has something to add.
+fn stamped(
+    roles: &Roles,
+    running: &std::cell::Cell<&'static str>,
+    view: &View<'_>,
+    stanza: &Stanza,
+) -> Option<Stanza> {
+    let mut stamps = Vec::new();
+    for hook in &roles.stamps {
+        running.set(hook.module);
+        (hook.run)(view, stanza, &mut stamps);
+    }
+    if stamps.is_empty() {
+        return None;
+    }
+    let payload = stamps.iter().fold(stanza.payload().clone(), |payload: Payload, stamp| payload.push(stamp));
+    let mut own = stanza.clone();
+    match &mut own {
+        Stanza::Message(message) => message.payload = payload,
+        Stanza::Presence(presence) => presence.payload = payload,
+        Stanza::Iq(iq) => iq.payload = payload,
+    }
+    Some(own)
+}

@@ -1,0 +1,43 @@
+//! How a contact looks on the wire (RFC 6121, 2.1): shared by roster results and by the pushes that follow a change.
+
+use std::sync::Arc;
+
+use stanza::{Bare, Head, Iq, IqType, Jid, Payload, ns};
+use store::{Ask, Contact};
+use xml::Element;
+
+/// The `<item/>` of a contact.
+pub fn roster_item(contact: &Contact) -> Element {
+    Element::new(ns::ROSTER, "item")
+        .with_some("approved", contact.approved.then_some("true"))
+        .with_some("ask", (contact.ask == Ask::Subscribe).then_some("subscribe"))
+        .with("jid", contact.jid.to_string())
+        .with_some("name", contact.name.as_ref())
+        .with("subscription", contact.subscription.name())
+        .extend(contact.groups.iter().map(|group| Element::new(ns::ROSTER, "group").text(group)))
+}
+
+/// The push that tells of `contact` (`Err`: of its removal) at roster version `version` (RFC 6121, 2.1.6). Sent to each
+/// interested session with its full address in `to`.
+pub fn push(owner: &Bare, version: u64, contact: Result<&Contact, &Jid>) -> Iq {
+    let item = match contact {
+        Ok(contact) => roster_item(contact),
+        Err(jid) => Element::new(ns::ROSTER, "item").with("jid", jid.to_string()).with("subscription", "remove"),
+    };
+    let jid = contact.map_or_else(|jid| jid, |contact| &contact.jid);
+    let query = Element::new(ns::ROSTER, "query").with("ver", version.to_string()).push(item);
+    Iq {
+        head: Head {
+            from: Some(owner.jid().clone()),
+            id: Some(Arc::from(format!("push-{version}-{}", short_tag(jid)))),
+            ..Head::default()
+        },
+        kind: IqType::Set,
+        payload: Payload::from(query),
+    }
+}
+
+/// A short stand-in for an address in an id: ids of pushes differ when one change pushes several contacts.
+fn short_tag(jid: &Jid) -> String {
+    jid.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))).to_string()
+}

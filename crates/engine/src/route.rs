@@ -1,0 +1,107 @@
+//! Where a stanza goes that arrived at an account: the delivery rules of RFC 6121, section 8.5, as a pure function.
+
+use stanza::{Condition, Iq, IqType, Jid, Message, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError};
+
+use crate::view::{AccountView, SessionView};
+
+/// What becomes of a stanza that arrived at an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// On the way out: not decided here.
+    Undecided,
+    /// Delivered to these sessions.
+    Sessions(Vec<SessionId>),
+    /// A message that nobody is there to take: kept for later if a module keeps it, else bounced.
+    Nobody,
+    /// The account itself deals with it: IQs to the bare address, probes and subscription requests.
+    Handle,
+    /// Nothing happens.
+    Ignore,
+    /// The sender is told so.
+    Bounce(StanzaError),
+}
+
+/// Decides by RFC 6121, 8.5.2 (bare address) and 8.5.3 (full address). The account exists.
+pub fn incoming(account: &AccountView, stanza: &Stanza) -> Outcome {
+    let session = stanza.to().and_then(Jid::resource).map(|resource| account.resource(resource));
+    match (stanza, session) {
+        (Stanza::Message(_) | Stanza::Iq(_), Some(Some(session))) => Outcome::Sessions(vec![session.id]),
+        (Stanza::Message(message), Some(None)) => message_to_gone(account, message),
+        (Stanza::Message(message), None) => message_to_bare(account, message),
+        (Stanza::Iq(iq), Some(None)) => iq_to_gone(iq),
+        (Stanza::Iq(iq), None) => iq_to_bare(iq),
+        (Stanza::Presence(presence), session) => presence_to(account, presence, session),
+    }
+}
+
+/// RFC 6121, 8.5.2.1.1 and 8.5.2.2.1.
+fn message_to_bare(account: &AccountView, message: &Message) -> Outcome {
+    match message.kind {
+        MessageType::Chat | MessageType::Normal => sessions_or(most_available(account), Outcome::Nobody),
+        MessageType::Headline => sessions_or(non_negative(account), Outcome::Ignore),
+        MessageType::Groupchat => Outcome::Bounce(Condition::ServiceUnavailable.into()),
+        MessageType::Error => Outcome::Ignore,
+    }
+}
+
+/// RFC 6121, 8.5.3.2.1: the resource is not there.
+fn message_to_gone(account: &AccountView, message: &Message) -> Outcome {
+    match message.kind {
+        MessageType::Chat => message_to_bare(account, message),
+        MessageType::Normal | MessageType::Groupchat => Outcome::Bounce(Condition::ServiceUnavailable.into()),
+        MessageType::Headline | MessageType::Error => Outcome::Ignore,
+    }
+}
+
+/// RFC 6121, 8.5.2.1.3 and 8.5.2.2.3.
+fn iq_to_bare(iq: &Iq) -> Outcome {
+    match iq.kind {
+        IqType::Get | IqType::Set => Outcome::Handle,
+        IqType::Result | IqType::Error => Outcome::Ignore,
+    }
+}
+
+/// RFC 6121, 8.5.3.2.3.
+fn iq_to_gone(iq: &Iq) -> Outcome {
+    match iq.kind {
+        IqType::Get | IqType::Set => Outcome::Bounce(Condition::ServiceUnavailable.into()),
+        IqType::Result | IqType::Error => Outcome::Ignore,
+    }
+}
+
+/// RFC 6121, 8.5.2.1.2, 8.5.3.1 and 8.5.3.2.2. Subscription stanzas and probes are always dealt with by the account.
+fn presence_to(account: &AccountView, presence: &Presence, session: Option<Option<&SessionView>>) -> Outcome {
+    match presence.kind {
+        PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => match session {
+            Some(Some(session)) => Outcome::Sessions(vec![session.id]),
+            Some(None) => Outcome::Ignore,
+            None if presence.kind == PresenceType::Error => Outcome::Ignore,
+            None => sessions_or(account.available().map(|session| session.id).collect(), Outcome::Ignore),
+        },
+        PresenceType::Probe
+        | PresenceType::Subscribe
+        | PresenceType::Subscribed
+        | PresenceType::Unsubscribe
+        | PresenceType::Unsubscribed => Outcome::Handle,
+    }
+}
+
+fn sessions_or(sessions: Vec<SessionId>, otherwise: Outcome) -> Outcome {
+    if sessions.is_empty() { otherwise } else { Outcome::Sessions(sessions) }
+}
+
+/// Available sessions with non-negative priority.
+fn non_negative(account: &AccountView) -> Vec<SessionId> {
+    account.available().filter(|session| session.priority() >= Some(0)).map(|session| session.id).collect()
+}
+
+/// Of those the ones with the highest priority: all that share it.
+fn most_available(account: &AccountView) -> Vec<SessionId> {
+    let highest = account.available().filter_map(SessionView::priority).max();
+    match highest {
+        Some(highest) if highest >= 0 => {
+            account.available().filter(|session| session.priority() == Some(highest)).map(|session| session.id).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,122 @@
+//! What a hook may know: values loaded before the pipeline runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use stanza::{Bare, Full, Jid, Presence, SessionId, Timestamp};
+use store::{Contact, Roster};
+
+use crate::fact::{Fact, Facts};
+use crate::host::Host;
+use crate::route::Outcome;
+
+/// On whose behalf the account acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// On behalf of the sender's account.
+    Out,
+    /// On behalf of the recipient's account.
+    In,
+}
+
+/// Everything a hook may know.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Which way.
+    pub way: Way,
+    /// Now.
+    pub now: Timestamp,
+    /// The virtual host.
+    pub host: &'a Host,
+    /// The account.
+    pub account: &'a AccountView,
+    /// On the way out, and for session events: the session that acts.
+    pub session: Option<&'a SessionView>,
+    /// On the way in, for observers: what was decided.
+    pub outcome: &'a Outcome,
+}
+
+/// An account as its home knows it.
+#[derive(Clone, Debug)]
+pub struct AccountView {
+    /// Its bare address.
+    pub jid: Bare,
+    /// Its bound sessions, oldest first.
+    pub sessions: Vec<SessionView>,
+    /// Its roster.
+    pub roster: Arc<Roster>,
+    /// What modules keep warm.
+    pub facts: Facts,
+}
+
+/// A session as its home knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// Its full address.
+    pub jid: Full,
+    /// Its last broadcast presence; `None` while it is not available ("connected resource" only).
+    pub presence: Option<Arc<Presence>>,
+    /// When that presence was sent.
+    pub since: Timestamp,
+    /// Whether it asked for the roster ("interested resource").
+    pub interested: bool,
+    /// Addresses it sent directed presence to.
+    pub directed: BTreeSet<Jid>,
+}
+
+/// Something that happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// It was bound.
+    Opened,
+    /// It ended, for whatever reason; the view still holds it.
+    Closed,
+}
+
+impl View<'_> {
+    /// The roster's contact for `jid`, by full address first, then by bare.
+    pub fn contact(&self, jid: &Jid) -> Option<&Contact> {
+        self.account.contact(jid)
+    }
+
+    /// The fact of type `F`.
+    pub fn fact<F: Fact>(&self) -> Option<&F> {
+        self.account.facts.get()
+    }
+}
+
+impl AccountView {
+    /// The session `id`.
+    pub fn session(&self, id: SessionId) -> Option<&SessionView> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    /// The session bound to `resource`.
+    pub fn resource(&self, resource: &str) -> Option<&SessionView> {
+        self.sessions.iter().find(|session| session.jid.resource() == resource)
+    }
+
+    /// Sessions that have sent initial presence and are available.
+    pub fn available(&self) -> impl Iterator<Item = &SessionView> {
+        self.sessions.iter().filter(|session| session.presence.is_some())
+    }
+
+    /// Sessions that asked for the roster.
+    pub fn interested(&self) -> impl Iterator<Item = &SessionView> {
+        self.sessions.iter().filter(|session| session.interested)
+    }
+
+    /// The roster's contact for `jid`, by full address first, then by bare.
+    pub fn contact(&self, jid: &Jid) -> Option<&Contact> {
+        self.roster.contacts.get(jid).or_else(|| self.roster.contacts.get(jid.bare().jid()))
+    }
+}
+
+impl SessionView {
+    /// Its priority, while available.
+    pub fn priority(&self) -> Option<i8> {
+        self.presence.as_ref().map(|presence| presence.priority())
+    }
+}
