@@ -1,0 +1,23 @@
+//! Addresses, stanzas and their errors: the vocabulary of RFC 6120, 6121 and 7622. Values only; no IO.
+
+mod condition;
+mod delay;
+pub mod form;
+mod jid;
+pub mod ns;
+mod payload;
+mod prepare;
+mod read;
+mod stanza;
+mod stream_condition;
+mod time;
+mod types;
+mod write;
+
+pub use condition::{Condition, ErrorType, StanzaError};
+pub use delay::{Delay, delay};
+pub use jid::{Bare, Full, InvalidJid, Jid};
+pub use payload::{Child, Payload};
+pub use stanza::{Head, InvalidStanza, Iq, IqType, Message, MessageType, Presence, PresenceType, Show, Stanza};
+pub use stream_condition::StreamCondition;
+pub use time::Timestamp;

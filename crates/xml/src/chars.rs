@@ -1,0 +1,188 @@
+//! Characters, names and references of XML 1.0 (fifth edition) and of Namespaces in XML.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr_iter};
+
+use crate::error::Error;
+
+/// What a look at all bytes of a document found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Survey {
+    /// There is a carriage return, which readers turn into a line feed.
+    pub(crate) carriage_return: bool,
+}
+
+/// Checks that `bytes` are UTF-8 and hold nothing but characters of XML (XML 1.0, 2.2).
+pub(crate) fn survey(bytes: &[u8]) -> Result<(&str, Survey), Error> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::NotWellFormed("invalid UTF-8"))?;
+    let (mut control, mut carriage_return, mut any) = (false, false, 0);
+    for &byte in bytes {
+        control |= byte < b' ' && byte != b'\n' && byte != b'\t' && byte != b'\r';
+        carriage_return |= byte == b'\r';
+        any |= byte;
+    }
+    if control || (any >= 0x80 && has_noncharacter(bytes)) {
+        return Err(Error::NotWellFormed("character not allowed in XML"));
+    }
+    Ok((text, Survey { carriage_return }))
+}
+
+/// U+FFFE and U+FFFF are the only scalar values above U+001F that XML leaves out.
+fn has_noncharacter(bytes: &[u8]) -> bool {
+    memchr_iter(0xEF, bytes).any(|at| matches!(bytes.get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])))
+}
+
+/// Whether `byte` is white space (XML 1.0, 2.3).
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Splits a qualified name into prefix (empty when there is none) and local part.
+pub(crate) fn split_name(name: &str) -> Result<(&str, &str), Error> {
+    let (prefix, local) = match memchr(b':', name.as_bytes()) {
+        Some(at) => (&name[..at], &name[at + 1..]),
+        None => ("", name),
+    };
+    let prefixed = local.len() < name.len();
+    if !is_ncname(local) || (prefixed && !is_ncname(prefix)) {
+        return Err(Error::NotWellFormed("invalid name"));
+    }
+    Ok((prefix, local))
+}
+
+/// Whether `name` is an `NCName` (Namespaces in XML, 3).
+pub(crate) fn is_ncname(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
+}
+
+fn is_name_start(c: char) -> bool {
+    matches!(c, 'a'..='z' | 'A'..='Z' | '_'
+        | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}' | '\u{370}'..='\u{37D}'
+        | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}' | '\u{2C00}'..='\u{2FEF}'
+        | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}' | '\u{10000}'..='\u{EFFFF}')
+}
+
+fn is_name_char(c: char) -> bool {
+    is_name_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// The character that `&name;` stands for: one of the five predefined, or a character reference to a legal character.
+pub(crate) fn reference(name: &str) -> Result<char, Error> {
+    match name {
+        "amp" => Ok('&'),
+        "lt" => Ok('<'),
+        "gt" => Ok('>'),
+        "apos" => Ok('\''),
+        "quot" => Ok('"'),
+        _ => match name.strip_prefix('#') {
+            Some(number) => numbered(number).ok_or(Error::NotWellFormed("invalid character reference")),
+            None if split_name(name).is_ok() => Err(Error::Restricted("entity reference")),
+            None => Err(Error::NotWellFormed("invalid entity reference")),
+        },
+    }
+}
+
+fn numbered(number: &str) -> Option<char> {
+    let (digits, radix) = match number.strip_prefix('x') {
+        Some(digits) => (digits, 16),
+        None => (number, 10),
+    };
+    // `from_str_radix` would take a sign, which XML does not.
+    if !digits.bytes().all(|b| char::from(b).is_digit(radix)) {
+        return None;
+    }
+    let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+    (!matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')).then_some(c)
+}
+
+/// The value that `raw`, taken from between quotes, stands for (XML 1.0, 3.3.3).
+pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, Error> {
+    if !raw.bytes().any(|b| b == b'&' || b < b' ') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find(['&', '\t', '\n', '\r']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(tail) = rest.strip_prefix('&') {
+            let (name, tail) = tail.split_once(';').ok_or(Error::NotWellFormed("bare ampersand"))?;
+            out.push(reference(name)?);
+            rest = tail;
+        } else {
+            out.push(' ');
+            rest = rest.strip_prefix("\r\n").unwrap_or(&rest[1..]);
+        }
+    }
+    out.push_str(rest);
+    Ok(Cow::Owned(out))
+}
+
+/// Appends character data with its line ends normalised (XML 1.0, 2.11).
+pub(crate) fn push_text(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(at) = memchr(b'\r', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        out.push('\n');
+        rest = &rest[at + 1..];
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_the_five_and_legal_characters() {
+        let table = [
+            ("amp", Some('&')),
+            ("#65", Some('A')),
+            ("#x41", Some('A')),
+            ("#xD", Some('\r')),
+            ("#x10FFFF", Some('\u{10FFFF}')),
+            ("#X41", None),
+            ("#+65", None),
+            ("#", None),
+            ("#x", None),
+            ("#0", None),
+            ("#xB", None),
+            ("#xD800", None),
+            ("#xFFFE", None),
+            ("#x110000", None),
+            ("#99999999999999999999", None),
+            ("nbsp", None),
+            ("AMP", None),
+            ("", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(reference(name).ok(), expected, "{name}");
+        }
+        assert_eq!(reference("lol9"), Err(Error::Restricted("entity reference")));
+    }
+
+    #[test]
+    fn names_split_at_one_colon() {
+        assert_eq!(split_name("a:b"), Ok(("a", "b")));
+        assert_eq!(split_name("é-1.2"), Ok(("", "é-1.2")));
+        for bad in ["", ":", "a:", ":a", "a:b:c", "1a", "-a", ".a", "a:1", "a b", "a\u{D7}"] {
+            assert!(split_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn attribute_values_are_normalised() {
+        let table = [
+            ("a\tb\nc\r\nd\re", "a b c d e"),
+            ("&#10;&lt;&#x9;", "\n<\t"),
+            ("plain", "plain"),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(attribute_value(raw).as_deref(), Ok(expected));
+        }
+        assert!(attribute_value("a & b").is_err());
+    }
+}
