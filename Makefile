@@ -1,0 +1,49 @@
+# `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
+.DEFAULT_GOAL := help
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench
+export EDGES ROUTERS ID ROLE FUZZ_SECONDS
+
+help: ## list these targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+build: ## build the release binary, target/release/dunlin
+	@scripts/deps build && cargo build --release --package dunlin
+
+test: ## run every check that a change must pass, and print counts
+	@scripts/test
+
+lint: ## check formatting and lints; warnings are errors
+	@cargo fmt --all --check && cargo clippy --workspace --all-targets --quiet -- --deny warnings
+
+fmt: ## format the Rust code
+	@cargo fmt --all
+
+docs: ## rewrite the generated documents and build the API documentation
+	@UPDATE=1 cargo run --quiet --package dunlin -- docs && cargo doc --workspace --no-deps --quiet
+
+quickstart: ## build, then run a server with two accounts that a real client can log in to
+	@scripts/deps build && cargo build --release --package dunlin && exec target/release/dunlin demo
+
+cluster-up: ## start databases and EDGES=2 edges, ROUTERS=2 routers on this machine
+	@scripts/cluster up
+
+cluster-down: ## end exactly the processes that cluster-up started
+	@scripts/cluster down
+
+cluster-start: ## start a killed node again: ID=edge-1
+	@scripts/cluster start
+
+cluster-add: ## add one node: ROLE=router or ROLE=edge
+	@scripts/cluster add
+
+deps: ## install what the build and the tests need (Debian)
+	@scripts/deps
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS=60 seconds
+	@cargo test --release --workspace fuzz_ -- --nocapture --test-threads=1
+
+interop: ## real clients against a demo server and a local cluster
+	@scripts/deps && tests/interop/run
+
+bench: ## measure the hot paths (docs/performance.md says how to read it)
+	@cargo bench --workspace
