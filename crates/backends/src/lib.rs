@@ -1,0 +1,14 @@
+//! Adapters between the store's ports and databases: SQLite for a server alone; PostgreSQL, Redis and etcd for a cluster.
+
+mod observe;
+mod secret;
+
+pub mod duration;
+
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use secret::Secret;

@@ -1,0 +1,44 @@
+//! What is measured of every call to a store: how long it took, and whether it failed.
+
+use std::time::Instant;
+
+use store::{Error, Result};
+
+/// Which adapter is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) backend: &'static str,
+    pub(crate) port: &'static str,
+}
+
+impl At {
+    /// Performs one call and records it in `dunlin_store_call_seconds` and, if it failed, in `dunlin_store_errors_total`.
+    pub(crate) async fn call<T>(self, call: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (Self { backend, port }, start) = (self, Instant::now());
+        let answer = work.await;
+        let labels = [("backend", backend), ("port", port), ("call", call)];
+        metrics::histogram!("dunlin_store_call_seconds", &labels).record(start.elapsed().as_secs_f64());
+        if let Err(error) = &answer {
+            let labels = [
+                ("backend", backend),
+                ("port", port),
+                ("call", call),
+                ("kind", kind(error)),
+            ];
+            metrics::counter!("dunlin_store_errors_total", &labels).increment(1);
+            if !matches!(error, Error::Conflict | Error::Precondition(_)) {
+                tracing::debug!(backend, port, call, %error, "store call failed");
+            }
+        }
+        answer
+    }
+}
+
+fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Conflict => "conflict",
+        Error::Precondition(_) => "precondition",
+        Error::Unavailable(_) => "unavailable",
+        Error::Corrupt(_) => "corrupt",
+    }
+}

@@ -1,0 +1,1 @@
+UPDATE accounts SET verifiers = $2 WHERE owner = $1

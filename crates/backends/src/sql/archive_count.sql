@@ -1,0 +1,1 @@
+SELECT count(*) FROM archive WHERE owner = $1 AND log = $2

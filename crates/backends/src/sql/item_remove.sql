@@ -1,0 +1,1 @@
+DELETE FROM items WHERE owner = $1 AND space = $2 AND name = $3 AND version = $4

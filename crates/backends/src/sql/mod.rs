@@ -1,0 +1,52 @@
+//! What the SQL adapters share: the statements both databases understand, and how records become columns.
+
+mod archive;
+mod item;
+mod roster;
+mod verifier;
+
+pub(crate) use archive::{Window, id_bytes, id_of, page};
+pub(crate) use item::{item, items};
+pub(crate) use roster::{groups_text, roster};
+pub(crate) use verifier::{verifiers, verifiers_text};
+
+use store::Error;
+
+/// What a driver's failure means to the caller.
+pub(crate) fn failed(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            Error::Corrupt(error.to_string())
+        }
+        error => Error::Unavailable(Box::new(error)),
+    }
+}
+
+pub(crate) const ACCOUNT_GET: &str = include_str!("account_get.sql");
+pub(crate) const ACCOUNT_VERIFIERS: &str = include_str!("account_verifiers.sql");
+pub(crate) const ACCOUNT_SEEN: &str = include_str!("account_seen.sql");
+pub(crate) const ACCOUNT_REMOVE: &str = include_str!("account_remove.sql");
+/// Remove what an account owned besides its own row.
+pub(crate) const OWNER_REMOVE: [&str; 4] = [
+    include_str!("owner_remove_rosters.sql"),
+    include_str!("owner_remove_contacts.sql"),
+    include_str!("owner_remove_archive.sql"),
+    include_str!("owner_remove_items.sql"),
+];
+pub(crate) const ROSTER_LOAD: &str = include_str!("roster_load.sql");
+pub(crate) const ROSTER_BEGIN: &str = include_str!("roster_begin.sql");
+pub(crate) const ROSTER_ADVANCE: &str = include_str!("roster_advance.sql");
+pub(crate) const ROSTER_OLDEST: &str = include_str!("roster_oldest.sql");
+pub(crate) const CONTACT_REMOVE: &str = include_str!("contact_remove.sql");
+pub(crate) const CONTACT_EXCESS: &str = include_str!("contact_excess.sql");
+pub(crate) const CONTACT_FORGET: &str = include_str!("contact_forget.sql");
+pub(crate) const ARCHIVE_FIND: &str = include_str!("archive_find.sql");
+pub(crate) const ARCHIVE_FORWARD: &str = include_str!("archive_forward.sql");
+pub(crate) const ARCHIVE_BACKWARD: &str = include_str!("archive_backward.sql");
+pub(crate) const ARCHIVE_COUNT: &str = include_str!("archive_count.sql");
+pub(crate) const ARCHIVE_TRIM: &str = include_str!("archive_trim.sql");
+pub(crate) const ITEM_GET: &str = include_str!("item_get.sql");
+pub(crate) const ITEM_LIST: &str = include_str!("item_list.sql");
+pub(crate) const ITEM_CREATE: &str = include_str!("item_create.sql");
+pub(crate) const ITEM_REPLACE: &str = include_str!("item_replace.sql");
+pub(crate) const ITEM_REMOVE: &str = include_str!("item_remove.sql");

@@ -1,0 +1,1 @@
+UPDATE rosters SET oldest = $2 WHERE owner = $1

@@ -1,0 +1,126 @@
+//! The embedded database keeps the promises of the store's ports, and some of its own.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dunlin_backends::sqlite::{Config, Sqlite};
+use store::{Accounts, Error, Stores, memory};
+use tempfile::TempDir;
+
+fn config(folder: &TempDir) -> Config {
+    Config {
+        path: folder.path().join("made/dunlin.db"),
+        ..Config::default()
+    }
+}
+
+fn stores(sqlite: Sqlite) -> Stores {
+    let sqlite = Arc::new(sqlite);
+    Stores {
+        accounts: sqlite.clone(),
+        rosters: sqlite.clone(),
+        archive: sqlite.clone(),
+        items: sqlite,
+        ..memory::stores()
+    }
+}
+
+async fn fresh() -> (Stores, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (stores(Sqlite::open(&config(&folder)).await.unwrap()), folder)
+}
+
+mod suite {
+    use super::fresh;
+    store::suite!(fresh: accounts, rosters, archive, items);
+}
+
+#[tokio::test]
+async fn opens_fast_and_keeps_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    store::suite::items::puts_and_gets(&stores(Sqlite::open(&config(&folder)).await.unwrap())).await;
+    let start = Instant::now();
+    let again = Sqlite::open(&config(&folder)).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    again.check_schema().await.unwrap();
+    let owner = stanza::Bare::parse("romeo@montague.example").unwrap();
+    assert_eq!(store::Items::list(&again, &owner, "private").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_process_may_write_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, tool) = tokio::join!(async { Sqlite::open(&config(&folder)).await }, async {
+        Sqlite::open(&config(&folder)).await
+    });
+    let (server, tool) = (server.unwrap(), tool.unwrap());
+    let add = |name: String| store::Account {
+        jid: stanza::Bare::parse(&name).unwrap(),
+        created: stanza::Timestamp(1),
+        verifiers: Vec::new(),
+        last_seen: None,
+    };
+    for n in 0..50 {
+        let (a, b) = ([add(format!("a{n}@x.example"))], [add(format!("b{n}@x.example"))]);
+        let (a, b) = tokio::join!(server.create(&a), tool.create(&b));
+        a.unwrap();
+        b.unwrap();
+    }
+    assert_eq!(server.list("x.example", None, 1_000).await.unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_clearly() {
+    use sqlx::ConnectOptions;
+    let folder = tempfile::tempdir().unwrap();
+    drop(Sqlite::open(&config(&folder)).await.unwrap());
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("PRAGMA user_version = 999")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let Err(error) = Sqlite::open(&config(&folder)).await else {
+        panic!("opened")
+    };
+    assert!(
+        matches!(&error, Error::Corrupt(text) if text.contains("999") && text.contains("newer")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_is_unavailable() {
+    let Err(error) = Sqlite::open(&Config {
+        path: "/proc/none/dunlin.db".into(),
+        ..Config::default()
+    })
+    .await
+    else {
+        panic!("opened")
+    };
+    assert!(error.is_retryable(), "{error}");
+}
+
+#[test]
+fn only_its_owner_reads_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _open = runtime.block_on(Sqlite::open(&config(&folder))).unwrap();
+    for name in ["made/dunlin.db", "made/dunlin.db-wal"] {
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{name} {mode:o}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    assert!(toml::from_str::<Config>("path = 'x'\nbusy_timeout = '1s'").is_ok());
+    assert!(toml::from_str::<Config>("pfad = 'x'").is_err());
+    assert!(toml::from_str::<Config>("busy_timeout = 5").is_err());
+}
