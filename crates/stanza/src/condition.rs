@@ -56,7 +56,7 @@ pub struct StanzaError {
     /// Who reports it, if not the addressee.
     pub by: Option<Jid>,
     /// An application-specific condition.
-    pub application: Option<Element>,
+    pub application: Option<Box<Element>>,
 }
 
 impl Condition {
@@ -156,7 +156,7 @@ impl StanzaError {
             .with_some("by", self.by.as_ref().map(ToString::to_string))
             .push(Element::new(ns::STANZAS, self.condition.name()))
             .extend(text)
-            .extend(self.application.clone())
+            .extend(self.application.as_deref().cloned())
     }
 }
 

@@ -4,6 +4,7 @@ mod condition;
 mod delay;
 pub mod form;
 mod jid;
+mod login;
 pub mod ns;
 mod payload;
 mod prepare;
@@ -17,6 +18,9 @@ mod write;
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use delay::{Delay, delay};
 pub use jid::{Bare, Full, InvalidJid, Jid};
+pub use login::{
+    BindReply, BindRequest, Exchange, Grant, Peer, SaslFailure, SaslReply, SaslRequest, SessionId, TlsFacts,
+};
 pub use payload::{Child, Payload};
 pub use stanza::{Head, InvalidStanza, Iq, IqType, Message, MessageType, Presence, PresenceType, Show, Stanza};
 pub use stream_condition::StreamCondition;

@@ -185,6 +185,9 @@ impl std::fmt::Debug for Grant {
 impl std::fmt::Debug for TlsFacts {
     /// Never prints keying material.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsFacts").field("version", &self.version).field("cipher", &self.cipher).finish_non_exhaustive()
+        f.debug_struct("TlsFacts")
+            .field("version", &self.version)
+            .field("cipher", &self.cipher)
+            .finish_non_exhaustive()
     }
 }

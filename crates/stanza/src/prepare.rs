@@ -45,16 +45,27 @@ pub(crate) fn domain(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let text = text.strip_suffix('.').unwrap_or(text);
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let text = if text.bytes().all(plain) && !is_encoded(text) {
-        Cow::Borrowed(text)
-    } else {
-        international(text)?
-    };
+    if is_plain(text) {
+        return sized(Cow::Borrowed(text));
+    }
+    let text = international(text)?;
     if text.is_ascii() && !text.split('.').all(is_label) {
         return None;
     }
     sized(text)
+}
+
+/// Whether `text` is a domain name in final form: labels of small letters, digits and inner hyphens, no A-label.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.as_bytes().split(|byte| *byte == b'.').all(|label| {
+        let inner = |end: Option<&u8>| end.is_some_and(|byte| *byte != b'-');
+        label.len() <= LONGEST_LABEL
+            && label.iter().all(|byte| plain(*byte))
+            && inner(label.first())
+            && inner(label.last())
+            && !label.starts_with(b"xn--")
+    })
 }
 
 /// Characters that RFC 7622, 3.3.1 takes away from the profile.

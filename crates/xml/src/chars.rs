@@ -38,24 +38,83 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// Splits a qualified name into prefix (empty when there is none) and local part.
-pub(crate) fn split_name(name: &str) -> Result<(&str, &str), Error> {
-    let (prefix, local) = match memchr(b':', name.as_bytes()) {
-        Some(at) => (&name[..at], &name[at + 1..]),
-        None => ("", name),
+/// The qualified name at the start of `text`: its length, prefix (empty when there is none) and local part.
+pub(crate) fn take_name(text: &str) -> Result<(usize, &str, &str), Error> {
+    let bytes = text.as_bytes();
+    let first = plain_length(bytes);
+    let (colon, end) = match bytes.get(first) {
+        Some(b':') => (Some(first), first + 1 + plain_length(&bytes[first + 1..])),
+        _ => (None, first),
     };
-    let prefixed = local.len() < name.len();
-    if !is_ncname(local) || (prefixed && !is_ncname(prefix)) {
-        return Err(Error::NotWellFormed("invalid name"));
+    match bytes.get(end) {
+        Some(b':' | 0x80..) => take_unusual_name(text),
+        _ => split_name(&text[..end], colon).map(|(prefix, local)| (end, prefix, local)),
     }
-    Ok((prefix, local))
+}
+
+/// As [`take_name`], with characters beyond ASCII or too many colons.
+fn take_unusual_name(text: &str) -> Result<(usize, &str, &str), Error> {
+    let end = text
+        .bytes()
+        .position(|byte| ASCII[usize::from(byte)] == OTHER)
+        .unwrap_or(text.len());
+    let (prefix, local) = split_name(&text[..end], memchr(b':', &text.as_bytes()[..end]))?;
+    Ok((end, prefix, local))
+}
+
+fn plain_length(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .position(|byte| ASCII[usize::from(*byte)] < INNER)
+        .unwrap_or(bytes.len())
+}
+
+fn split_name(name: &str, colon: Option<usize>) -> Result<(&str, &str), Error> {
+    let split = match colon {
+        None => is_ncname(name).then_some(("", name)),
+        Some(at) => {
+            Some((&name[..at], &name[at + 1..])).filter(|(prefix, local)| is_ncname(prefix) && is_ncname(local))
+        }
+    };
+    split.ok_or(Error::NotWellFormed("invalid name"))
 }
 
 /// Whether `name` is an `NCName` (Namespaces in XML, 3).
-pub(crate) fn is_ncname(name: &str) -> bool {
+fn is_ncname(name: &str) -> bool {
+    if plain_length(name.as_bytes()) == name.len() {
+        return name
+            .bytes()
+            .next()
+            .is_some_and(|first| ASCII[usize::from(first)] == START);
+    }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
+
+/// No part of a name.
+const OTHER: u8 = 0;
+/// A byte that may be part of a name and needs a closer look: the colon and all beyond ASCII.
+const UNSURE: u8 = 1;
+/// A character that may stand in a name, but not begin it.
+const INNER: u8 = 2;
+/// A character that may begin a name.
+const START: u8 = 3;
+
+/// What each byte is to a name.
+const ASCII: [u8; 256] = {
+    let mut table = [OTHER; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => START,
+            b'0'..=b'9' | b'-' | b'.' => INNER,
+            b':' | 0x80.. => UNSURE,
+            _ => OTHER,
+        };
+        byte += 1;
+    }
+    table
+};
 
 fn is_name_start(c: char) -> bool {
     matches!(c, 'a'..='z' | 'A'..='Z' | '_'
@@ -78,7 +137,7 @@ pub(crate) fn reference(name: &str) -> Result<char, Error> {
         "quot" => Ok('"'),
         _ => match name.strip_prefix('#') {
             Some(number) => numbered(number).ok_or(Error::NotWellFormed("invalid character reference")),
-            None if split_name(name).is_ok() => Err(Error::Restricted("entity reference")),
+            None if is_ncname(name) => Err(Error::Restricted("entity reference")),
             None => Err(Error::NotWellFormed("invalid entity reference")),
         },
     }
@@ -166,10 +225,17 @@ mod tests {
 
     #[test]
     fn names_split_at_one_colon() {
-        assert_eq!(split_name("a:b"), Ok(("a", "b")));
-        assert_eq!(split_name("é-1.2"), Ok(("", "é-1.2")));
-        for bad in ["", ":", "a:", ":a", "a:b:c", "1a", "-a", ".a", "a:1", "a b", "a\u{D7}"] {
-            assert!(split_name(bad).is_err(), "{bad}");
+        let split = |name: &'static str| {
+            let (length, prefix, local) = take_name(name).ok()?;
+            (length == name.len()).then_some((prefix, local))
+        };
+        assert_eq!(split("a:b"), Some(("a", "b")));
+        assert_eq!(split("é-1.2"), Some(("", "é-1.2")));
+        assert_eq!(split("a1:é"), Some(("a1", "é")));
+        for bad in [
+            "", ":", "a:", ":a", "a:b:c", "é:b:c", "a::b", "1a", "-a", ".a", "a:1", "a b", "a\u{D7}",
+        ] {
+            assert_eq!(split(bad), None, "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::chars::{attribute_value, is_space, push_text};
+use crate::chars::{is_space, push_text};
 use crate::error::Error;
 use crate::escape::{escape_attribute, escape_text};
 use crate::limits::Limits;
@@ -218,7 +218,7 @@ fn begin(walk: &Walk<'_>) -> Result<Element, Error> {
     let (tag, scope) = (walk.tag(), walk.scope());
     let mut element = Element::new(scope.resolve(tag.prefix)?.0.to_owned(), tag.local.to_owned());
     for attribute in tag.attributes.iter().filter(|attribute| attribute.declares().is_none()) {
-        let value = attribute_value(attribute.raw)?.into_owned();
+        let value = attribute.value()?.into_owned();
         let name = match attribute.prefix {
             "" => attribute.local.to_owned(),
             prefix => format!("{prefix}:{}", attribute.local),

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::chars::attribute_value;
 use crate::limits::Limits;
 use crate::scan::Scan;
 use crate::tag;
@@ -42,15 +41,8 @@ pub struct Children<'a> {
 
 /// The start tag of the element that `bytes` are, where `default_ns` is the default namespace.
 pub fn root<'a>(bytes: &'a [u8], default_ns: &'a str) -> Option<Tag<'a>> {
-    let end = Scan::header().run(bytes, &Limits::UNLIMITED).ok()??;
-    let mut tag = tag::Tag::default();
-    tag::read(
-        std::str::from_utf8(bytes.get(..end)?).ok()?,
-        &Limits::UNLIMITED,
-        &mut tag,
-    )
-    .ok()?;
-    let last = if bytes[..end].ends_with(b"/>") {
+    let (tag, end) = start_tag(bytes)?;
+    let last = if tag.empty {
         end
     } else {
         memchr::memrchr(b'<', bytes)?.max(end)
@@ -60,6 +52,14 @@ pub fn root<'a>(bytes: &'a [u8], default_ns: &'a str) -> Option<Tag<'a>> {
         default_ns,
         content: end..last,
     })
+}
+
+fn start_tag(bytes: &[u8]) -> Option<(tag::Tag<'_>, usize)> {
+    let end = memchr::memchr(b'<', bytes.get(1..)?).map_or(bytes.len(), |at| at + 1);
+    let mut tag = tag::Tag::default();
+    // No tag holds another `<`; what follows need not be looked at.
+    let length = tag::read(std::str::from_utf8(&bytes[..end]).ok()?, &Limits::UNLIMITED, &mut tag).ok()?;
+    Some((tag, length))
 }
 
 /// The direct child elements in `content`, where `default_ns` is the default namespace and no prefix is bound.
@@ -92,7 +92,7 @@ impl<'a> Tag<'a> {
             .attributes
             .iter()
             .find(|attribute| attribute.declares() == Some(prefix))?;
-        attribute_value(found.raw).ok()
+        found.value().ok()
     }
 
     /// All attributes but namespace declarations, in document order.
@@ -123,7 +123,7 @@ impl<'a> Attribute<'a> {
 
     /// The value, unescaped and normalised.
     pub fn value(&self) -> Cow<'a, str> {
-        attribute_value(self.0.raw).unwrap_or_default()
+        self.0.value().unwrap_or_default()
     }
 
     /// The value as written between its quotes.
@@ -137,11 +137,22 @@ impl<'a> Iterator for Children<'a> {
 
     fn next(&mut self) -> Option<Child<'a>> {
         let start = self.at + memchr::memchr(b'<', self.content.get(self.at..)?)?;
-        let length = Scan::child().run(&self.content[start..], &Limits::UNLIMITED).ok()??;
-        self.at = start + length;
-        let tag = root(&self.content[start..self.at], self.default_ns)?;
+        let (tag, opening) = start_tag(&self.content[start..])?;
+        let mut content = opening..opening;
+        self.at = start + opening;
+        if !tag.empty {
+            let length = Scan::content()
+                .run(&self.content[self.at..], &Limits::UNLIMITED)
+                .ok()??;
+            self.at += length;
+            content.end = memchr::memrchr(b'<', &self.content[..self.at])?.max(start + opening) - start;
+        }
         Some(Child {
-            tag,
+            tag: Tag {
+                tag,
+                default_ns: self.default_ns,
+                content,
+            },
             range: start..self.at,
         })
     }

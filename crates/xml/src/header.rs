@@ -1,6 +1,6 @@
 //! The start of a stream: an XML declaration, and the root's start tag with what it declares.
 
-use crate::chars::{attribute_value, is_space, survey};
+use crate::chars::{is_space, survey};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::scope::Outside;
@@ -83,7 +83,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
             default_ns: content_ns.into(),
             prefixes,
         },
-        empty: element.ends_with(b"/>"),
+        empty: tag.empty,
         open: Open {
             ns: ns.to_owned(),
             name: tag.local.to_owned(),
@@ -101,7 +101,7 @@ fn attributes(tag: &Tag<'_>) -> Result<Vec<(String, String)>, Error> {
             ("xml", "lang") => "xml:lang",
             _ => continue,
         };
-        out.push((name.to_owned(), attribute_value(attribute.raw)?.into_owned()));
+        out.push((name.to_owned(), attribute.value()?.into_owned()));
     }
     Ok(out)
 }

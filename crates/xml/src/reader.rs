@@ -90,6 +90,14 @@ impl Reader {
         *self = Self::new(self.limits.clone());
     }
 
+    /// As [`Reader::restart`], but bytes received and not polled begin the new document (a restart on the same security layer,
+    /// where they are as good as those to come).
+    pub fn renew(&mut self) {
+        let rest = self.buffer.split_off(self.start);
+        self.restart();
+        self.buffer = rest;
+    }
+
     /// Takes bytes in. Between calls, once polled to the end, at most `limits.stanza_bytes` of an incomplete child are held.
     pub fn receive(&mut self, bytes: &[u8]) {
         if matches!(self.phase, Phase::Failed) {

@@ -17,8 +17,6 @@ pub(crate) struct Scan {
     depth: usize,
     elements: usize,
     attributes: usize,
-    /// The byte before was a slash, inside a start tag.
-    slash: bool,
     /// A header ends with its first start tag.
     header: bool,
 }
@@ -42,6 +40,18 @@ enum State {
 
 const CDATA: &[u8] = b"[CDATA[";
 
+/// The bytes that matter inside a start tag.
+const TAG: [bool; 256] = {
+    let mut table = [false; 256];
+    (
+        table[b'<' as usize],
+        table[b'>' as usize],
+        table[b'\'' as usize],
+        table[b'"' as usize],
+    ) = (true, true, true, true);
+    table
+};
+
 impl Scan {
     /// A scan for the end of the stream header: an XML declaration, white space, and the root's start tag.
     pub(crate) fn header() -> Self {
@@ -54,6 +64,14 @@ impl Scan {
     /// A scan for the end of a first-level child, or of the root's end tag.
     pub(crate) fn child() -> Self {
         Self::default()
+    }
+
+    /// A scan for the end of an element whose start tag has just been read.
+    pub(crate) fn content() -> Self {
+        Self {
+            depth: 1,
+            ..Self::default()
+        }
     }
 
     /// Whether nothing has been scanned.
@@ -86,11 +104,12 @@ impl Scan {
             State::Text if is_space(byte) => {}
             State::Text => return Err(Error::NotWellFormed("text outside of the root")),
             State::Markup => self.markup(byte, limits)?,
-            State::StartTag => return self.start_tag(byte, limits),
+            State::StartTag if TAG[usize::from(byte)] => return self.start_tag(byte, window, limits),
+            State::StartTag => self.skip_tag(window),
             State::Quoted(quote) if byte == quote => self.state = State::StartTag,
             State::Quoted(quote) => self.skip_to(quote, window),
             State::EndTag if byte == b'>' => return Ok(self.end_element()),
-            State::EndTag => {}
+            State::EndTag => self.skip_to(b'>', window),
             State::Bang(matched) => self.bang(byte, matched)?,
             State::CData(2) if byte == b'>' => self.state = State::Text,
             State::CData(brackets) if byte == b']' => self.state = State::CData((brackets + 1).min(2)),
@@ -128,14 +147,22 @@ impl Scan {
         if self.elements > limits.elements {
             return Err(Error::Limit("elements"));
         }
-        (self.state, self.attributes, self.slash) = (State::StartTag, 0, false);
+        (self.state, self.attributes) = (State::StartTag, 0);
         Ok(())
     }
 
-    fn start_tag(&mut self, byte: u8, limits: &Limits) -> Result<bool, Error> {
+    fn skip_tag(&mut self, window: &[u8]) {
+        let rest = &window[self.position..];
+        self.position += rest
+            .iter()
+            .position(|byte| TAG[usize::from(*byte)])
+            .unwrap_or(rest.len());
+    }
+
+    fn start_tag(&mut self, byte: u8, window: &[u8], limits: &Limits) -> Result<bool, Error> {
         match byte {
             b'>' if self.header => return Ok(true),
-            b'>' if self.slash => return Ok(self.end_element()),
+            b'>' if window[..self.position].ends_with(b"/>") => return Ok(self.end_element()),
             b'>' => self.state = State::Text,
             b'<' => return Err(Error::NotWellFormed("'<' in a tag")),
             b'\'' | b'"' => {
@@ -147,7 +174,6 @@ impl Scan {
             }
             _ => {}
         }
-        self.slash = byte == b'/';
         Ok(false)
     }
 

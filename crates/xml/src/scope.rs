@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use crate::chars::attribute_value;
 use crate::error::Error;
 use crate::ns;
 use crate::tag::Attribute;
@@ -46,7 +45,7 @@ impl<'a> Scope<'a> {
 
     /// Takes in a declaration made by the start tag at `depth`: `prefix` (empty: default) is bound to the value.
     pub(crate) fn declare(&mut self, depth: usize, prefix: &'a str, attribute: &Attribute<'a>) -> Result<(), Error> {
-        let ns = attribute_value(attribute.raw)?;
+        let ns = attribute.value()?;
         let reserved = match prefix {
             "xml" => ns != ns::XML,
             "xmlns" => true,

@@ -6,7 +6,7 @@ use crate::chars::{is_space, reference, survey};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::scope::{Outside, Scope};
-use crate::tag::{self, Tag};
+use crate::tag::{self, Attribute, Kind, Tag};
 
 /// A step of the walk.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +128,10 @@ impl<'a> Walk<'a> {
         if self.elements > self.limits.elements {
             return Err(Error::Limit("elements"));
         }
-        tag::read(self.slice(from, 0, 0)?, self.limits, &mut self.tag)?;
+        let text = self.slice(from, 0, 0)?;
+        if tag::read(text, self.limits, &mut self.tag)? != text.len() {
+            return Err(Error::NotWellFormed("tag"));
+        }
         self.verbatim &= !self.tag.irregular;
         self.declarations()?;
         self.names()?;
@@ -137,11 +140,7 @@ impl<'a> Walk<'a> {
 
     fn declarations(&mut self) -> Result<(), Error> {
         for attribute in &self.tag.attributes {
-            let prefix = match (attribute.prefix, attribute.local) {
-                ("", "xmlns") => "",
-                ("xmlns", prefix) => prefix,
-                _ => continue,
-            };
+            let Some(prefix) = attribute.declares() else { continue };
             self.scope.declare(self.depth, prefix, attribute)?;
             // A prefix declared on the root would reach into its children, and `xml` need not be declared.
             self.verbatim &= prefix.is_empty() || (self.depth > 1 && prefix != "xml");
@@ -157,26 +156,26 @@ impl<'a> Walk<'a> {
         }
         self.verbatim &= !outside || (self.tag.prefix.is_empty() && ns == crate::ns::CLIENT);
         for (at, attribute) in self.tag.attributes.iter().enumerate() {
-            let ns = match attribute.prefix {
-                "" | "xmlns" => None,
-                prefix => Some(self.scope.resolve(prefix)?),
-            };
-            self.verbatim &= !ns.is_some_and(|(_, outside)| outside);
-            for other in &self.tag.attributes[..at] {
-                if other.local == attribute.local && self.same_namespace(other.prefix, attribute.prefix) {
-                    return Err(Error::NotWellFormed("attribute given twice"));
-                }
+            if attribute.kind == Kind::Prefixed {
+                self.verbatim &= !self.scope.resolve(attribute.prefix)?.1;
+            }
+            if self.tag.attributes[..at]
+                .iter()
+                .any(|other| self.is_same(other, attribute))
+            {
+                return Err(Error::NotWellFormed("attribute given twice"));
             }
         }
         Ok(())
     }
 
-    fn same_namespace(&self, a: &str, b: &str) -> bool {
-        let plain = |prefix: &str| matches!(prefix, "" | "xmlns");
-        if plain(a) || plain(b) {
-            return a == b;
+    /// Whether two attributes have the same expanded name (Namespaces in XML, 6.3).
+    fn is_same(&self, a: &Attribute<'_>, b: &Attribute<'_>) -> bool {
+        if a.kind != b.kind || a.local != b.local {
+            return false;
         }
-        matches!((self.scope.resolve(a), self.scope.resolve(b)), (Ok((a, _)), Ok((b, _))) if a == b)
+        let namespace = |attribute: &Attribute<'_>| self.scope.resolve(attribute.prefix).map(|(ns, _)| ns);
+        a.kind != Kind::Prefixed || a.prefix == b.prefix || namespace(a) == namespace(b)
     }
 
     fn end(&mut self) -> Token<'a> {
