@@ -52,7 +52,12 @@ pub struct Row {
 
 /// The registry line of module `M`.
 pub const fn row<M: Module>() -> Row {
-    Row { about: M::ABOUT, install: install::<M>, schema: schema::<M>, defaults: defaults::<M> }
+    Row {
+        about: M::ABOUT,
+        install: install::<M>,
+        schema: schema::<M>,
+        defaults: defaults::<M>,
+    }
 }
 
 impl Row {
@@ -80,8 +85,10 @@ fn install<M: Module>(settings: &Value, hooks: &mut Hooks) -> Result<(), Install
     let config = match settings {
         Value::Null => M::Config::default(),
         Value::Object(map) if map.is_empty() => M::Config::default(),
-        settings => serde_json::from_value(settings.clone())
-            .map_err(|error| InstallError::Config { module: M::ABOUT.name, reason: error.to_string() })?,
+        settings => serde_json::from_value(settings.clone()).map_err(|error| InstallError::Config {
+            module: M::ABOUT.name,
+            reason: error.to_string(),
+        })?,
     };
     Arc::new(M::new(config)).install(hooks);
     Ok(())

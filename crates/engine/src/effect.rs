@@ -26,8 +26,8 @@ pub enum Effect {
         /// The stanza; its own `to` does not count.
         stanza: Arc<Stanza>,
     },
-    /// Change the roster durably (conditional on the version seen), then push the change to interested sessions. On a
-    /// conflict the stanza is decided anew. Must succeed before what follows it.
+    /// Change the roster durably (conditional on the version seen), then push the change to interested sessions
+    /// ([`crate::roster_pushes`] says what, if anything). On a conflict the stanza is decided anew. Must succeed before what follows it.
     Roster(RosterChange),
     /// Change what is known of a session.
     Session(SessionId, SessionChange),
@@ -74,13 +74,21 @@ impl Effects {
 
     /// Delivers to one session of this account.
     pub fn deliver(&mut self, to: SessionId, stanza: impl Into<Stanza>) {
-        self.push(Effect::Deliver { to: vec![to], stanza: Arc::new(stanza.into()), readdress: false });
+        self.push(Effect::Deliver {
+            to: vec![to],
+            stanza: Arc::new(stanza.into()),
+            readdress: false,
+        });
     }
 
     /// Delivers to several sessions, each addressed in full.
     pub fn deliver_each(&mut self, to: Vec<SessionId>, stanza: impl Into<Stanza>) {
         if !to.is_empty() {
-            self.push(Effect::Deliver { to, stanza: Arc::new(stanza.into()), readdress: true });
+            self.push(Effect::Deliver {
+                to,
+                stanza: Arc::new(stanza.into()),
+                readdress: true,
+            });
         }
     }
 
@@ -92,7 +100,10 @@ impl Effects {
     /// Sends to many.
     pub fn broadcast(&mut self, to: Vec<Jid>, stanza: impl Into<Stanza>) {
         if !to.is_empty() {
-            self.push(Effect::Broadcast { to, stanza: Arc::new(stanza.into()) });
+            self.push(Effect::Broadcast {
+                to,
+                stanza: Arc::new(stanza.into()),
+            });
         }
     }
 }

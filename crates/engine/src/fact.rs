@@ -33,7 +33,10 @@ impl FactLoader {
         fn load<'a, F: Fact>(stores: &'a Stores, account: &'a Bare) -> FactFuture<'a> {
             Box::pin(async move { Ok(Arc::new(F::load(stores, account).await?) as Arc<dyn Any + Send + Sync>) })
         }
-        Self { kind: TypeId::of::<F>(), load: load::<F> }
+        Self {
+            kind: TypeId::of::<F>(),
+            load: load::<F>,
+        }
     }
 }
 
@@ -60,7 +63,10 @@ impl Facts {
 
     /// The fact of type `F`; `None` when no module declared it.
     pub fn get<F: Fact>(&self) -> Option<&F> {
-        self.0.iter().find(|(kind, _)| *kind == TypeId::of::<F>()).and_then(|(_, fact)| fact.downcast_ref())
+        self.0
+            .iter()
+            .find(|(kind, _)| *kind == TypeId::of::<F>())
+            .and_then(|(_, fact)| fact.downcast_ref())
     }
 }
 

@@ -57,7 +57,19 @@ pub enum AccountEvent {
 impl Cx {
     /// Whether the account itself asks (one of its own sessions).
     pub fn is_owner(&self) -> bool {
-        self.session.is_some() && self.request.head.from.as_ref().is_some_and(|from| from.bare() == self.account.jid)
+        self.session.is_some()
+            && self
+                .request
+                .head
+                .from
+                .as_ref()
+                .is_some_and(|from| from.bare() == self.account.jid)
+    }
+
+    /// Whether the asker may know of the account's presence: the account itself, or a contact with a subscription from it.
+    pub fn sees_presence(&self) -> bool {
+        let from = self.request.head.from.as_ref();
+        self.is_owner() || from.is_some_and(|from| self.account.is_seen_by(from))
     }
 
     /// The asking session, when it belongs to `account`.
@@ -89,6 +101,9 @@ impl Reply {
 
 impl From<Element> for Reply {
     fn from(payload: Element) -> Self {
-        Self { payload: Some(payload), ..Self::default() }
+        Self {
+            payload: Some(payload),
+            ..Self::default()
+        }
     }
 }

@@ -43,6 +43,26 @@ pub enum Lane {
     Iq,
 }
 
+/// How many lanes there are: two ways for each kind.
+pub(crate) const LANES: usize = 6;
+
+impl Lane {
+    /// Every lane with its way, in order of [`Lane::index`].
+    pub(crate) const ALL: [(Way, Self); LANES] = [
+        (Way::Out, Self::Message),
+        (Way::Out, Self::Presence),
+        (Way::Out, Self::Iq),
+        (Way::In, Self::Message),
+        (Way::In, Self::Presence),
+        (Way::In, Self::Iq),
+    ];
+
+    /// The lane's place in an array of [`LANES`].
+    pub(crate) fn index(self, way: Way) -> usize {
+        way as usize * 3 + self as usize
+    }
+}
+
 /// Why a table could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstallError {
@@ -82,6 +102,13 @@ pub(crate) struct Roles {
     pub(crate) observers: Vec<Hook<Observe>>,
 }
 
+impl Roles {
+    /// Whether nobody asked for this lane.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.guards.is_empty() && self.stamps.is_empty() && self.observers.is_empty()
+    }
+}
+
 /// Where a request is answered: address, whether it is a set, namespace, name.
 pub(crate) type QueryKey = (At, bool, &'static str, &'static str);
 
@@ -89,12 +116,13 @@ pub(crate) type QueryKey = (At, bool, &'static str, &'static str);
 #[derive(Default)]
 pub struct Hooks {
     module: &'static str,
-    pub(crate) lanes: BTreeMap<(Way, Lane), Roles>,
+    pub(crate) lanes: [Roles; LANES],
     pub(crate) queries: BTreeMap<QueryKey, (&'static str, Handler)>,
     pub(crate) sessions: Vec<Hook<OnSession>>,
     pub(crate) facts: Vec<FactLoader>,
     pub(crate) disco: BTreeMap<At, Disco>,
     pub(crate) stream_features: Vec<StreamFeature>,
+    pub(crate) keep_limit: Option<u32>,
     pub(crate) problems: Vec<InstallError>,
 }
 
@@ -107,7 +135,11 @@ impl Hooks {
     /// First: may look at a stanza and let it pass, drop it or answer it with an error.
     pub fn guard<S: Kind>(&mut self, way: Way, run: impl Fn(&View<'_>, &S) -> Verdict + Send + Sync + 'static) {
         let run: Guard = Box::new(move |view, stanza| S::of(stanza).map_or(Verdict::Pass, |stanza| run(view, stanza)));
-        let hook = Hook { module: self.module, carries: None, run };
+        let hook = Hook {
+            module: self.module,
+            carries: None,
+            run,
+        };
         self.roles::<S>(way).guards.push(hook);
     }
 
@@ -118,7 +150,11 @@ impl Hooks {
                 run(view, stanza, stamps);
             }
         });
-        let hook = Hook { module: self.module, carries: None, run };
+        let hook = Hook {
+            module: self.module,
+            carries: None,
+            run,
+        };
         self.roles::<S>(way).stamps.push(hook);
     }
 
@@ -156,7 +192,11 @@ impl Hooks {
 
     /// A session was opened or closed.
     pub fn session(&mut self, run: impl Fn(&View<'_>, SessionEvent, &mut Effects) + Send + Sync + 'static) {
-        self.sessions.push(Hook { module: self.module, carries: None, run: Box::new(run) });
+        self.sessions.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(run),
+        });
     }
 
     /// Loads `F` when an account becomes active, and keeps it warm.
@@ -188,8 +228,13 @@ impl Hooks {
         self.stream_features.push(Box::new(make));
     }
 
+    /// An account's log of kept messages ([`crate::Effect::Keep`]) is full at `messages`.
+    pub fn keep_limit(&mut self, messages: u32) {
+        self.keep_limit = Some(messages);
+    }
+
     fn roles<S: Kind>(&mut self, way: Way) -> &mut Roles {
-        self.lanes.entry((way, S::LANE)).or_default()
+        &mut self.lanes[S::LANE.index(way)]
     }
 
     fn observer<S: Kind>(
@@ -203,7 +248,11 @@ impl Hooks {
                 run(view, stanza, effects);
             }
         });
-        let hook = Hook { module: self.module, carries, run };
+        let hook = Hook {
+            module: self.module,
+            carries,
+            run,
+        };
         self.roles::<S>(way).observers.push(hook);
     }
 
@@ -218,7 +267,11 @@ impl Hooks {
         });
         let key = (at, kind == IqType::Set, P::NS, P::NAME);
         if let Some((other, _)) = self.queries.insert(key, (self.module, handler)) {
-            self.problems.push(InstallError::Twice(other, self.module, format!("<{} xmlns='{}'/>", P::NAME, P::NS)));
+            self.problems.push(InstallError::Twice(
+                other,
+                self.module,
+                format!("<{} xmlns='{}'/>", P::NAME, P::NS),
+            ));
         }
     }
 }
@@ -226,14 +279,22 @@ impl Hooks {
 impl Kind for Message {
     const LANE: Lane = Lane::Message;
     fn of(stanza: &Stanza) -> Option<&Self> {
-        if let Stanza::Message(message) = stanza { Some(message) } else { None }
+        if let Stanza::Message(message) = stanza {
+            Some(message)
+        } else {
+            None
+        }
     }
 }
 
 impl Kind for Presence {
     const LANE: Lane = Lane::Presence;
     fn of(stanza: &Stanza) -> Option<&Self> {
-        if let Stanza::Presence(presence) = stanza { Some(presence) } else { None }
+        if let Stanza::Presence(presence) = stanza {
+            Some(presence)
+        } else {
+            None
+        }
     }
 }
 

@@ -25,12 +25,12 @@ pub use hooks::{Hooks, InstallError};
 pub use host::Host;
 pub use payload::{Malformed, Request};
 pub use pipeline::{Decision, HookRow, Pipeline, Query, Verdict};
-pub use roster::{push as roster_push, roster_item};
-pub use route::{Outcome, incoming as route_incoming};
+pub use roster::{push as roster_push, pushes as roster_pushes, roster_item};
+pub use route::{Outcome, incoming as route_incoming, outgoing as route_outgoing};
 pub use view::{AccountView, SessionEvent, SessionView, View, Way};
 
 pub use stanza::{
-    Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence, PresenceType, SessionId,
-    Show, Stanza, StanzaError, Timestamp, ns,
+    Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence, PresenceType,
+    SessionId, Show, Stanza, StanzaError, Timestamp, ns,
 };
 pub use xml::Element;

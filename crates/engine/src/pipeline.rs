@@ -3,6 +3,7 @@
 //! Guards before stamps before observers: a blocked message is never archived, the archive sees the stamped copy. On the way
 //! in the routing decision is taken between stamps and observers. What leaves an account is never stamped.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,7 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{Answer, Cx};
-use crate::hooks::{Handler, Hook, Hooks, InstallError, Lane, Roles};
+use crate::hooks::{Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
 use crate::route::{self, Outcome};
 use crate::view::{SessionEvent, View, Way};
 
@@ -28,11 +29,11 @@ pub struct Pipeline {
     hooks: Hooks,
     /// Payload names that some hook asked for; at most 64.
     interests: Vec<(&'static str, &'static str)>,
-    lanes: BTreeMap<(Way, Lane), Lanes>,
+    masks: [Masks; LANES],
 }
 
 /// Bits of the interests of one way and kind.
-struct Lanes {
+struct Masks {
     observers: Vec<u64>,
     /// Union of `observers`: a stanza that meets none of them skips the lane.
     union: u64,
@@ -41,7 +42,8 @@ struct Lanes {
 /// What was decided for a stanza at an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// On the way in: what becomes of it. On the way out: `Undecided` travels on, `Ignore` was dropped, `Bounce` is answered.
+    /// On the way in: what becomes of it. On the way out: `Undecided` travels on, `Handle` is dealt
+    /// with by the effects alone (nothing travels on), `Ignore` was dropped, `Bounce` is answered.
     pub outcome: Outcome,
     /// The account's own copy, when it was stamped.
     pub own: Option<Stanza>,
@@ -86,25 +88,33 @@ impl Pipeline {
             return Err(problem.clone());
         }
         let mut interests = Vec::new();
-        for roles in hooks.lanes.values() {
+        for roles in &hooks.lanes {
             interests.extend(roles.observers.iter().filter_map(|hook| hook.carries));
         }
         interests.sort_unstable();
         interests.dedup();
         interests.truncate(64);
-        let lanes = hooks.lanes.iter().map(|(key, roles)| (*key, Lanes::of(roles, &interests))).collect();
-        Ok(Self { hooks, interests, lanes })
+        let masks = hooks.lanes.each_ref().map(|roles| Masks::of(roles, &interests));
+        Ok(Self {
+            hooks,
+            interests,
+            masks,
+        })
     }
 
     /// The sender's account: may the stanza travel on, and what else is to be done?
     pub fn outgoing(&self, view: &View<'_>, stanza: &Stanza) -> Decision {
-        self.run(Way::Out, view, stanza, |_| Outcome::Undecided)
+        self.run(Way::Out, view, stanza, route::outgoing)
     }
 
     /// The recipient's account: what becomes of the stanza, and what else is to be done?
     pub fn incoming(&self, view: &View<'_>, stanza: &Stanza) -> Decision {
         let mut decision = self.run(Way::In, view, stanza, |stanza| route::incoming(view.account, stanza));
-        let kept = decision.effects.0.iter().any(|effect| matches!(effect, Effect::Keep(_)));
+        let kept = decision
+            .effects
+            .0
+            .iter()
+            .any(|effect| matches!(effect, Effect::Keep(_)));
         if decision.outcome == Outcome::Nobody && !kept {
             decision.outcome = Outcome::Bounce(Condition::ServiceUnavailable.into());
         }
@@ -132,9 +142,15 @@ impl Pipeline {
         let found = self.hooks.queries.iter().find(|((where_, set, ns, name), _)| {
             *where_ == at && *set == (iq.kind == IqType::Set) && child.is(ns, name)
         });
-        let Some((_, (module, handler))) = found else { return Err(Condition::ServiceUnavailable.into()) };
+        let Some((_, (module, handler))) = found else {
+            return Err(Condition::ServiceUnavailable.into());
+        };
         let payload = iq.payload.element(child).ok_or(Condition::BadRequest)?;
-        Ok(Query { module, handler: handler.clone(), payload })
+        Ok(Query {
+            module,
+            handler: handler.clone(),
+            payload,
+        })
     }
 
     /// Everything that is advertised.
@@ -142,9 +158,19 @@ impl Pipeline {
         &self.hooks.disco
     }
 
+    /// How many kept messages fill an account's log, when a module keeps any: [`Effect::Keep`] beyond that bounces with
+    /// `service-unavailable`.
+    pub fn keep_limit(&self) -> Option<u32> {
+        self.hooks.keep_limit
+    }
+
     /// Elements for the stream features of `domain` after authentication.
     pub fn stream_features(&self, domain: &str) -> Vec<Element> {
-        self.hooks.stream_features.iter().map(|make| make(domain, &self.hooks.disco)).collect()
+        self.hooks
+            .stream_features
+            .iter()
+            .map(|make| make(domain, &self.hooks.disco))
+            .collect()
     }
 
     /// What to load when an account becomes active.
@@ -155,19 +181,24 @@ impl Pipeline {
     /// Who hooks what, in running order.
     pub fn table(&self) -> Vec<HookRow> {
         let mut rows = Vec::new();
-        for ((way, lane), roles) in &self.hooks.lanes {
+        for ((way, lane), roles) in Lane::ALL.iter().zip(&self.hooks.lanes) {
             let place = format!("{lane:?} {way:?}").to_lowercase();
             rows.extend(roles.guards.iter().map(|hook| hook.row(&place, "guard")));
             rows.extend(roles.stamps.iter().map(|hook| hook.row(&place, "stamp")));
             rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
         }
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
-        rows.extend(self.hooks.queries.iter().map(|((at, set, ns, name), (module, _))| HookRow {
-            place: format!("iq at {at:?}").to_lowercase(),
-            role: if *set { "set" } else { "get" },
-            module,
-            payload: format!("{name} in {ns}"),
-        }));
+        rows.extend(
+            self.hooks
+                .queries
+                .iter()
+                .map(|((at, set, ns, name), (module, _))| HookRow {
+                    place: format!("iq at {at:?}").to_lowercase(),
+                    role: if *set { "set" } else { "get" },
+                    module,
+                    payload: format!("{name} in {ns}"),
+                }),
+        );
         rows
     }
 
@@ -177,11 +208,17 @@ impl Pipeline {
             Stanza::Presence(_) => Lane::Presence,
             Stanza::Iq(_) => Lane::Iq,
         };
-        let Some(roles) = self.hooks.lanes.get(&(way, lane)) else {
-            return Decision { outcome: decide(stanza), own: None, effects: Effects::default(), panicked: None };
-        };
-        let running = std::cell::Cell::new("");
-        let work = || self.run_roles(roles, (way, lane), &running, view, stanza, decide);
+        let at = lane.index(way);
+        if self.hooks.lanes[at].is_empty() {
+            return Decision {
+                outcome: decide(stanza),
+                own: None,
+                effects: Effects::default(),
+                panicked: None,
+            };
+        }
+        let running = Cell::new("");
+        let work = || self.run_roles(at, &running, view, stanza, decide);
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Decision {
             outcome: Outcome::Bounce(Condition::InternalServerError.into()),
             own: None,
@@ -192,14 +229,19 @@ impl Pipeline {
 
     fn run_roles(
         &self,
-        roles: &Roles,
-        key: (Way, Lane),
-        running: &std::cell::Cell<&'static str>,
+        at: usize,
+        running: &Cell<&'static str>,
         view: &View<'_>,
         stanza: &Stanza,
         decide: impl Fn(&Stanza) -> Outcome,
     ) -> Decision {
-        let mut decision = Decision { outcome: Outcome::Ignore, own: None, effects: Effects::default(), panicked: None };
+        let (roles, masks) = (&self.hooks.lanes[at], &self.masks[at]);
+        let mut decision = Decision {
+            outcome: Outcome::Ignore,
+            own: None,
+            effects: Effects::default(),
+            panicked: None,
+        };
         for hook in &roles.guards {
             running.set(hook.module);
             match (hook.run)(view, stanza) {
@@ -214,10 +256,12 @@ impl Pipeline {
         decision.own = stamped(roles, running, view, stanza);
         let own = decision.own.as_ref().unwrap_or(stanza);
         decision.outcome = decide(own);
-        let view = View { outcome: &decision.outcome, ..*view };
-        let bits = self.lanes.get(&key).map_or(0, |lanes| self.bits(own, lanes.union));
-        let masks = self.lanes.get(&key).map_or(&[][..], |lanes| &lanes.observers);
-        for (hook, mask) in roles.observers.iter().zip(masks) {
+        let view = View {
+            outcome: &decision.outcome,
+            ..*view
+        };
+        let bits = self.bits(own, masks.union);
+        for (hook, mask) in roles.observers.iter().zip(&masks.observers) {
             if *mask == 0 || mask & bits != 0 {
                 running.set(hook.module);
                 (hook.run)(&view, own, &mut decision.effects);
@@ -232,7 +276,11 @@ impl Pipeline {
             return 0;
         }
         let carried = |(ns, name): &(&str, &str)| stanza.payload().has(ns, name);
-        self.interests.iter().enumerate().filter(|(_, name)| carried(name)).fold(0, |bits, (at, _)| bits | 1 << at)
+        self.interests
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| carried(name))
+            .fold(0, |bits, (at, _)| bits | 1 << at)
     }
 }
 
@@ -243,9 +291,14 @@ impl Query {
     }
 }
 
-impl Lanes {
+impl Masks {
     fn of(roles: &Roles, interests: &[(&'static str, &'static str)]) -> Self {
-        let bit = |name: (&'static str, &'static str)| interests.iter().position(|other| *other == name).map_or(0, |at| 1 << at);
+        let bit = |name: (&'static str, &'static str)| {
+            interests
+                .iter()
+                .position(|other| *other == name)
+                .map_or(0, |at| 1 << at)
+        };
         let observers: Vec<u64> = roles.observers.iter().map(|hook| hook.carries.map_or(0, bit)).collect();
         let union = observers.iter().fold(0, |union, mask| union | mask);
         Self { observers, union }
@@ -254,18 +307,21 @@ impl Lanes {
 
 impl<F> Hook<F> {
     fn row(&self, place: &str, role: &'static str) -> HookRow {
-        let payload = self.carries.map(|(ns, name)| format!("{name} in {ns}")).unwrap_or_default();
-        HookRow { place: place.to_owned(), role, module: self.module, payload }
+        let payload = self
+            .carries
+            .map(|(ns, name)| format!("{name} in {ns}"))
+            .unwrap_or_default();
+        HookRow {
+            place: place.to_owned(),
+            role,
+            module: self.module,
+            payload,
+        }
     }
 }
 
 /// The account's own copy, if any stamp has something to add.
-fn stamped(
-    roles: &Roles,
-    running: &std::cell::Cell<&'static str>,
-    view: &View<'_>,
-    stanza: &Stanza,
-) -> Option<Stanza> {
+fn stamped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
     let mut stamps = Vec::new();
     for hook in &roles.stamps {
         running.set(hook.module);
@@ -274,7 +330,9 @@ fn stamped(
     if stamps.is_empty() {
         return None;
     }
-    let payload = stamps.iter().fold(stanza.payload().clone(), |payload: Payload, stamp| payload.push(stamp));
+    let payload = stamps
+        .iter()
+        .fold(stanza.payload().clone(), |payload: Payload, stamp| payload.push(stamp));
     let mut own = stanza.clone();
     match &mut own {
         Stanza::Message(message) => message.payload = payload,

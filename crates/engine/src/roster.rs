@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use stanza::{Bare, Head, Iq, IqType, Jid, Payload, ns};
-use store::{Ask, Contact};
+use store::{Ask, Contact, Roster};
 use xml::Element;
+
+use crate::effect::RosterChange;
 
 /// The `<item/>` of a contact.
 pub fn roster_item(contact: &Contact) -> Element {
@@ -14,7 +16,12 @@ pub fn roster_item(contact: &Contact) -> Element {
         .with("jid", contact.jid.to_string())
         .with_some("name", contact.name.as_ref())
         .with("subscription", contact.subscription.name())
-        .extend(contact.groups.iter().map(|group| Element::new(ns::ROSTER, "group").text(group)))
+        .extend(
+            contact
+                .groups
+                .iter()
+                .map(|group| Element::new(ns::ROSTER, "group").text(group)),
+        )
 }
 
 /// The push that tells of `contact` (`Err`: of its removal) at roster version `version` (RFC 6121, 2.1.6). Sent to each
@@ -22,10 +29,14 @@ pub fn roster_item(contact: &Contact) -> Element {
 pub fn push(owner: &Bare, version: u64, contact: Result<&Contact, &Jid>) -> Iq {
     let item = match contact {
         Ok(contact) => roster_item(contact),
-        Err(jid) => Element::new(ns::ROSTER, "item").with("jid", jid.to_string()).with("subscription", "remove"),
+        Err(jid) => Element::new(ns::ROSTER, "item")
+            .with("jid", jid.to_string())
+            .with("subscription", "remove"),
     };
     let jid = contact.map_or_else(|jid| jid, |contact| &contact.jid);
-    let query = Element::new(ns::ROSTER, "query").with("ver", version.to_string()).push(item);
+    let query = Element::new(ns::ROSTER, "query")
+        .with("ver", version.to_string())
+        .push(item);
     Iq {
         head: Head {
             from: Some(owner.jid().clone()),
@@ -37,7 +48,36 @@ pub fn push(owner: &Bare, version: u64, contact: Result<&Contact, &Jid>) -> Iq {
     }
 }
 
+/// The pushes by which clients learn of `change` to the roster `before`, which stands at `version` now. Clients learn nothing of
+/// contacts that are not in their roster, nor of a change that only concerns a pending request.
+pub fn pushes(owner: &Bare, before: &Roster, change: &RosterChange, version: u64) -> Vec<Iq> {
+    let seen = |jid: &Jid| before.contacts.get(jid).filter(|contact| contact.in_roster);
+    let put = change
+        .put
+        .iter()
+        .filter_map(|contact| match (seen(&contact.jid), contact.in_roster) {
+            (Some(old), true) if is_quiet(old, contact) => None,
+            (_, true) => Some(push(owner, version, Ok(contact))),
+            (Some(_), false) => Some(push(owner, version, Err(&contact.jid))),
+            (None, false) => None,
+        });
+    let removed = change
+        .remove
+        .iter()
+        .filter(|jid| seen(jid).is_some())
+        .map(|jid| push(owner, version, Err(jid)));
+    put.chain(removed).collect()
+}
+
+/// Whether two states of a contact differ for the server only.
+fn is_quiet(old: &Contact, new: &Contact) -> bool {
+    old.pending_in != new.pending_in && roster_item(old) == roster_item(new)
+}
+
 /// A short stand-in for an address in an id: ids of pushes differ when one change pushes several contacts.
 fn short_tag(jid: &Jid) -> String {
-    jid.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))).to_string()
+    jid.as_str()
+        .bytes()
+        .fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
+        .to_string()
 }

@@ -1,19 +1,23 @@
-//! Where a stanza goes that arrived at an account: the delivery rules of RFC 6121, section 8.5, as a pure function.
+//! Where a stanza goes: what an account deals with itself on the way out, and the delivery rules of RFC 6121, section 8.5,
+//! on the way in, as pure functions.
 
-use stanza::{Condition, Iq, IqType, Jid, Message, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError};
+use stanza::{
+    Condition, Iq, IqType, Jid, Message, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError,
+};
 
 use crate::view::{AccountView, SessionView};
 
 /// What becomes of a stanza that arrived at an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// On the way out: not decided here.
+    /// On the way out: it travels on to its addressee, whose account decides.
     Undecided,
     /// Delivered to these sessions.
     Sessions(Vec<SessionId>),
     /// A message that nobody is there to take: kept for later if a module keeps it, else bounced.
     Nobody,
-    /// The account itself deals with it: IQs to the bare address, probes and subscription requests.
+    /// The account itself deals with it. On the way in: IQs to the bare address, probes and subscription stanzas. On the way
+    /// out: broadcast presence and subscription stanzas, which travel on as effects only.
     Handle,
     /// Nothing happens.
     Ignore,
@@ -21,9 +25,30 @@ pub enum Outcome {
     Bounce(StanzaError),
 }
 
+/// Whether a stanza of the account's own session travels on. Presence without addressee is broadcast (RFC 6121, 4.2.2), and
+/// subscription stanzas are rewritten or held back (RFC 6121, 3): modules send what is to be sent.
+pub fn outgoing(stanza: &Stanza) -> Outcome {
+    match stanza {
+        Stanza::Presence(presence) if presence.head.to.is_none() => Outcome::Handle,
+        Stanza::Presence(presence) => match presence.kind {
+            PresenceType::Subscribe
+            | PresenceType::Subscribed
+            | PresenceType::Unsubscribe
+            | PresenceType::Unsubscribed => Outcome::Handle,
+            PresenceType::Available | PresenceType::Unavailable | PresenceType::Error | PresenceType::Probe => {
+                Outcome::Undecided
+            }
+        },
+        Stanza::Message(_) | Stanza::Iq(_) => Outcome::Undecided,
+    }
+}
+
 /// Decides by RFC 6121, 8.5.2 (bare address) and 8.5.3 (full address). The account exists.
 pub fn incoming(account: &AccountView, stanza: &Stanza) -> Outcome {
-    let session = stanza.to().and_then(Jid::resource).map(|resource| account.resource(resource));
+    let session = stanza
+        .to()
+        .and_then(Jid::resource)
+        .map(|resource| account.resource(resource));
     match (stanza, session) {
         (Stanza::Message(_) | Stanza::Iq(_), Some(Some(session))) => Outcome::Sessions(vec![session.id]),
         (Stanza::Message(message), Some(None)) => message_to_gone(account, message),
@@ -87,21 +112,31 @@ fn presence_to(account: &AccountView, presence: &Presence, session: Option<Optio
 }
 
 fn sessions_or(sessions: Vec<SessionId>, otherwise: Outcome) -> Outcome {
-    if sessions.is_empty() { otherwise } else { Outcome::Sessions(sessions) }
+    if sessions.is_empty() {
+        otherwise
+    } else {
+        Outcome::Sessions(sessions)
+    }
 }
 
 /// Available sessions with non-negative priority.
 fn non_negative(account: &AccountView) -> Vec<SessionId> {
-    account.available().filter(|session| session.priority() >= Some(0)).map(|session| session.id).collect()
+    account
+        .available()
+        .filter(|session| session.priority() >= Some(0))
+        .map(|session| session.id)
+        .collect()
 }
 
 /// Of those the ones with the highest priority: all that share it.
 fn most_available(account: &AccountView) -> Vec<SessionId> {
     let highest = account.available().filter_map(SessionView::priority).max();
     match highest {
-        Some(highest) if highest >= 0 => {
-            account.available().filter(|session| session.priority() == Some(highest)).map(|session| session.id).collect()
-        }
+        Some(highest) if highest >= 0 => account
+            .available()
+            .filter(|session| session.priority() == Some(highest))
+            .map(|session| session.id)
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -108,9 +108,23 @@ impl AccountView {
         self.sessions.iter().filter(|session| session.interested)
     }
 
+    /// Whether `jid` is subscribed to the account's presence, or is one of its own sessions (RFC 6121, 4.3.2).
+    pub fn is_seen_by(&self, jid: &Jid) -> bool {
+        let bare = jid.bare();
+        bare == self.jid
+            || self
+                .roster
+                .contacts
+                .get(bare.jid())
+                .is_some_and(|contact| contact.subscription.is_from())
+    }
+
     /// The roster's contact for `jid`, by full address first, then by bare.
     pub fn contact(&self, jid: &Jid) -> Option<&Contact> {
-        self.roster.contacts.get(jid).or_else(|| self.roster.contacts.get(jid.bare().jid()))
+        self.roster
+            .contacts
+            .get(jid)
+            .or_else(|| self.roster.contacts.get(jid.bare().jid()))
     }
 }
 
