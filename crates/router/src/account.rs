@@ -1,0 +1,191 @@
+//! An account at its home: what hooks see of it, and its sessions. Everything here happens under the account's lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::{AccountView, Outcome, SessionChange, SessionView, View, Way};
+use link::{Delivery, EdgeRef, Trace};
+use stanza::{Bare, Full, Jid, SessionId, Stanza, Timestamp};
+use store::EntryId;
+
+use crate::hosts::VirtualHost;
+use crate::mirror::Mirror;
+use crate::session::{Fate, QueueLimits, Session};
+
+/// Most addresses whose directed presence is remembered for one session.
+const DIRECTED: usize = 1_000;
+
+/// An account at its home.
+pub(crate) struct Account {
+    pub(crate) host: Arc<VirtualHost>,
+    /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
+    pub(crate) view: Arc<AccountView>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// How many messages are kept for later, once known.
+    pub(crate) kept: Option<u64>,
+    /// The id of the last message kept here.
+    pub(crate) last_kept: EntryId,
+    /// The kept messages that are on their way to a session.
+    pub(crate) flush: Option<Flush>,
+    /// Sessions whose record at the edge is out of date.
+    dirty: BTreeSet<SessionId>,
+    /// Sessions that have more waiting than is allowed.
+    overflown: Vec<SessionId>,
+}
+
+/// A page of kept messages on its way.
+pub(crate) struct Flush {
+    /// To which session.
+    pub(crate) session: SessionId,
+    /// The last message of the page.
+    pub(crate) last: EntryId,
+    /// Its delivery number.
+    pub(crate) number: u64,
+}
+
+impl Account {
+    pub(crate) fn new(host: Arc<VirtualHost>, view: AccountView) -> Self {
+        Self {
+            host,
+            view: Arc::new(view),
+            sessions: BTreeMap::new(),
+            kept: None,
+            last_kept: EntryId(0),
+            flush: None,
+            dirty: BTreeSet::new(),
+            overflown: Vec::new(),
+        }
+    }
+
+    pub(crate) fn jid(&self) -> &Bare {
+        &self.view.jid
+    }
+
+    /// Everything a hook may know.
+    pub(crate) fn look(&self, way: Way, now: Timestamp, session: Option<SessionId>) -> View<'_> {
+        View {
+            way,
+            now,
+            host: &self.host.host,
+            account: &self.view,
+            session: session.and_then(|id| self.view.session(id)),
+            outcome: &Outcome::Undecided,
+        }
+    }
+
+    /// The view, to change.
+    pub(crate) fn view_mut(&mut self) -> &mut AccountView {
+        Arc::make_mut(&mut self.view)
+    }
+
+    /// Takes in a session.
+    pub(crate) fn open(&mut self, session: Session, jid: Full, mirror: Mirror) {
+        let id = session.id;
+        self.sessions.insert(id, session);
+        self.dirty.insert(id);
+        self.view_mut().sessions.push(SessionView {
+            id,
+            jid,
+            presence: mirror.presence,
+            since: mirror.since,
+            interested: mirror.interested,
+            directed: mirror.directed,
+        });
+    }
+
+    /// Forgets a session.
+    pub(crate) fn forget(&mut self, id: SessionId) -> Option<(Session, SessionView)> {
+        self.dirty.remove(&id);
+        let session = self.sessions.remove(&id)?;
+        let view = self.view_mut();
+        let at = view.sessions.iter().position(|session| session.id == id)?;
+        Some((session, view.sessions.remove(at)))
+    }
+
+    /// Changes what is known of a session.
+    pub(crate) fn change(&mut self, id: SessionId, change: &SessionChange, now: Timestamp) {
+        let Some(session) = self.view_mut().sessions.iter_mut().find(|session| session.id == id) else {
+            return;
+        };
+        match change {
+            SessionChange::Available(presence) => {
+                session.presence = Some(presence.clone());
+                session.since = now;
+            }
+            SessionChange::Unavailable => {
+                session.presence = None;
+                session.since = now;
+                session.directed.clear();
+            }
+            SessionChange::Interested => session.interested = true,
+            SessionChange::DirectedAvailable(jid) => remember(&mut session.directed, jid),
+            SessionChange::DirectedUnavailable(jid) => {
+                session.directed.remove(jid);
+            }
+        }
+        self.dirty.insert(id);
+    }
+
+    /// Delivers to those of `to` that are still here: one frame per edge.
+    pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner<'_>) {
+        let mut frames: Vec<(EdgeRef, Vec<(SessionId, u64)>)> = Vec::new();
+        for id in to {
+            let Some(session) = self.sessions.get_mut(id) else {
+                continue;
+            };
+            let number = session.push(stanza, delivery.readdress, delivery.fate.clone());
+            if session.is_over(delivery.limits) && !self.overflown.contains(id) {
+                self.overflown.push(*id);
+            }
+            match frames
+                .iter_mut()
+                .find(|(edge, _)| edge.id == session.edge.id && edge.epoch == session.edge.epoch)
+            {
+                Some((_, sessions)) => sessions.push((*id, number)),
+                None => frames.push((session.edge.clone(), vec![(*id, number)])),
+            }
+        }
+        for (edge, sessions) in frames {
+            edge.edge.deliver(Delivery {
+                sessions,
+                stanza: stanza.clone(),
+                readdress: delivery.readdress,
+                trace: delivery.trace.cloned(),
+            });
+        }
+    }
+
+    /// Gives the edges their new records of sessions that changed.
+    pub(crate) fn mirror(&mut self) {
+        for id in std::mem::take(&mut self.dirty) {
+            if let (Some(session), Some(view)) = (self.sessions.get(&id), self.view.session(id)) {
+                session
+                    .edge
+                    .edge
+                    .mirror(id, Mirror::of(view, session.connected).encode());
+            }
+        }
+    }
+
+    /// Sessions that have more waiting than is allowed, once.
+    pub(crate) fn take_overflown(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.overflown)
+    }
+}
+
+/// How a stanza is delivered.
+#[derive(Clone)]
+pub(crate) struct Manner<'a> {
+    pub(crate) readdress: bool,
+    pub(crate) fate: Fate,
+    pub(crate) limits: QueueLimits,
+    pub(crate) trace: Option<&'a Trace>,
+}
+
+/// A session that directs presence at everybody loses the oldest address in order, never memory.
+fn remember(directed: &mut BTreeSet<Jid>, jid: &Jid) {
+    directed.insert(jid.clone());
+    if directed.len() > DIRECTED {
+        directed.pop_first();
+    }
+}

@@ -1,0 +1,138 @@
+//! A stanza arrives at an account: the way in.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::{At, Outcome, Way};
+use link::Trace;
+use stanza::{Bare, Condition, Iq, IqType, Presence, PresenceType, SessionId, Stanza, StanzaError};
+
+use crate::account::{Account, Manner};
+use crate::core::Core;
+use crate::errand::{Batch, Errand, Out, Question};
+use crate::gauges;
+use crate::load;
+use crate::perform::{finish, perform};
+use crate::session::Fate;
+use crate::settle::{self, Refusal};
+
+/// Takes a stanza in at the account it is addressed to, which is at home here. Returns what follows from it.
+pub(crate) async fn arrive(core: &Core, to: &Bare, stanza: Stanza, trace: Option<Trace>, depth: u32) -> Option<Batch> {
+    let cell = core.cells.get(to);
+    let mut state = cell.state.lock().await;
+    let mut out = Out::new(trace, depth);
+    match load::account(core, to, &mut state).await {
+        Ok(Some(account)) => {
+            place(core, account, stanza, &mut out).await;
+            finish(&cell, account, out).await
+        }
+        Ok(None) => {
+            gauges::stanza(Way::In, &stanza, "nobody");
+            out.send(nobody(&stanza));
+            out.free()
+        }
+        Err(error) => {
+            gauges::failed("load");
+            tracing::warn!(%error, "loading an account");
+            out.send(stanza.error(&Refusal::Away.into()));
+            out.free()
+        }
+    }
+}
+
+/// The way in at an account whose lock is held.
+pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, out: &mut Out) {
+    let now = core.now();
+    let judge = |account: &Account| {
+        account
+            .host
+            .pipeline
+            .incoming(&account.look(Way::In, now, None), &stanza)
+    };
+    let (decision, settled) = settle::decide(core, account, judge).await;
+    gauges::stanza(Way::In, &stanza, outcome_name(&decision.outcome));
+    match &decision.outcome {
+        Outcome::Sessions(sessions) => {
+            let own = decision.own.as_ref().unwrap_or(&stanza);
+            hand_over(core, account, sessions, own, out);
+        }
+        Outcome::Handle => {
+            if let Stanza::Iq(iq) = &stanza {
+                out.push(Errand::Ask(ask(account, iq)));
+            }
+        }
+        Outcome::Bounce(error) => out.send(stanza.error(error)),
+        Outcome::Ignore => out.send(unanswered(&stanza)),
+        Outcome::Nobody | Outcome::Undecided => {}
+    }
+    perform(core, account, decision.effects, settled, out).await;
+}
+
+fn hand_over(core: &Core, account: &mut Account, sessions: &[SessionId], stanza: &Stanza, out: &Out) {
+    let fate = match stanza {
+        Stanza::Message(_) | Stanza::Iq(_) => Fate::Again(Arc::new(AtomicBool::new(false))),
+        Stanza::Presence(_) => Fate::Lost,
+    };
+    let manner = Manner {
+        readdress: false,
+        fate,
+        limits: core.queue_limits(),
+        trace: out.trace.as_ref(),
+    };
+    account.deliver(sessions, &Arc::new(stanza.clone()), manner);
+}
+
+fn ask(account: &Account, iq: &Iq) -> Question {
+    Question {
+        at: At::Account,
+        host: account.host.clone(),
+        account: account.jid().clone(),
+        request: Arc::new(iq.clone()),
+    }
+}
+
+/// A request that a guard dropped is answered all the same: every request gets exactly one answer (RFC 6120, 8.2.3), and one
+/// that says no more than that nobody is there.
+fn unanswered(stanza: &Stanza) -> Option<Stanza> {
+    match stanza {
+        Stanza::Iq(_) => stanza.error(&Condition::ServiceUnavailable.into()),
+        Stanza::Message(_) | Stanza::Presence(_) => None,
+    }
+}
+
+/// RFC 6121, 8.5.1: there is no such account.
+fn nobody(stanza: &Stanza) -> Option<Stanza> {
+    match stanza {
+        Stanza::Presence(presence) if presence.kind == PresenceType::Probe => Some(unsubscribed(presence)),
+        Stanza::Presence(_) => None,
+        Stanza::Message(_) | Stanza::Iq(_) => stanza.error(&StanzaError::new(Condition::ServiceUnavailable)),
+    }
+}
+
+/// RFC 6121, 4.3.2: who probes an account that is gone learns that the subscription is, too.
+fn unsubscribed(probe: &Presence) -> Stanza {
+    let mut answer = Presence {
+        head: stanza::Head::default(),
+        kind: PresenceType::Unsubscribed,
+        payload: stanza::Payload::default(),
+    };
+    answer.head.to = probe.head.from.as_ref().map(|from| from.bare().into());
+    answer.head.from = probe.head.to.as_ref().map(|to| to.bare().into());
+    answer.into()
+}
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Undecided => "undecided",
+        Outcome::Sessions(_) => "delivered",
+        Outcome::Nobody => "kept",
+        Outcome::Handle => "handled",
+        Outcome::Ignore => "ignored",
+        Outcome::Bounce(_) => "bounced",
+    }
+}
+
+/// Whether a stanza is a request.
+pub(crate) fn is_request(stanza: &Stanza) -> bool {
+    matches!(stanza, Stanza::Iq(iq) if matches!(iq.kind, IqType::Get | IqType::Set))
+}

@@ -1,0 +1,225 @@
+//! SASL exchanges: holds those that wait for a client, looks accounts up, and hashes passwords where that blocks nobody.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sasl::{Policy, Start, Step, Verify};
+use stanza::{Bare, Exchange, Grant, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::config::SaslConfig;
+use crate::core::Core;
+use crate::gauges;
+use crate::limiter::Limiter;
+
+/// How long a grant may take to be used for binding: the stream is negotiated within that time or not at all.
+const GRANT: Duration = Duration::from_secs(600);
+/// Passwords that may wait to be hashed, for each that is.
+const WAITING: usize = 64;
+
+/// SASL exchanges.
+pub(crate) struct Auth {
+    policy: Policy,
+    held: Mutex<HashMap<u64, Held>>,
+    most: usize,
+    lifetime: Duration,
+    hashing: Semaphore,
+    /// Passwords being hashed or waiting for it.
+    hashes: AtomicUsize,
+    most_hashes: usize,
+    limiter: Limiter,
+}
+
+/// An exchange that waits for its client.
+struct Held {
+    exchange: sasl::Exchange,
+    asker: Asker,
+    until: Instant,
+}
+
+/// Who authenticates.
+#[derive(Clone, Copy)]
+struct Asker {
+    session: SessionId,
+    address: Option<IpAddr>,
+}
+
+impl Auth {
+    pub(crate) fn new(config: &SaslConfig, secret: [u8; 32]) -> Self {
+        let policy = Policy {
+            secret: secret.to_vec(),
+            iterations: config.iterations,
+        };
+        let hashing = config.hashing.max(1) as usize;
+        Self {
+            policy,
+            held: Mutex::default(),
+            most: config.exchanges as usize,
+            lifetime: Duration::from_secs(config.exchange_s),
+            hashing: Semaphore::new(hashing),
+            hashes: AtomicUsize::new(0),
+            most_hashes: hashing * WAITING,
+            limiter: Limiter::new(config.failures, Duration::from_secs(config.failure_window_s)),
+        }
+    }
+
+    /// Whether `grant` proves that `session` authenticated as `account`, and did so lately.
+    pub(crate) fn proves(&self, grant: &Grant, session: SessionId, account: &Bare, now: Timestamp) -> bool {
+        sasl::open(&self.policy.secret, grant, session, account, now).is_ok()
+    }
+
+    /// Whether `grant` proved it once: the session was bound by it then.
+    pub(crate) fn proved(&self, grant: &Grant, session: SessionId, account: &Bare) -> bool {
+        self.proves(grant, session, account, Timestamp(i64::MIN))
+    }
+
+    /// Decides a step.
+    pub(crate) async fn step(&self, core: &Core, request: SaslRequest) -> SaslReply {
+        let (asker, step) = match request {
+            SaslRequest::Start {
+                session,
+                domain,
+                mechanism,
+                offered,
+                initial,
+                peer,
+            } => {
+                let asker = Asker {
+                    session,
+                    address: peer.address,
+                };
+                if !self.limiter.allows(asker.address) {
+                    gauges::sasl("limited");
+                    return SaslReply::Failure(SaslFailure::TemporaryAuthFailure);
+                }
+                (
+                    asker,
+                    sasl::Exchange::start(Start {
+                        domain,
+                        mechanism,
+                        offered,
+                        initial,
+                        peer,
+                    }),
+                )
+            }
+            SaslRequest::Respond { exchange, response } => match self.take(core, &exchange) {
+                Some(held) => (held.asker, held.exchange.respond(&response)),
+                None => return SaslReply::Failure(SaslFailure::TemporaryAuthFailure),
+            },
+            SaslRequest::Abort { exchange } => {
+                self.take(core, &exchange);
+                gauges::sasl("aborted");
+                return SaslReply::Failure(SaslFailure::Aborted);
+            }
+        };
+        self.go_on(core, asker, step).await
+    }
+
+    async fn go_on(&self, core: &Core, asker: Asker, mut step: Step) -> SaslReply {
+        loop {
+            step = match step {
+                Step::Challenge(exchange, data) => return self.hold(core, asker, exchange, data),
+                Step::Lookup(lookup) => match core.stores.accounts.get(lookup.account()).await {
+                    Ok(found) => {
+                        let nonce = core.entropy.bits().to_be_bytes();
+                        let hosted = found.filter(|account| core.hosts.contains_key(account.jid.domain()));
+                        lookup.found(
+                            hosted.as_ref().map(|account| &account.verifiers[..]),
+                            &nonce,
+                            &self.policy,
+                        )
+                    }
+                    Err(error) => {
+                        gauges::failed("sasl");
+                        tracing::warn!(%error, "looking up an account");
+                        Step::Failure(SaslFailure::TemporaryAuthFailure)
+                    }
+                },
+                Step::Verify(verify) => self.verify(verify).await,
+                Step::Success { account, data } => return self.vouch(core, asker, account, data),
+                Step::Failure(failure) => return self.refuse(asker, failure),
+            }
+        }
+    }
+
+    fn hold(&self, core: &Core, asker: Asker, exchange: sasl::Exchange, data: Bytes) -> SaslReply {
+        #[expect(clippy::cast_possible_truncation, reason = "as good a number as any")]
+        let number = core.entropy.bits() as u64;
+        let until = Instant::now() + self.lifetime;
+        let mut held = self.held.lock();
+        if held.len() >= self.most {
+            let now = Instant::now();
+            held.retain(|_, other| other.until > now);
+        }
+        if held.len() >= self.most {
+            gauges::dropped("sasl exchange");
+            return SaslReply::Failure(SaslFailure::TemporaryAuthFailure);
+        }
+        held.insert(number, Held { exchange, asker, until });
+        let exchange = Exchange {
+            router: core.node.to_string(),
+            number,
+        };
+        SaslReply::Challenge { exchange, data }
+    }
+
+    fn take(&self, core: &Core, exchange: &Exchange) -> Option<Held> {
+        if *exchange.router != *core.node.0 {
+            return None;
+        }
+        let held = self.held.lock().remove(&exchange.number)?;
+        (held.until > Instant::now()).then_some(held)
+    }
+
+    /// Hashes a password on a thread that may block, a few at a time.
+    async fn verify(&self, verify: Verify) -> Step {
+        let _counted = Counted::new(&self.hashes);
+        if self.hashes.load(Ordering::Relaxed) > self.most_hashes {
+            gauges::dropped("password");
+            return Step::Failure(SaslFailure::TemporaryAuthFailure);
+        }
+        let Ok(_permit) = self.hashing.acquire().await else {
+            return Step::Failure(SaslFailure::TemporaryAuthFailure);
+        };
+        let checked = tokio::task::spawn_blocking(move || verify.run()).await;
+        checked.unwrap_or(Step::Failure(SaslFailure::TemporaryAuthFailure))
+    }
+
+    fn vouch(&self, core: &Core, asker: Asker, account: Bare, data: Option<Bytes>) -> SaslReply {
+        gauges::sasl("success");
+        let lifetime = i64::try_from(GRANT.as_micros()).unwrap_or(i64::MAX);
+        let expires = Timestamp(core.now().0.saturating_add(lifetime));
+        let grant = sasl::seal(&self.policy.secret, asker.session, &account, expires);
+        SaslReply::Success { account, data, grant }
+    }
+
+    fn refuse(&self, asker: Asker, failure: SaslFailure) -> SaslReply {
+        gauges::sasl("failure");
+        if failure == SaslFailure::NotAuthorized {
+            self.limiter.failed(asker.address);
+        }
+        SaslReply::Failure(failure)
+    }
+}
+
+/// One more, for as long as it is held.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,116 @@
+//! Binding a resource (RFC 6120, 7).
+
+use std::sync::Arc;
+
+use engine::SessionEvent;
+use link::EdgeRef;
+use stanza::{Bare, BindReply, BindRequest, Condition, ErrorType, Full, SessionId, StanzaError, StreamCondition};
+use store::Location;
+
+use crate::account::Account;
+use crate::config::ResourceConflict;
+use crate::core::Core;
+use crate::end;
+use crate::errand::{Batch, Out};
+use crate::gauges;
+use crate::load;
+use crate::mirror::Mirror;
+use crate::perform::finish;
+use crate::session::Session;
+use crate::settle::Refusal;
+use crate::travel::Travel;
+
+/// Binds a resource for a session whose grant has been checked. The caller holds the slot's pass.
+pub(crate) async fn bind(core: &Arc<Core>, edge: &EdgeRef, request: BindRequest) -> BindReply {
+    let (reply, batch) = match open(core, edge, request).await {
+        Ok((jid, batch)) => (BindReply::Bound(jid), batch),
+        Err(error) => (BindReply::Refused(error), None),
+    };
+    Travel::carry(core, batch).await;
+    reply
+}
+
+async fn open(core: &Core, edge: &EdgeRef, request: BindRequest) -> Result<(Full, Option<Batch>), StanzaError> {
+    let cell = core.cells.get(&request.account);
+    let mut state = cell.state.lock().await;
+    let account = load::account_afresh(core, &request.account, &mut state)
+        .await
+        .map_err(|_| Refusal::Away)?;
+    let account = account.ok_or(Condition::NotAuthorized)?;
+    if account.sessions.contains_key(&request.session) {
+        return Err(Condition::NotAllowed.into());
+    }
+    let mut out = Out::default();
+    let jid = choose(core, account, request.resource.as_deref(), &mut out).await?;
+    if account.sessions.len() >= core.config.sessions_per_account as usize {
+        return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait));
+    }
+    enter(core, account, edge, request, &jid, &mut out).await;
+    Ok((jid, finish(&cell, account, out).await))
+}
+
+async fn enter(core: &Core, account: &mut Account, edge: &EdgeRef, request: BindRequest, jid: &Full, out: &mut Out) {
+    let (id, now) = (request.session, core.now());
+    let session = Session::new(id, request.account, edge.clone(), request.grant, request.peer, now);
+    core.directory.insert(id, session.handle.clone());
+    locate(core, id, jid, edge);
+    gauges::session(true);
+    let mirror = Mirror {
+        connected: now,
+        since: now,
+        ..Mirror::default()
+    };
+    account.open(session, jid.clone(), mirror);
+    end::event(core, account, id, SessionEvent::Opened, out).await;
+}
+
+/// Writes behind where a session is.
+pub(crate) fn locate(core: &Core, id: SessionId, jid: &Full, edge: &EdgeRef) {
+    let location = Location {
+        jid: jid.clone(),
+        edge: edge.id.clone(),
+        epoch: edge.epoch,
+        session: id.0,
+    };
+    core.behind.location(jid, Some(location));
+}
+
+/// The address to bind (RFC 6120, 7.6 and 7.7). Makes room for it when the new session wins.
+async fn choose(core: &Core, account: &mut Account, asked: Option<&str>, out: &mut Out) -> Result<Full, StanzaError> {
+    let Some(asked) = asked else {
+        return made(core, account.jid());
+    };
+    let jid = account.jid().with_resource(asked).map_err(|_| Condition::BadRequest)?;
+    let Some(other) = account.view.resource(jid.resource()).map(|session| session.id) else {
+        return Ok(jid);
+    };
+    match core.config.resource_conflict {
+        ResourceConflict::Refuse => Err(Condition::Conflict.into()),
+        ResourceConflict::Rename => made(core, account.jid()),
+        ResourceConflict::Replace => {
+            replace(core, account, other, out).await;
+            Ok(jid)
+        }
+    }
+}
+
+/// Ends a session in favour of a new one (RFC 6120, 7.7.2.2).
+pub(crate) async fn replace(core: &Core, account: &mut Account, other: SessionId, out: &mut Out) {
+    let edge = account.sessions.get(&other).map(|session| session.edge.clone());
+    end::end(core, account, other, out).await;
+    gauges::kicked("conflict");
+    if let Some(edge) = edge {
+        edge.edge.kick(other, StreamCondition::Conflict);
+    }
+}
+
+/// A resource made by the server: 26 characters that nobody can guess.
+fn made(core: &Core, account: &Bare) -> Result<Full, StanzaError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bits = core.entropy.bits();
+    let letter = |at: u32| char::from(LETTERS[usize::from((bits >> (at * 5)) as u8 & 31)]);
+    let resource: String = (0..26).map(letter).collect();
+    account
+        .with_resource(&resource)
+        .map_err(|_| Condition::InternalServerError.into())
+}

@@ -1,0 +1,156 @@
+//! Settings of a router.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings of a router: sessions, queues, authentication and its place in the cluster.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What happens when a client asks for a resource that another session of the account has: `replace` ends the other one
+    /// with a `conflict` stream error, `refuse` answers `conflict`, `rename` binds a resource made by the server.
+    pub resource_conflict: ResourceConflict,
+    /// Most sessions of one account.
+    pub sessions_per_account: u32,
+    /// Most stanzas that wait for one slow client; beyond that the session is ended (nothing that can be kept is lost).
+    pub queue_stanzas: u32,
+    /// Most bytes that wait for one slow client.
+    pub queue_bytes: u32,
+    /// Most messages kept for one account while nobody is there to take them, unless the `offline` module says otherwise.
+    pub kept_messages: u32,
+    /// Longest time that an answer to a query may take, in milliseconds.
+    pub query_timeout_ms: u64,
+    /// Most stanzas that one stanza may set off before the rest is dropped.
+    pub steps: u32,
+    /// Most accounts without sessions that are held in memory.
+    pub idle_accounts: u32,
+    /// How long an account without sessions is held in memory, in seconds.
+    pub idle_account_s: u64,
+    /// How long it is remembered that an account does not exist, in seconds.
+    pub absent_account_s: u64,
+    /// Authentication.
+    pub sasl: SaslConfig,
+    /// The router's place in the cluster.
+    pub cluster: ClusterConfig,
+}
+
+/// What happens when a resource is asked for that is taken (RFC 6120, 7.7.2.2).
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceConflict {
+    /// The old session gets the stream error `conflict`.
+    #[default]
+    Replace,
+    /// The new session gets the stanza error `conflict`.
+    Refuse,
+    /// The new session gets another resource.
+    Rename,
+}
+
+/// Settings of authentication.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SaslConfig {
+    /// Most exchanges that wait for a client's response.
+    pub exchanges: u32,
+    /// How long an exchange waits for a client's response, in seconds.
+    pub exchange_s: u64,
+    /// Most password hashes computed at a time (PLAIN only; SCRAM leaves that to the client).
+    pub hashing: u32,
+    /// Failed attempts allowed to one client address within `failure_window_s`; 0: no limit.
+    pub failures: u32,
+    /// The time over which failed attempts are counted, in seconds.
+    pub failure_window_s: u64,
+    /// PBKDF2 iterations pretended for accounts that do not exist; must be what real ones have.
+    pub iterations: u32,
+}
+
+/// Settings of a router's place in the cluster.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// How long a router that has gone silent counts as alive, in milliseconds.
+    pub ttl_ms: u64,
+    /// Share of slots relative to other routers.
+    pub weight: u32,
+    /// Most slots that move away from routers that stay, per step.
+    pub moves: u32,
+    /// Longest time that a new home waits for edges to attach their sessions, in milliseconds.
+    pub opening_ms: u64,
+    /// Longest time that stanzas wait for a slot to open, in milliseconds.
+    pub hold_ms: u64,
+    /// Longest time that an old home waits for stanzas in work before it gives a slot away, in milliseconds.
+    pub seal_ms: u64,
+    /// How long an edge whose link broke may take to come back, in milliseconds.
+    pub edge_grace_ms: u64,
+    /// How often presence and locations are written behind, in milliseconds.
+    pub write_behind_ms: u64,
+    /// Longest time that a stopping router waits for its slots to be taken over, in milliseconds.
+    pub drain_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            resource_conflict: ResourceConflict::default(),
+            sessions_per_account: 20,
+            queue_stanzas: 2_000,
+            queue_bytes: 8 * 1024 * 1024,
+            kept_messages: 1_000,
+            query_timeout_ms: 30_000,
+            steps: 65_536,
+            idle_accounts: 10_000,
+            idle_account_s: 300,
+            absent_account_s: 5,
+            sasl: SaslConfig::default(),
+            cluster: ClusterConfig::default(),
+        }
+    }
+}
+
+impl Default for SaslConfig {
+    fn default() -> Self {
+        Self {
+            exchanges: 10_000,
+            exchange_s: 60,
+            hashing: 2,
+            failures: 30,
+            failure_window_s: 60,
+            iterations: 10_000,
+        }
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            ttl_ms: 5_000,
+            weight: 100,
+            moves: 512,
+            opening_ms: 2_000,
+            hold_ms: 10_000,
+            seal_ms: 5_000,
+            edge_grace_ms: 4_000,
+            write_behind_ms: 15,
+            drain_ms: 30_000,
+        }
+    }
+}
+
+/// Milliseconds of a setting as a duration.
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_table_is_the_default() {
+        assert_eq!(serde_json::from_str::<Config>("{}").unwrap(), Config::default());
+        assert!(serde_json::from_str::<Config>(r#"{"resource_conflicts": "refuse"}"#).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! What every part of a router works with. A context of values and ports, no behaviour.
+
+use std::sync::Arc;
+
+use link::Peers;
+use stanza::Timestamp;
+use store::Stores;
+use topology::NodeId;
+
+use crate::behind::Behind;
+use crate::cells::Cells;
+use crate::clock::{Clock, Entropy};
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::edges::Edges;
+use crate::hosts::Hosts;
+use crate::session::QueueLimits;
+use crate::slots::Slots;
+
+/// What every part of a router works with.
+pub(crate) struct Core {
+    pub(crate) node: NodeId,
+    pub(crate) config: Config,
+    pub(crate) stores: Stores,
+    pub(crate) hosts: Hosts,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) cells: Cells,
+    pub(crate) directory: Directory,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) edges: Edges,
+    pub(crate) behind: Behind,
+}
+
+impl Core {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            stanzas: self.config.queue_stanzas as usize,
+            bytes: self.config.queue_bytes as usize,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The domains served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{Host, Pipeline};
+use stanza::Jid;
+
+/// A virtual host: what runs for its stanzas, and what its modules know of it.
+pub struct VirtualHost {
+    /// The frozen table of its modules.
+    pub pipeline: Pipeline,
+    /// As modules see it.
+    pub host: Arc<Host>,
+}
+
+/// The virtual hosts by domain.
+pub type Hosts = BTreeMap<String, Arc<VirtualHost>>;
+
+/// Whose address it is.
+pub(crate) enum Whose<'a> {
+    /// A user's of a virtual host.
+    User(&'a Arc<VirtualHost>),
+    /// A virtual host's own.
+    Server(&'a Arc<VirtualHost>),
+    /// Somebody else's.
+    Remote,
+}
+
+/// Whose address `jid` is.
+pub(crate) fn whose<'a>(hosts: &'a Hosts, jid: &Jid) -> Whose<'a> {
+    match hosts.get(jid.domain()) {
+        Some(host) if jid.local().is_some() => Whose::User(host),
+        Some(host) => Whose::Server(host),
+        None => Whose::Remote,
+    }
+}

@@ -1,0 +1,81 @@
+//! Loading accounts, once, under their own lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{AccountView, Facts};
+use stanza::Bare;
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::cells::State;
+use crate::core::Core;
+use crate::gauges;
+use crate::hosts::VirtualHost;
+
+/// The account in `state`, loaded if need be; `None` when there is no such account.
+pub(crate) async fn account<'a>(
+    core: &Core,
+    jid: &Bare,
+    state: &'a mut State,
+) -> store::Result<Option<&'a mut Account>> {
+    let stale = match state {
+        State::Loaded(_) => false,
+        State::Absent(until) => *until <= Instant::now(),
+        State::Cold => true,
+    };
+    if stale {
+        *state = load(core, jid).await?;
+    }
+    match state {
+        State::Loaded(account) => Ok(Some(account)),
+        State::Absent(_) | State::Cold => Ok(None),
+    }
+}
+
+/// As [`account`], but asks the store whether it still exists: before a session is bound.
+pub(crate) async fn account_afresh<'a>(
+    core: &Core,
+    jid: &Bare,
+    state: &'a mut State,
+) -> store::Result<Option<&'a mut Account>> {
+    let unused = match state {
+        State::Loaded(account) => account.sessions.is_empty(),
+        State::Absent(_) | State::Cold => true,
+    };
+    if unused {
+        *state = State::Cold;
+    }
+    account(core, jid, state).await
+}
+
+/// Reads the roster again, after somebody else wrote it.
+pub(crate) async fn roster(core: &Core, account: &mut Account) -> store::Result<()> {
+    let roster = core.stores.rosters.load(account.jid()).await?;
+    account.view_mut().roster = Arc::new(roster);
+    Ok(())
+}
+
+async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
+    let absent = State::Absent(Instant::now() + Duration::from_secs(core.config.absent_account_s));
+    let Some(host) = core.hosts.get(jid.domain()) else {
+        return Ok(absent);
+    };
+    if core.stores.accounts.get(jid).await?.is_none() {
+        return Ok(absent);
+    }
+    gauges::loaded();
+    Ok(State::Loaded(Box::new(Account::new(
+        host.clone(),
+        view(core, jid, host).await?,
+    ))))
+}
+
+async fn view(core: &Core, jid: &Bare, host: &VirtualHost) -> store::Result<AccountView> {
+    Ok(AccountView {
+        jid: jid.clone(),
+        sessions: Vec::new(),
+        roster: Arc::new(core.stores.rosters.load(jid).await?),
+        facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
+    })
+}

@@ -1,0 +1,101 @@
+//! Performing effects, in order, under the account's lock, once what must be durable is.
+
+use std::sync::Arc;
+
+use engine::{Effect, Effects, RosterChange, SessionChange, roster_pushes};
+use stanza::SessionId;
+use store::PresenceRecord;
+
+use crate::account::{Account, Manner};
+use crate::cells::Cell;
+use crate::core::Core;
+use crate::errand::{Batch, Errand, Out, Ticket};
+use crate::gauges;
+use crate::kept;
+use crate::mirror::canonical;
+use crate::session::Fate;
+use crate::settle::Settled;
+
+/// Performs `effects`, of which `settled` is durable already. What concerns others goes to `out`.
+pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects, mut settled: Settled, out: &mut Out) {
+    for effect in effects.0 {
+        match effect {
+            Effect::Deliver { to, stanza, readdress } => {
+                let manner = Manner {
+                    readdress,
+                    fate: Fate::Lost,
+                    limits: core.queue_limits(),
+                    trace: out.trace.as_ref(),
+                };
+                account.deliver(&to, &stanza, manner);
+            }
+            Effect::Send(stanza) => out.push(Errand::Send(stanza)),
+            Effect::Broadcast { to, stanza } => out.push(Errand::Broadcast { to, stanza }),
+            Effect::Roster(_) => {
+                // All changes of one decision were written in one step.
+                if let Some((change, version)) = settled.roster.take() {
+                    show_roster(core, account, &change, version, out);
+                }
+            }
+            Effect::Session(id, change) => change_session(core, account, id, &change),
+            Effect::Keep(_) => {}
+            Effect::Flush(id) => kept::flush(core, account, id, out.trace.as_ref()).await,
+        }
+    }
+}
+
+/// Ends work under the account's lock: tells the edges what changed, and takes a place in the order for `out`.
+pub(crate) async fn finish(cell: &Cell, account: &mut Account, mut out: Out) -> Option<Batch> {
+    account.mirror();
+    for session in account.take_overflown() {
+        gauges::kicked("overflow");
+        out.push(Errand::End {
+            account: account.jid().clone(),
+            session,
+            condition: stanza::StreamCondition::ResourceConstraint,
+        });
+    }
+    if out.errands.is_empty() {
+        return None;
+    }
+    let ticket = Ticket::take(&cell.line).await;
+    Some(Batch { ticket, out })
+}
+
+/// Writes behind what a session's presence is now.
+pub(crate) fn record_presence(core: &Core, account: &Account, id: SessionId) {
+    let (Some(view), Some(session)) = (account.view.session(id), account.sessions.get(&id)) else {
+        return;
+    };
+    let record = view.presence.as_ref().map(|presence| PresenceRecord {
+        jid: view.jid.clone(),
+        edge: session.edge.id.clone(),
+        epoch: session.edge.epoch,
+        priority: presence.priority(),
+        stanza: canonical(&(**presence).clone().into()),
+    });
+    core.behind.presence(&view.jid, record);
+}
+
+fn change_session(core: &Core, account: &mut Account, id: SessionId, change: &SessionChange) {
+    account.change(id, change, core.now());
+    if matches!(change, SessionChange::Available(_) | SessionChange::Unavailable) {
+        record_presence(core, account, id);
+    }
+}
+
+/// The roster has changed: hooks see it from now on, and interested sessions are told (RFC 6121, 2.1.6).
+fn show_roster(core: &Core, account: &mut Account, change: &RosterChange, version: u64, out: &Out) {
+    let pushes = roster_pushes(account.jid(), &account.view.roster, change, version);
+    Arc::make_mut(&mut account.view_mut().roster).apply(&change.put, &change.remove);
+    let interested: Vec<_> = account.view.interested().map(|session| session.id).collect();
+    for push in pushes {
+        let manner = Manner {
+            readdress: true,
+            fate: Fate::Lost,
+            limits: core.queue_limits(),
+            trace: out.trace.as_ref(),
+        };
+        account.deliver(&interested, &Arc::new(push.into()), manner);
+    }
+}

@@ -1,0 +1,170 @@
+//! Requests to accounts and to the server: handlers run without the account's lock, on a snapshot.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use engine::{AccountView, Answer, Cx, Effects, Facts, Reply};
+use futures::FutureExt;
+use link::Trace;
+use stanza::{Condition, Iq, Stanza, StanzaError};
+use topology::Slot;
+
+use crate::account::{Account, Manner};
+use crate::cells::{Cell, State};
+use crate::config::ms;
+use crate::core::Core;
+use crate::errand::{Batch, Errand, Out, Question};
+use crate::gauges;
+use crate::hosts::{Whose, whose};
+use crate::load;
+use crate::perform::{finish, perform};
+use crate::session::Fate;
+use crate::settle::{self, ATTEMPTS, Refusal};
+
+/// Answers a request. Returns what follows from it.
+pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>, depth: u32) -> Option<Batch> {
+    let ours = matches!(whose(&core.hosts, question.account.jid()), Whose::User(_));
+    let pass = if ours {
+        core.slots.enter(Slot::of(question.account.as_str())).await.ok()
+    } else {
+        None
+    };
+    let cell = pass.is_some().then(|| core.cells.get(&question.account));
+    let mut answer = Err(StanzaError::from(Refusal::Conflict));
+    for _ in 0..ATTEMPTS {
+        answer = run(core, &question, snapshot(core, cell.as_deref(), &question).await).await;
+        let reply = answer.as_ref().cloned().unwrap_or_default();
+        let Some(cell) = &cell else { break };
+        let mut state = cell.state.lock().await;
+        let State::Loaded(account) = &mut *state else { break };
+        match settle::settle(core, account, &reply.effects).await {
+            Ok(settled) => {
+                let mut out = Out::new(trace, depth);
+                perform(core, account, reply.effects, settled, &mut out).await;
+                send(core, account, &question.request, &answer, &mut out);
+                follow(core, account, reply.after, &mut out).await;
+                return finish(cell, account, out).await;
+            }
+            Err(Refusal::Conflict) if load::roster(core, account).await.is_ok() => {
+                answer = Err(Refusal::Conflict.into());
+            }
+            Err(refusal) => {
+                answer = Err(refusal.into());
+                break;
+            }
+        }
+    }
+    elsewhere(
+        core,
+        cell.as_deref(),
+        &question.request,
+        &answer,
+        Out::new(trace, depth),
+    )
+    .await
+}
+
+/// What the handler sees of the account; an empty one when it is not at home here.
+async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<AccountView> {
+    if let Some(cell) = cell {
+        let mut state = cell.state.lock().await;
+        if let Ok(Some(account)) = load::account(core, &question.account, &mut state).await {
+            return account.view.clone();
+        }
+    }
+    Arc::new(AccountView {
+        jid: question.account.clone(),
+        sessions: Vec::new(),
+        roster: Arc::default(),
+        facts: Facts::default(),
+    })
+}
+
+/// Runs the handler: it may fail, panic or take too long, and is answered for in each case.
+async fn run(core: &Core, question: &Question, account: Arc<AccountView>) -> Answer {
+    let query = question.host.pipeline.query(question.at, &question.request)?;
+    let module = query.module;
+    let from = question.request.head.from.as_ref();
+    let session = account
+        .sessions
+        .iter()
+        .find(|session| from == Some(session.jid.jid()))
+        .map(|session| session.id);
+    let cx = Cx {
+        now: core.now(),
+        host: question.host.host.clone(),
+        at: question.at,
+        account,
+        session,
+        request: question.request.clone(),
+        stores: core.stores.clone(),
+    };
+    let work = AssertUnwindSafe(async move { query.run(cx).await }).catch_unwind();
+    match tokio::time::timeout(ms(core.config.query_timeout_ms), work).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => {
+            gauges::panicked(module);
+            tracing::error!(module, "a handler panicked");
+            Err(Condition::InternalServerError.into())
+        }
+        Err(_) => {
+            gauges::failed("query");
+            Err(Condition::RemoteServerTimeout.into())
+        }
+    }
+}
+
+/// Answers: at once when the account itself asked, else by the way of a stanza.
+fn send(core: &Core, account: &mut Account, request: &Iq, answer: &Answer, out: &mut Out) {
+    let Some(stanza) = stanza_of(request, answer) else {
+        return;
+    };
+    let asking = account
+        .view
+        .sessions
+        .iter()
+        .find(|session| stanza.to() == Some(session.jid.jid()));
+    let Some(id) = asking.map(|session| session.id) else {
+        return out.push(Errand::Send(stanza));
+    };
+    let manner = Manner {
+        readdress: false,
+        fate: Fate::Lost,
+        limits: core.queue_limits(),
+        trace: out.trace.as_ref(),
+    };
+    account.deliver(&[id], &Arc::new(stanza), manner);
+}
+
+/// Performs what was to follow the answer. It is too late to refuse: what cannot be done is counted.
+async fn follow(core: &Core, account: &mut Account, after: Effects, out: &mut Out) {
+    match settle::settle(core, account, &after).await {
+        Ok(settled) => perform(core, account, after, settled, out).await,
+        Err(refusal) => {
+            gauges::failed("after");
+            tracing::warn!(?refusal, "an effect after an answer");
+        }
+    }
+}
+
+/// The answer when there is no account here to perform effects on, or when they were refused.
+async fn elsewhere(core: &Core, cell: Option<&Cell>, request: &Iq, answer: &Answer, mut out: Out) -> Option<Batch> {
+    if let Some(cell) = cell
+        && let State::Loaded(account) = &mut *cell.state.lock().await
+    {
+        send(core, account, request, answer, &mut out);
+        return finish(cell, account, out).await;
+    }
+    out.send(stanza_of(request, answer));
+    out.free()
+}
+
+fn stanza_of(request: &Iq, answer: &Answer) -> Option<Stanza> {
+    match answer {
+        Ok(Reply { payload, .. }) => {
+            let payload = payload.iter().cloned().collect::<stanza::Payload>();
+            Some(request.result(payload).into())
+        }
+        Err(error) => Into::<Stanza>::into(request.clone()).error(error),
+    }
+}

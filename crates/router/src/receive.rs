@@ -1,0 +1,41 @@
+//! Stanzas from other homes.
+
+use std::sync::Arc;
+
+use link::Route;
+use stanza::{Jid, Stanza};
+use topology::Slot;
+
+use crate::arrive::arrive;
+use crate::core::Core;
+use crate::hosts::{Whose, whose};
+use crate::travel::{Travel, addressed};
+
+/// Takes in a stanza for recipients that are at home here; gives back those that are not. What follows from it goes on after
+/// this returns, so that two homes never wait for each other; its order is kept.
+pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
+    let mut back = Vec::new();
+    let mut travel = Travel::new(core.clone());
+    let single = route.to.len() == 1;
+    for to in route.to {
+        if !matches!(whose(&core.hosts, &to), Whose::User(_)) {
+            // A peer with other virtual hosts: nothing here to deliver to, and sending it back would not end.
+            continue;
+        }
+        let Ok(_pass) = core.slots.enter(Slot::of(to.bare().as_str())).await else {
+            back.push(to);
+            continue;
+        };
+        let stanza = own(&route.stanza, &to, single);
+        travel.add(arrive(core, &to.bare(), stanza, route.trace.clone(), 0).await);
+    }
+    tokio::spawn(travel.finish());
+    back
+}
+
+fn own(stanza: &Arc<Stanza>, to: &Jid, single: bool) -> Stanza {
+    if single && stanza.to() == Some(to) {
+        return (**stanza).clone();
+    }
+    addressed(stanza, to.clone())
+}

@@ -1,0 +1,227 @@
+//! The router: what it offers to edges and peers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use link::{CloseReason, EdgeRef, Gone, Home, PeerHome, Peers, Route, SessionRef, Submission};
+use stanza::{BindReply, BindRequest, Condition, Jid, SaslReply, SaslRequest};
+use store::Stores;
+use topology::{Epoch, NodeId, Slot};
+
+use crate::auth::Auth;
+use crate::behind::Behind;
+use crate::cells::{Cells, State};
+use crate::clock::{Clock, Entropy};
+use crate::config::{Config, ms};
+use crate::core::Core;
+use crate::directory::Directory;
+use crate::edges::Edges;
+use crate::hosts::Hosts;
+use crate::slots::{Phase, Slots};
+use crate::travel::{Travel, end_session};
+use crate::{bind, gauges, kept, receive, submit};
+
+/// What a router is made of.
+pub struct Parts {
+    /// Its name.
+    pub node: NodeId,
+    /// Its settings.
+    pub config: Config,
+    /// The domains it serves.
+    pub hosts: Hosts,
+    /// Where everything durable is.
+    pub stores: Stores,
+    /// The other homes.
+    pub peers: Arc<dyn Peers>,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// The cluster's secret ([`store::Members::secret`]).
+    pub secret: [u8; 32],
+}
+
+/// The home of accounts. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    pub(crate) core: Arc<Core>,
+    auth: Arc<Auth>,
+}
+
+/// There are no other homes: a single node.
+pub struct NoPeers;
+
+impl Router {
+    /// A router that serves no slot yet.
+    pub fn new(parts: Parts) -> Self {
+        let config = parts.config;
+        let idle_for = Duration::from_secs(config.idle_account_s);
+        let core = Core {
+            node: parts.node,
+            stores: parts.stores,
+            hosts: parts.hosts,
+            peers: parts.peers,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            cells: Cells::new(config.idle_accounts as usize, idle_for),
+            directory: Directory::new(),
+            slots: Arc::new(Slots::new(Phase::Closed, ms(config.cluster.hold_ms))),
+            edges: Edges::new(),
+            behind: Behind::default(),
+            config,
+        };
+        Self {
+            auth: Arc::new(Auth::new(&core.config.sasl, parts.secret)),
+            core: Arc::new(core),
+        }
+    }
+
+    /// Serves every slot: a single node without a cluster.
+    pub fn serve_alone(&self) {
+        let all: Vec<Slot> = Slot::all().collect();
+        self.core.slots.set(&all, Phase::Serving);
+    }
+
+    /// How many sessions are here.
+    pub fn sessions(&self) -> usize {
+        self.core.directory.count()
+    }
+
+    /// Runs `work` to its end even if the caller goes away: half a stanza is never done.
+    async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        match tokio::spawn(work).await {
+            Ok(done) => Some(done),
+            Err(error) => {
+                if error.is_panic() {
+                    gauges::panicked("router");
+                    tracing::error!("work on a stanza panicked");
+                }
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Home for Router {
+    async fn edge_up(&self, edge: EdgeRef) {
+        self.core.edges.up(edge);
+    }
+
+    async fn edge_down(&self, edge: &NodeId, epoch: Epoch) {
+        self.core.edges.down(edge, epoch);
+    }
+
+    async fn sasl(&self, request: SaslRequest) -> SaslReply {
+        self.auth.step(&self.core, request).await
+    }
+
+    async fn bind(&self, edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {
+        if !self
+            .auth
+            .proves(&request.grant, request.session, &request.account, self.core.now())
+        {
+            return Ok(BindReply::Refused(Condition::NotAuthorized.into()));
+        }
+        let slot = Slot::of(request.account.as_str());
+        let pass = self.core.slots.enter(slot).await.map_err(|_| Gone::Home)?;
+        let (core, edge) = (self.core.clone(), edge.clone());
+        let work = async move {
+            let _pass = pass;
+            bind::bind(&core, &edge, request).await
+        };
+        Ok(Self::whole(work)
+            .await
+            .unwrap_or_else(|| BindReply::Refused(Condition::InternalServerError.into())))
+    }
+
+    async fn attach(&self, _edge: &EdgeRef, _attach: link::Attach) -> Result<(), Gone> {
+        Err(Gone::Session)
+    }
+
+    async fn attached(&self, edge: &EdgeRef, table: u64) {
+        self.core.edges.attached(edge, table);
+    }
+
+    async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
+        let handle = self
+            .core
+            .directory
+            .get(session.id)
+            .ok_or_else(|| self.gone(session.slot))?;
+        let turn = handle.turn.clone().lock_owned().await;
+        let pass = self.core.slots.enter(session.slot).await.map_err(|_| Gone::Home)?;
+        let (core, session) = (self.core.clone(), session.clone());
+        let work = async move {
+            let _held = (pass, turn);
+            submit::submit(&core, &session, submission).await
+        };
+        Self::whole(work).await.unwrap_or(Ok(()))
+    }
+
+    fn written(&self, session: &SessionRef, number: u64) {
+        let Some(handle) = self.core.directory.get(session.id) else {
+            return;
+        };
+        if handle.note_written(number) {
+            let core = self.core.clone();
+            tokio::spawn(async move { go_on(&core, &handle.account).await });
+        }
+    }
+
+    async fn close(&self, session: &SessionRef, _reason: CloseReason) {
+        let Some(handle) = self.core.directory.get(session.id) else {
+            return;
+        };
+        let turn = handle.turn.clone().lock_owned().await;
+        let Ok(pass) = self.core.slots.enter(session.slot).await else {
+            return;
+        };
+        let (core, id) = (self.core.clone(), session.id);
+        let work = async move {
+            let _held = (pass, turn);
+            let batch = end_session(&core, &handle.account, id, None, 0).await;
+            Travel::carry(&core, batch).await;
+        };
+        Self::whole(work).await;
+    }
+}
+
+impl Router {
+    /// Why a session is not known here.
+    fn gone(&self, slot: Slot) -> Gone {
+        match self.core.slots.phase(slot) {
+            Phase::Closed => Gone::Home,
+            Phase::Opening | Phase::Serving => Gone::Session,
+        }
+    }
+}
+
+#[async_trait]
+impl PeerHome for Router {
+    async fn route(&self, _from: &NodeId, route: Route) -> Vec<Jid> {
+        let core = self.core.clone();
+        let all = route.to.clone();
+        Self::whole(async move { receive::receive(&core, route).await })
+            .await
+            .unwrap_or(all)
+    }
+}
+
+#[async_trait]
+impl Peers for NoPeers {
+    async fn route(&self, _slot: Slot, _route: Route) -> Result<(), Gone> {
+        Err(Gone::Unreachable)
+    }
+}
+
+/// A page of kept messages is through.
+async fn go_on(core: &Core, account: &stanza::Bare) {
+    let Some(cell) = core.cells.find(account) else { return };
+    let mut state = cell.state.lock().await;
+    if let State::Loaded(account) = &mut *state {
+        kept::go_on(core, account).await;
+        account.mirror();
+    }
+}

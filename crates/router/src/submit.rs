@@ -1,0 +1,133 @@
+//! A client's stanza: the way out of its account, and the rest of its walk.
+
+use std::sync::Arc;
+
+use engine::{At, Outcome, Way};
+use link::{Gone, SessionRef, Submission};
+use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
+
+use crate::account::{Account, Manner};
+use crate::arrive::is_request;
+use crate::cells::State;
+use crate::core::Core;
+use crate::errand::{Batch, Errand, Out, Question};
+use crate::gauges;
+use crate::perform::{finish, perform};
+use crate::session::Fate;
+use crate::settle;
+use crate::travel::Travel;
+
+/// Does everything that a client's stanza asks for. The caller holds the session's turn and the slot's pass.
+pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
+    let batch = leave(core, session, submission).await?;
+    Travel::carry(core, batch).await;
+    Ok(())
+}
+
+/// The way out, under the account's lock.
+async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Result<Option<Batch>, Gone> {
+    let cell = core.cells.find(&session.account()).ok_or(Gone::Session)?;
+    let mut state = cell.state.lock().await;
+    let State::Loaded(account) = &mut *state else {
+        return Err(Gone::Session);
+    };
+    let known = account.sessions.get_mut(&session.id).ok_or(Gone::Session)?;
+    if submission.number <= known.accepted {
+        return Ok(None);
+    }
+    known.accepted = submission.number;
+    let jid = account.view.session(session.id).ok_or(Gone::Session)?.jid.clone();
+    let stanza = prepare(submission.stanza, &jid);
+    let mut out = Out::new(submission.trace, 0);
+    decide(core, account, session.id, stanza, &mut out).await;
+    Ok(finish(&cell, account, out).await)
+}
+
+async fn decide(core: &Core, account: &mut Account, id: SessionId, stanza: Stanza, out: &mut Out) {
+    let now = core.now();
+    let judge = |account: &Account| {
+        account
+            .host
+            .pipeline
+            .outgoing(&account.look(Way::Out, now, Some(id)), &stanza)
+    };
+    let (decision, settled) = settle::decide(core, account, judge).await;
+    gauges::stanza(Way::Out, &stanza, outcome_name(&decision.outcome));
+    perform(core, account, decision.effects, settled, out).await;
+    match decision.outcome {
+        Outcome::Undecided => out.push(travelling(account, stanza)),
+        Outcome::Bounce(error) => answer(core, account, id, stanza.error(&error), out),
+        Outcome::Ignore => {
+            // Every request gets exactly one answer (RFC 6120, 8.2.3).
+            let error = is_request(&stanza).then(|| stanza.error(&Condition::ServiceUnavailable.into()));
+            answer(core, account, id, error.flatten(), out);
+        }
+        Outcome::Handle | Outcome::Nobody | Outcome::Sessions(_) => {}
+    }
+}
+
+/// The sender is who he is, whatever the client says (RFC 6120, 8.1.2.1); requests without addressee are for his own account
+/// (10.3.3), as are messages (10.3.1). Subscription stanzas come from and go to bare addresses (RFC 6121, 3.1.2).
+fn prepare(mut stanza: Stanza, jid: &Full) -> Stanza {
+    let subscribes = matches!(&stanza, Stanza::Presence(presence) if is_subscription(presence.kind));
+    let message = matches!(stanza, Stanza::Message(_));
+    let head = stanza.head_mut();
+    head.from = Some(jid.clone().into());
+    if subscribes {
+        head.from = Some(jid.bare().into());
+        head.to = head.to.as_ref().map(|to| to.bare().into());
+    }
+    if message && head.to.is_none() {
+        head.to = Some(jid.bare().into());
+    }
+    stanza
+}
+
+fn is_subscription(kind: PresenceType) -> bool {
+    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+    matches!(kind, Subscribe | Subscribed | Unsubscribe | Unsubscribed)
+}
+
+/// Where a stanza goes that its account lets go.
+fn travelling(account: &Account, stanza: Stanza) -> Errand {
+    match stanza {
+        Stanza::Iq(iq) if iq.head.to.is_none() && matches!(iq.kind, IqType::Get | IqType::Set) => {
+            Errand::Ask(to_own_account(account, iq))
+        }
+        stanza => Errand::Send(stanza),
+    }
+}
+
+fn to_own_account(account: &Account, iq: Iq) -> Question {
+    Question {
+        at: At::Account,
+        host: account.host.clone(),
+        account: Bare::clone(account.jid()),
+        request: Arc::new(iq),
+    }
+}
+
+/// An error goes back to the session at once.
+fn answer(core: &Core, account: &mut Account, id: SessionId, stanza: Option<Stanza>, out: &Out) {
+    let Some(stanza) = stanza else { return };
+    let manner = Manner {
+        readdress: false,
+        fate: Fate::Lost,
+        limits: core.queue_limits(),
+        trace: out.trace.as_ref(),
+    };
+    let mut stanza = stanza;
+    // A subscription stanza's sender is the account, but the error is for the session that sent it.
+    stanza.head_mut().to = account.view.session(id).map(|session| session.jid.clone().into());
+    account.deliver(&[id], &Arc::new(stanza), manner);
+}
+
+fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Undecided => "travels",
+        Outcome::Handle => "handled",
+        Outcome::Ignore => "dropped",
+        Outcome::Bounce(_) => "bounced",
+        Outcome::Nobody | Outcome::Sessions(_) => "delivered",
+    }
+}

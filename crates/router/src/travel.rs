@@ -1,0 +1,272 @@
+//! Carrying errands: each batch when its turn comes, and what follows from it in turn. No recursion, and no end of steps.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use engine::At;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use link::{Route, Trace};
+use stanza::{Bare, Condition, Iq, IqType, Jid, PresenceType, SessionId, Stanza, StanzaError, StreamCondition};
+use topology::Slot;
+
+use crate::arrive::{self, arrive};
+use crate::cells::State;
+use crate::core::Core;
+use crate::end;
+use crate::errand::{Batch, Errand, Out, Question, Ticket};
+use crate::gauges;
+use crate::hosts::{VirtualHost, Whose, whose};
+use crate::perform::finish;
+use crate::query;
+
+/// Longest chain of errands that lead to errands.
+const DEPTH: u32 = 16;
+
+type Later = Pin<Box<dyn Future<Output = Option<Batch>> + Send>>;
+
+/// Errands under way.
+pub(crate) struct Travel {
+    core: Arc<Core>,
+    /// Batches whose turn it is.
+    ready: VecDeque<Batch>,
+    /// Batches that wait for their turn, answers in the making, stanzas on their way to peers.
+    later: FuturesUnordered<Later>,
+    steps: u32,
+}
+
+impl Travel {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self {
+            core,
+            ready: VecDeque::new(),
+            later: FuturesUnordered::new(),
+            steps: 0,
+        }
+    }
+
+    /// Carries `batch` and all that follows from it, to the end.
+    pub(crate) async fn carry(core: &Arc<Core>, batch: Option<Batch>) {
+        let mut travel = Self::new(core.clone());
+        travel.add(batch);
+        travel.finish().await;
+    }
+
+    pub(crate) fn add(&mut self, batch: Option<Batch>) {
+        let Some(batch) = batch else { return };
+        if batch.out.depth > DEPTH {
+            gauges::dropped("depth");
+            return;
+        }
+        match batch.ticket {
+            Ticket::Waiting(turn) => {
+                let out = batch.out;
+                self.later.push(Box::pin(async move {
+                    let ticket = Ticket::Held { _turn: turn.await };
+                    Some(Batch { ticket, out })
+                }));
+            }
+            Ticket::Free | Ticket::Held { .. } => self.ready.push_back(batch),
+        }
+    }
+
+    /// Carries everything to the end. A batch whose turn it is never waits for another's turn, so this ends.
+    pub(crate) async fn finish(mut self) {
+        loop {
+            while let Some(Batch { ticket, out }) = self.ready.pop_front() {
+                for errand in out.errands {
+                    self.step(errand, out.trace.as_ref(), out.depth + 1).await;
+                }
+                drop(ticket);
+            }
+            match self.later.next().await {
+                Some(batch) => self.add(batch),
+                None => return,
+            }
+        }
+    }
+
+    async fn step(&mut self, errand: Errand, trace: Option<&Trace>, depth: u32) {
+        match errand {
+            Errand::Send(stanza) => self.send(stanza, trace, depth).await,
+            Errand::Broadcast { to, stanza } => self.broadcast(to, stanza, trace, depth).await,
+            Errand::Ask(question) => self.ask(question, trace, depth),
+            Errand::End {
+                account,
+                session,
+                condition,
+            } => {
+                let batch = end_session(&self.core, &account, session, Some(condition), depth).await;
+                self.add(batch);
+            }
+        }
+    }
+
+    /// Whether another step may be taken for the stanza that set all this off.
+    fn may_step(&mut self) -> bool {
+        self.steps += 1;
+        let may = self.steps <= self.core.config.steps;
+        if !may {
+            gauges::dropped("steps");
+        }
+        may
+    }
+
+    async fn send(&mut self, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+        if !self.may_step() {
+            return;
+        }
+        let core = self.core.clone();
+        let Some(to) = stanza.to().cloned() else { return };
+        match whose(&core.hosts, &to) {
+            Whose::User(_) => self.to_user(to.bare(), stanza, trace, depth).await,
+            Whose::Server(host) => self.to_server(host, stanza, trace, depth),
+            Whose::Remote => self.bounce(remote(&stanza), trace, depth),
+        }
+    }
+
+    async fn to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+        let slot = Slot::of(to.as_str());
+        match self.core.slots.enter(slot).await {
+            Ok(_pass) => {
+                let batch = arrive(&self.core, &to, stanza, trace.cloned(), depth).await;
+                self.add(batch);
+            }
+            Err(_) => {
+                let to = stanza.to().cloned().into_iter().collect();
+                self.to_peers(slot, to, Arc::new(stanza), trace, depth).await;
+            }
+        }
+    }
+
+    /// RFC 6120, 10.5.1 and RFC 6121, 8: stanzas to a domain that is hosted here.
+    fn to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+        let bare = stanza.to().is_some_and(Jid::is_bare);
+        match &stanza {
+            Stanza::Iq(iq) if bare && arrive::is_request(&stanza) => {
+                if let Some(question) = question(host, iq) {
+                    self.ask(question, trace, depth);
+                }
+            }
+            Stanza::Presence(_) => {}
+            Stanza::Message(_) | Stanza::Iq(_) => {
+                self.bounce(stanza.error(&Condition::ServiceUnavailable.into()), trace, depth);
+            }
+        }
+    }
+
+    async fn broadcast(&mut self, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<&Trace>, depth: u32) {
+        let mut away: Option<(Slot, Vec<Jid>)> = None;
+        for jid in to {
+            let user = matches!(whose(&self.core.hosts, &jid), Whose::User(_));
+            let slot = Slot::of(jid.bare().as_str());
+            let own = |jid: &Jid| addressed(&stanza, jid.clone());
+            if !user {
+                self.send(own(&jid), trace, depth).await;
+            } else if !self.may_step() {
+                return;
+            } else if let Ok(_pass) = self.core.slots.enter(slot).await {
+                let batch = arrive(&self.core, &jid.bare(), own(&jid), trace.cloned(), depth).await;
+                self.add(batch);
+            } else {
+                away.get_or_insert_with(|| (slot, Vec::new())).1.push(jid);
+            }
+        }
+        if let Some((slot, to)) = away {
+            self.to_peers(slot, to, stanza, trace, depth).await;
+        }
+    }
+
+    /// Hands a stanza over to other homes. It is queued there before this returns; whether it arrived is known later.
+    async fn to_peers(&mut self, slot: Slot, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<&Trace>, depth: u32) {
+        let (peers, trace) = (self.core.peers.clone(), trace.cloned());
+        let mut later: Later = Box::pin(async move {
+            let route = Route {
+                to,
+                stanza: stanza.clone(),
+                trace: trace.clone(),
+            };
+            let lost = peers.route(slot, route).await.is_err();
+            let mut out = Out::new(trace, depth);
+            if lost {
+                gauges::failed("route");
+                out.send(unreachable(&stanza));
+            }
+            out.free()
+        });
+        // The first poll queues it, in order.
+        match futures::poll!(&mut later) {
+            std::task::Poll::Ready(batch) => self.add(batch),
+            std::task::Poll::Pending => self.later.push(later),
+        }
+    }
+
+    fn ask(&mut self, question: Question, trace: Option<&Trace>, depth: u32) {
+        let (core, trace) = (self.core.clone(), trace.cloned());
+        self.later.push(Box::pin(
+            async move { query::answer(&core, question, trace, depth).await },
+        ));
+    }
+
+    fn bounce(&mut self, error: Option<Stanza>, trace: Option<&Trace>, depth: u32) {
+        let mut out = Out::new(trace.cloned(), depth);
+        out.send(error);
+        self.add(out.free());
+    }
+}
+
+/// Ends a session; its edge is told when there is something to tell.
+pub(crate) async fn end_session(
+    core: &Core,
+    account: &Bare,
+    session: SessionId,
+    condition: Option<StreamCondition>,
+    depth: u32,
+) -> Option<Batch> {
+    let cell = core.cells.find(account)?;
+    let mut state = cell.state.lock().await;
+    let State::Loaded(account) = &mut *state else {
+        return None;
+    };
+    let edge = account.sessions.get(&session)?.edge.clone();
+    let mut out = Out::new(None, depth);
+    end::end(core, account, session, &mut out).await;
+    if let Some(condition) = condition {
+        edge.edge.kick(session, condition);
+    }
+    finish(&cell, account, out).await
+}
+
+/// `stanza` with its own addressee.
+pub(crate) fn addressed(stanza: &Stanza, to: Jid) -> Stanza {
+    let mut own = stanza.clone();
+    own.head_mut().to = Some(to);
+    own
+}
+
+fn question(host: &Arc<VirtualHost>, iq: &Iq) -> Option<Question> {
+    Some(Question {
+        at: At::Server,
+        host: host.clone(),
+        account: iq.head.from.as_ref()?.bare(),
+        request: Arc::new(iq.clone()),
+    })
+}
+
+/// A domain that is not hosted here (RFC 6120, 10.5.1). Presence goes nowhere in silence, as nobody could act on an error.
+fn remote(stanza: &Stanza) -> Option<Stanza> {
+    match stanza {
+        Stanza::Presence(_) => None,
+        Stanza::Message(_) | Stanza::Iq(_) => stanza.error(&Condition::RemoteServerNotFound.into()),
+    }
+}
+
+/// The recipient's home could not be reached in time.
+fn unreachable(stanza: &Stanza) -> Option<Stanza> {
+    match stanza {
+        Stanza::Presence(presence) if !matches!(presence.kind, PresenceType::Subscribe) => None,
+        Stanza::Iq(iq) if matches!(iq.kind, IqType::Result | IqType::Error) => None,
+        _ => stanza.error(&StanzaError::new(Condition::RemoteServerTimeout)),
+    }
+}
