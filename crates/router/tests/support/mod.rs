@@ -1,0 +1,373 @@
+//! A house for tests: routers on memory stores, an edge that remembers, a few modules, clients with one verb per line.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use dunlin_router as router;
+use engine::{
+    About, At, Cx, Effect, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply, RosterChange, Row,
+    SessionChange, SessionEvent, Way, row,
+};
+use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, SessionRef, Submission};
+use parking_lot::Mutex;
+use router::{Clock, Config, Entropy, Parts, Router, VirtualHost};
+use serde_json::Value;
+use stanza::{Bare, BindReply, BindRequest, Head, Jid, Peer, SessionId, Stanza, StreamCondition, Timestamp};
+use store::{Account, Contact, Stores, Subscription};
+use topology::Epoch;
+
+pub const SECRET: [u8; 32] = [7; 32];
+pub const DOMAIN: &str = "a.example";
+
+/// An edge that remembers what it was told.
+#[derive(Default)]
+pub struct FakeEdge {
+    pub log: Mutex<BTreeMap<SessionId, Vec<(u64, String)>>>,
+    pub kicks: Mutex<Vec<(SessionId, StreamCondition)>>,
+    pub mirrors: Mutex<BTreeMap<SessionId, Bytes>>,
+    pub sealed: Mutex<Vec<u64>>,
+}
+
+impl Edge for FakeEdge {
+    fn deliver(&self, delivery: Delivery) {
+        let mut out = Vec::new();
+        delivery.stanza.write(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        let mut log = self.log.lock();
+        for (session, number) in delivery.sessions {
+            log.entry(session).or_default().push((number, text.clone()));
+        }
+    }
+
+    fn done(&self, _: SessionId, _: u64) {}
+
+    fn mirror(&self, session: SessionId, state: Bytes) {
+        self.mirrors.lock().insert(session, state);
+    }
+
+    fn kick(&self, session: SessionId, condition: StreamCondition) {
+        self.kicks.lock().push((session, condition));
+    }
+
+    fn sealed(&self, table: u64) {
+        self.sealed.lock().push(table);
+    }
+}
+
+/// Time of day that only goes on by itself one microsecond per look.
+#[derive(Default)]
+pub struct Ticks(AtomicU64);
+
+impl Clock for Ticks {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed).cast_signed())
+    }
+}
+
+/// Chance that repeats itself from run to run.
+#[derive(Default)]
+pub struct Counter(AtomicU64);
+
+impl Entropy for Counter {
+    fn bits(&self) -> u128 {
+        let n = u128::from(self.0.fetch_add(1, Ordering::Relaxed) + 1);
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    }
+}
+
+engine::request! {
+    Ping = "ping" in "urn:xmpp:ping";
+    Panic = "panic" in "test:panic";
+    Sleep = "sleep" in "test:sleep";
+    Befriend = "befriend" in "test:befriend";
+}
+
+/// How often [`Befriend`] ran.
+pub static BEFRIENDED: AtomicU32 = AtomicU32::new(0);
+
+/// Presence as far as tests need it, offline messages, a few requests.
+struct Fake;
+
+impl Module for Fake {
+    const ABOUT: About = About {
+        name: "fake",
+        rfcs: &[],
+        xeps: &[],
+        summary: "Stands in for the real modules.",
+    };
+    type Config = ();
+
+    fn new((): ()) -> Self {
+        Self
+    }
+
+    fn install(self: Arc<Self>, on: &mut Hooks) {
+        on.observe::<engine::Message>(Way::In, |view, message, effects| {
+            if *view.outcome == Outcome::Nobody {
+                effects.push(Effect::Keep(message.clone()));
+            }
+        });
+        on.observe::<Presence>(Way::Out, |view, presence, effects| {
+            let Some(session) = view.session else { return };
+            if presence.head.to.is_some() {
+                return;
+            }
+            let change = match presence.kind {
+                PresenceType::Available => SessionChange::Available(Arc::new(presence.clone())),
+                _ => SessionChange::Unavailable,
+            };
+            effects.push(Effect::Session(session.id, change));
+            effects.broadcast(friends(view), presence.clone());
+            effects.push(Effect::Flush(session.id));
+        });
+        on.session(|view, event, effects| {
+            let Some(session) = view
+                .session
+                .filter(|s| event == SessionEvent::Closed && s.presence.is_some())
+            else {
+                return;
+            };
+            let head = Head {
+                from: Some(session.jid.clone().into()),
+                ..Head::default()
+            };
+            let gone = Presence {
+                head,
+                kind: PresenceType::Unavailable,
+                payload: engine::Payload::default(),
+            };
+            effects.broadcast(friends(view), gone);
+        });
+        on.get(At::Account, async |_: Cx, _: Ping| Ok(Reply::empty()));
+        on.get(At::Server, async |_: Cx, _: Ping| Ok(Reply::empty()));
+        on.get(At::Server, async |cx: Cx, _: Panic| panic!("{}", cx.host.domain));
+        on.get(At::Server, async |_: Cx, _: Sleep| {
+            std::future::pending::<()>().await;
+            Ok(Reply::empty())
+        });
+        on.set(At::Account, async |_: Cx, _: Befriend| {
+            BEFRIENDED.fetch_add(1, Ordering::Relaxed);
+            Ok(Reply::empty().effect(Effect::Roster(befriend("friend@b.example"))))
+        });
+    }
+}
+
+fn befriend(jid: &str) -> RosterChange {
+    RosterChange {
+        put: vec![contact(jid)],
+        remove: vec![],
+    }
+}
+
+pub fn contact(jid: &str) -> Contact {
+    Contact {
+        subscription: Subscription::Both,
+        in_roster: true,
+        ..Contact::new(Jid::parse(jid).unwrap())
+    }
+}
+
+fn friends(view: &engine::View<'_>) -> Vec<Jid> {
+    view.account.roster.contacts.keys().cloned().collect()
+}
+
+static FAKE: Row = row::<Fake>();
+
+/// Fresh stores with these accounts, all of whom are each other's friends.
+pub async fn stores(users: &[&str]) -> Stores {
+    let stores = store::memory::stores();
+    for user in users {
+        let jid = bare(user);
+        let account = Account {
+            jid: jid.clone(),
+            created: Timestamp(0),
+            verifiers: Vec::new(),
+            last_seen: None,
+        };
+        stores.accounts.create(&[account]).await.unwrap();
+        let others: Vec<_> = users
+            .iter()
+            .filter(|other| *other != user)
+            .map(|other| contact(bare(other).as_str()))
+            .collect();
+        if !others.is_empty() {
+            stores.rosters.change(&jid, 0, &others, &[]).await.unwrap();
+        }
+    }
+    stores
+}
+
+pub fn bare(user: &str) -> Bare {
+    Bare::parse(&format!("{user}@{DOMAIN}")).unwrap()
+}
+
+/// A router named `node`.
+pub fn router(node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config) -> Router {
+    let pipeline = Pipeline::new([(&FAKE, &Value::Null)]).unwrap();
+    let host = Host {
+        domain: DOMAIN.into(),
+        ..Host::default()
+    };
+    let host = VirtualHost {
+        pipeline,
+        host: Arc::new(host),
+    };
+    Router::new(Parts {
+        node: node.into(),
+        config,
+        hosts: BTreeMap::from([(DOMAIN.to_owned(), Arc::new(host))]),
+        stores,
+        peers,
+        clock: Arc::new(Ticks::default()),
+        entropy: Arc::new(Counter::default()),
+        secret: SECRET,
+    })
+}
+
+/// A single router with one edge.
+pub struct House {
+    pub router: Router,
+    pub edge: Arc<FakeEdge>,
+    pub stores: Stores,
+}
+
+impl House {
+    pub async fn new(users: &[&str]) -> Self {
+        Self::with(users, Config::default()).await
+    }
+
+    pub async fn with(users: &[&str], config: Config) -> Self {
+        let stores = stores(users).await;
+        let router = router("router-1", stores.clone(), Arc::new(router::NoPeers), config);
+        router.serve_alone();
+        Self {
+            router,
+            edge: Arc::default(),
+            stores,
+        }
+    }
+
+    pub async fn client(&self, user: &str, resource: &str) -> Client {
+        let edge = EdgeRef {
+            id: "edge-1".into(),
+            epoch: Epoch(1),
+            edge: self.edge.clone(),
+        };
+        Client::bind(&self.router, edge, &self.edge, user, Some(resource))
+            .await
+            .unwrap()
+    }
+}
+
+/// A client that is bound.
+pub struct Client {
+    pub router: Router,
+    pub edge: Arc<FakeEdge>,
+    pub session: SessionRef,
+    pub grant: stanza::Grant,
+    number: AtomicU64,
+    read: Mutex<usize>,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl Client {
+    pub async fn bind(
+        router: &Router,
+        at: EdgeRef,
+        edge: &Arc<FakeEdge>,
+        user: &str,
+        resource: Option<&str>,
+    ) -> Result<Self, stanza::StanzaError> {
+        let session = SessionId(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
+        let account = bare(user);
+        let grant = sasl::seal(&SECRET, session, &account, Timestamp(i64::MAX));
+        let request = BindRequest {
+            session,
+            account,
+            grant: grant.clone(),
+            resource: resource.map(Into::into),
+            peer: Peer::default(),
+        };
+        match router.bind(&at, request).await.expect("the home") {
+            BindReply::Bound(jid) => Ok(Self {
+                router: router.clone(),
+                edge: edge.clone(),
+                session: SessionRef::new(session, jid),
+                grant,
+                number: AtomicU64::new(0),
+                read: Mutex::new(0),
+            }),
+            BindReply::Refused(error) => Err(error),
+        }
+    }
+
+    pub async fn send(&self, xml: &str) -> Result<(), Gone> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed) + 1;
+        self.send_as(number, xml).await
+    }
+
+    pub async fn send_as(&self, number: u64, xml: &str) -> Result<(), Gone> {
+        let stanza = Stanza::parse(&Bytes::copy_from_slice(xml.as_bytes())).unwrap();
+        let submission = Submission {
+            number,
+            stanza,
+            trace: None,
+        };
+        self.router.submit(&self.session, submission).await
+    }
+
+    pub async fn available(&self) {
+        self.send("<presence/>").await.unwrap();
+    }
+
+    /// What was delivered since last asked.
+    pub fn got(&self) -> Vec<String> {
+        let log = self.edge.log.lock();
+        let all = log.get(&self.session.id).map_or(&[][..], |all| all);
+        let mut read = self.read.lock();
+        let new = all[*read..].iter().map(|(_, text)| text.clone()).collect();
+        *read = all.len();
+        new
+    }
+
+    /// The numbers of everything delivered.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.edge
+            .log
+            .lock()
+            .get(&self.session.id)
+            .map(|all| all.iter().map(|(n, _)| *n).collect())
+            .unwrap_or_default()
+    }
+
+    /// The edge wrote everything to the client.
+    pub fn written(&self) {
+        let last = self.numbers().last().copied().unwrap_or(0);
+        self.router.written(&self.session, last);
+    }
+
+    pub async fn close(&self) {
+        self.router.close(&self.session, CloseReason::Client).await;
+    }
+
+    pub fn kicked(&self) -> Option<StreamCondition> {
+        self.edge
+            .kicks
+            .lock()
+            .iter()
+            .find(|(id, _)| *id == self.session.id)
+            .map(|(_, condition)| condition.clone())
+    }
+}
+
+/// Lets other tasks run until there is nothing to do.
+pub async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
