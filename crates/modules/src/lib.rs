@@ -1,0 +1,31 @@
+//! The features of the server, each a file or small folder that declares its hooks. [`ALL`] is the one place where they are
+//! listed.
+
+mod caps;
+mod contact;
+mod disco;
+mod last;
+mod offline;
+mod ping;
+mod presence;
+mod roster;
+mod session;
+mod time;
+mod version;
+
+use engine::{Row, row};
+
+/// Every module. Hooks of one role run in this order.
+pub static ALL: &[Row] = &[
+    row::<roster::Rosters>(),
+    row::<presence::Presences>(),
+    row::<offline::Offline>(),
+    row::<session::Session>(),
+    row::<disco::Disco>(),
+    row::<caps::Caps>(),
+    row::<ping::Ping>(),
+    row::<version::Version>(),
+    row::<time::Time>(),
+    row::<last::Last>(),
+    row::<contact::Contact>(),
+];

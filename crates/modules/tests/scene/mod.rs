@@ -1,0 +1,290 @@
+//! One account in a test: who is online, who is in the roster, and what the modules make of a stanza, as lines of text.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part, and a test may fail")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{
+    AccountView, At, Bare, Cx, Decision, Effect, Effects, Facts, Full, Host, Jid, Outcome, Pipeline, Presence,
+    SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View, Way,
+};
+use serde_json::{Value, json};
+use store::{Ask, Contact, Roster, Stores, Subscription};
+
+/// Noon of a day in 2026.
+pub(crate) const NOW: Timestamp = Timestamp(1_795_262_400_000_000);
+
+pub(crate) struct Scene {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) host: Arc<Host>,
+    pub(crate) account: AccountView,
+    pub(crate) stores: Stores,
+}
+
+/// Every module, with `settings` of some.
+pub(crate) fn pipeline(settings: &Value) -> Pipeline {
+    let rows: Vec<_> = dunlin_modules::ALL
+        .iter()
+        .map(|row| (row, settings[row.about.name].clone()))
+        .collect();
+    Pipeline::new(rows.iter().map(|(row, settings)| (*row, settings))).unwrap()
+}
+
+/// Juliet's account, with every module and nobody online.
+pub(crate) fn juliet() -> Scene {
+    Scene::new(json!({}))
+}
+
+impl Scene {
+    pub(crate) fn new(settings: Value) -> Self {
+        let pipeline = pipeline(&settings);
+        let host = Host {
+            domain: "capulet.example".into(),
+            software: ("Dunlin".into(), "0.1.0".into()),
+            started: Timestamp(NOW.0 - 60_000_000),
+            disco: pipeline.disco().clone(),
+        };
+        let jid = Bare::parse("juliet@capulet.example").unwrap();
+        let account = AccountView {
+            jid,
+            sessions: Vec::new(),
+            roster: Arc::new(Roster::default()),
+            facts: Facts::default(),
+        };
+        Self {
+            pipeline,
+            host: Arc::new(host),
+            account,
+            stores: store::memory::stores(),
+        }
+    }
+
+    /// A resource that is bound, and no more.
+    pub(crate) fn connected(mut self, resource: &str) -> Self {
+        let id = SessionId(self.account.sessions.len() as u128 + 1);
+        let jid = self.account.jid.with_resource(resource).unwrap();
+        let directed = BTreeSet::new();
+        self.account.sessions.push(SessionView {
+            id,
+            jid,
+            presence: None,
+            since: NOW,
+            interested: false,
+            directed,
+        });
+        self
+    }
+
+    /// A resource that has asked for the roster and is available.
+    pub(crate) fn online(self, resource: &str, priority: i8) -> Self {
+        let mut scene = self.connected(resource);
+        let session = scene.account.sessions.last_mut().unwrap();
+        session.interested = true;
+        session.presence = Some(Arc::new(available(&session.jid, priority)));
+        scene
+    }
+
+    /// The last resource has sent directed presence to `jid`.
+    pub(crate) fn directed(mut self, jid: &str) -> Self {
+        self.account
+            .sessions
+            .last_mut()
+            .unwrap()
+            .directed
+            .insert(jid.parse().unwrap());
+        self
+    }
+
+    /// A contact, described in words: a subscription, `ask`, `asked`, `approved`, `hidden`, `group`.
+    pub(crate) fn contact(mut self, jid: &str, words: &str) -> Self {
+        let roster = Arc::make_mut(&mut self.account.roster);
+        roster.apply(&[contact(jid, words)], &[]);
+        self
+    }
+
+    /// What a session's stanza leads to: the outcome, then the effects.
+    pub(crate) fn out(&self, resource: &str, xml: &str) -> Vec<String> {
+        let session = self.account.resource(resource).unwrap();
+        let mut stanza = parse(xml);
+        stanza.head_mut().from = Some(session.jid.jid().clone());
+        let view = self.view(Way::Out, Some(session));
+        self.lines(&self.pipeline.outgoing(&view, &stanza))
+    }
+
+    /// What a stanza that arrives leads to: the outcome, then the effects.
+    pub(crate) fn incoming(&self, xml: &str) -> Vec<String> {
+        let decision = self.pipeline.incoming(&self.view(Way::In, None), &parse(xml));
+        self.lines(&decision)
+    }
+
+    /// What the end of a session leads to.
+    pub(crate) fn closed(&self, resource: &str) -> Vec<String> {
+        let view = self.view(Way::Out, self.account.resource(resource));
+        self.effects(&self.pipeline.session(&view, SessionEvent::Closed))
+    }
+
+    /// What a request to the account or server leads to: effects, answer, effects after.
+    pub(crate) fn ask(&self, from: &str, at: At, kind: &str, payload: &str) -> Vec<String> {
+        let Stanza::Iq(iq) = parse(&format!("<iq from='{from}' id='q' type='{kind}'>{payload}</iq>")) else {
+            panic!()
+        };
+        let query = match self.pipeline.query(at, &iq) {
+            Ok(query) => query,
+            Err(error) => return vec![error.condition.name().to_owned()],
+        };
+        let from = iq.head.from.clone().unwrap();
+        let own = (from.bare() == self.account.jid).then(|| from.resource()).flatten();
+        let cx = Cx {
+            now: NOW,
+            host: self.host.clone(),
+            at,
+            account: Arc::new(self.account.clone()),
+            session: own
+                .and_then(|resource| self.account.resource(resource))
+                .map(|session| session.id),
+            request: Arc::new(iq),
+            stores: self.stores.clone(),
+        };
+        match futures::executor::block_on(query.run(cx)) {
+            Ok(reply) => {
+                let mut lines = self.effects(&reply.effects);
+                lines.push(
+                    reply
+                        .payload
+                        .map_or_else(|| "result".into(), |payload| payload.to_string()),
+                );
+                lines.extend(self.effects(&reply.after));
+                lines
+            }
+            Err(error) => vec![error.condition.name().to_owned()],
+        }
+    }
+
+    fn view<'a>(&'a self, way: Way, session: Option<&'a SessionView>) -> View<'a> {
+        View {
+            way,
+            now: NOW,
+            host: &self.host,
+            account: &self.account,
+            session,
+            outcome: &Outcome::Undecided,
+        }
+    }
+
+    fn lines(&self, decision: &Decision) -> Vec<String> {
+        assert_eq!(decision.panicked, None);
+        let mut lines = vec![self.outcome(&decision.outcome)];
+        lines.extend(self.effects(&decision.effects));
+        lines
+    }
+
+    pub(crate) fn outcome(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Undecided => "travels".into(),
+            Outcome::Sessions(sessions) => format!("to {}", self.names(sessions)),
+            Outcome::Nobody => "nobody".into(),
+            Outcome::Handle => "handled".into(),
+            Outcome::Ignore => "ignored".into(),
+            Outcome::Bounce(error) => error.condition.name().into(),
+        }
+    }
+
+    fn effects(&self, effects: &Effects) -> Vec<String> {
+        effects.0.iter().flat_map(|effect| self.effect(effect)).collect()
+    }
+
+    fn effect(&self, effect: &Effect) -> Vec<String> {
+        vec![match effect {
+            Effect::Deliver { to, stanza, readdress } => {
+                let each = if *readdress { "each " } else { "" };
+                format!("deliver {each}{}: {}", self.names(to), xml(stanza))
+            }
+            Effect::Send(stanza) => format!("send {}", xml(stanza)),
+            Effect::Broadcast { to, stanza } => format!("broadcast {}: {}", join(to), xml(stanza)),
+            Effect::Roster(change) => {
+                let put = change.put.iter().map(|contact| format!("put {}", describe(contact)));
+                return put
+                    .chain(change.remove.iter().map(|jid| format!("remove {jid}")))
+                    .collect();
+            }
+            Effect::Session(id, change) => format!("session {}: {}", self.names(&[*id]), session_change(change)),
+            Effect::Keep(message) => format!("keep {}", xml(&Stanza::Message(message.clone()))),
+            Effect::Flush(id) => format!("flush {}", self.names(&[*id])),
+        }]
+    }
+
+    fn names(&self, sessions: &[SessionId]) -> String {
+        let name = |id: &SessionId| self.account.session(*id).unwrap().jid.resource().to_owned();
+        sessions.iter().map(name).collect::<Vec<_>>().join(" ")
+    }
+}
+
+pub(crate) fn parse(xml: &str) -> Stanza {
+    Stanza::parse(&Bytes::copy_from_slice(xml.as_bytes())).unwrap()
+}
+
+pub(crate) fn xml(stanza: &Stanza) -> String {
+    let mut out = Vec::new();
+    stanza.write(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+pub(crate) fn contact(jid: &str, words: &str) -> Contact {
+    let mut contact = Contact::new(jid.parse().unwrap());
+    contact.in_roster = true;
+    for word in words.split_whitespace() {
+        match word {
+            "none" => contact.subscription = Subscription::None,
+            "to" => contact.subscription = Subscription::To,
+            "from" => contact.subscription = Subscription::From,
+            "both" => contact.subscription = Subscription::Both,
+            "ask" => contact.ask = Ask::Subscribe,
+            "asked" => {
+                contact.pending_in =
+                    Some(format!("<presence to='juliet@capulet.example' from='{jid}' type='subscribe'/>").into_bytes());
+            }
+            "approved" => contact.approved = true,
+            "hidden" => contact.in_roster = false,
+            "group" => contact.groups = vec!["Friends".into()],
+            name => contact.name = Some(name.into()),
+        }
+    }
+    contact
+}
+
+fn describe(contact: &Contact) -> String {
+    let mut words = vec![contact.jid.to_string(), contact.subscription.name().into()];
+    words.extend((contact.ask == Ask::Subscribe).then(|| "ask".into()));
+    words.extend(contact.pending_in.as_ref().map(|_| "asked".into()));
+    words.extend(contact.approved.then(|| "approved".into()));
+    words.extend((!contact.in_roster).then(|| "hidden".into()));
+    words.extend(contact.name.clone());
+    words.extend(contact.groups.iter().map(|group| format!("[{group}]")));
+    words.join(" ")
+}
+
+fn session_change(change: &SessionChange) -> String {
+    match change {
+        SessionChange::Available(presence) => format!("available {}", presence.priority()),
+        SessionChange::Unavailable => "unavailable".into(),
+        SessionChange::Interested => "interested".into(),
+        SessionChange::DirectedAvailable(jid) => format!("knows {jid}"),
+        SessionChange::DirectedUnavailable(jid) => format!("forgets {jid}"),
+    }
+}
+
+fn available(from: &Full, priority: i8) -> Presence {
+    let text = format!(
+        "<presence from='{}'><priority>{priority}</priority></presence>",
+        from.jid()
+    );
+    let Stanza::Presence(presence) = parse(&text) else {
+        panic!()
+    };
+    presence
+}
+
+fn join(to: &[Jid]) -> String {
+    to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
