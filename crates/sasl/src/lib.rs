@@ -1,0 +1,20 @@
+//! The server's side of SASL as a pure machine: SCRAM with channel binding, PLAIN, EXTERNAL; the verifiers that are kept
+//! instead of passwords; and the grants by which a router vouches for a session. No clock, no randomness, no store.
+
+mod exchange;
+mod external;
+mod grant;
+mod hash;
+mod mechanism;
+mod password;
+mod plain;
+mod scram;
+mod verifier;
+
+pub mod client;
+
+pub use exchange::{Exchange, Lookup, Policy, Start, Step, Verify};
+pub use grant::{InvalidGrant, open, seal};
+pub use mechanism::Mechanism;
+pub use password::{InvalidPassword, prepare};
+pub use verifier::{DEFAULT_ITERATIONS, SALT_BYTES, verifier, verifiers};
