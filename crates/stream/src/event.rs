@@ -1,0 +1,41 @@
+//! What the machine asks of its shell.
+
+use stanza::{Bare, Grant, SaslRequest, Stanza, StreamCondition};
+
+/// What the machine asks of its shell. Output (`Stream::output`) that was made before an event is written before it is acted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Begin the TLS handshake after writing all output; then call `Stream::secured`. Bytes read but not yet consumed
+    /// have been dropped (RFC 6120, 5.4.3.3).
+    StartTls,
+    /// Ask a router; then call `Stream::sasl`. (`SaslRequest::Abort` needs no answer.)
+    Sasl(SaslRequest),
+    /// Ask the home; then call `Stream::bound`. The shell adds its session and peer facts.
+    Bind {
+        /// Who authenticated on this stream.
+        account: Bare,
+        /// The proof of it, from `SaslReply::Success`.
+        grant: Grant,
+        /// The resource asked for, unprepared.
+        resource: Option<String>,
+    },
+    /// A stanza of the established session, for the home. Its `from` is the session's full address.
+    Stanza(Stanza),
+    /// The stream is over: write all output, close the connection. Nothing follows.
+    Closed(Closed),
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Both sides closed in good order.
+    Clean,
+    /// The connection went away.
+    HungUp,
+    /// The peer sent a stream error.
+    PeerError,
+    /// We sent a stream error.
+    Error(StreamCondition),
+    /// The peer did not answer in time.
+    TimedOut,
+}

@@ -1,0 +1,28 @@
+//! Channel-binding types announced (XEP-0440; RFC 9266, RFC 5929).
+
+use stanza::{Peer, ns};
+use xml::Element;
+
+use crate::about::About;
+
+pub(crate) const ABOUT: About = About {
+    name: "channel_binding",
+    xeps: &[(440, "1.0.0")],
+    summary: "Announces the channel-binding types that the connection can give.",
+};
+
+/// The types that this connection can give, the strongest first. `tls-unique` is never among them: it is broken before
+/// TLS 1.3 and undefined in it.
+pub(crate) fn types(peer: &Peer) -> impl Iterator<Item = &'static str> {
+    let tls = peer.tls.as_ref();
+    let exporter = tls.is_some_and(|tls| tls.exporter.is_some()).then_some("tls-exporter");
+    let end_point = tls.is_some_and(|tls| tls.server_end_point.is_some()).then_some("tls-server-end-point");
+    exporter.into_iter().chain(end_point)
+}
+
+/// Announced beside mechanisms that can use it.
+pub(crate) fn feature(peer: &Peer, offered: &[String]) -> Option<Element> {
+    let kind = |kind| Element::new(ns::SASL_CHANNEL_BINDING, "channel-binding").with("type", kind);
+    let plus = offered.iter().any(|mechanism| mechanism.ends_with("-PLUS"));
+    plus.then(|| Element::new(ns::SASL_CHANNEL_BINDING, "sasl-channel-binding").extend(types(peer).map(kind)))
+}

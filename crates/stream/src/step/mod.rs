@@ -1,0 +1,11 @@
+//! The transitions: what each state makes of what it waits for. One file for each state that reads or is answered.
+
+mod asking;
+mod binding;
+mod challenged;
+mod established;
+mod foreign;
+mod offering;
+mod opening;
+mod requested;
+mod rejection;
