@@ -3,7 +3,8 @@
 //! It knows just enough of XML to tell markup from text; what it lets pass is checked by [`crate::walk`] once complete.
 //! Depth and counts are watched here already, so that a flood is refused before it has been collected.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
+use smallvec::{SmallVec, smallvec};
 
 use crate::chars::is_space;
 use crate::error::Error;
@@ -14,7 +15,8 @@ use crate::limits::Limits;
 pub(crate) struct Scan {
     position: usize,
     state: State,
-    depth: usize,
+    /// Where the names of the open elements begin.
+    open: SmallVec<[usize; 6]>,
     elements: usize,
     attributes: usize,
     /// A header ends with its first start tag.
@@ -28,8 +30,11 @@ enum State {
     /// After `<`.
     Markup,
     StartTag,
+    /// After a slash in a start tag, which must end it.
+    Slash,
     Quoted(u8),
-    EndTag,
+    /// In an end tag whose name begins there.
+    EndTag(usize),
     /// After `<!` and so many bytes of `[CDATA[`.
     Bang(usize),
     /// In a CDATA section, after so many closing brackets (2: two or more).
@@ -38,17 +43,19 @@ enum State {
     Declaration(bool),
 }
 
+/// The place of a name that is not in the item.
+const ELSEWHERE: usize = usize::MAX;
+
 const CDATA: &[u8] = b"[CDATA[";
 
 /// The bytes that matter inside a start tag.
 const TAG: [bool; 256] = {
     let mut table = [false; 256];
-    (
-        table[b'<' as usize],
-        table[b'>' as usize],
-        table[b'\'' as usize],
-        table[b'"' as usize],
-    ) = (true, true, true, true);
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'<' | b'>' | b'/' | b'\'' | b'"');
+        byte += 1;
+    }
     table
 };
 
@@ -69,7 +76,7 @@ impl Scan {
     /// A scan for the end of an element whose start tag has just been read.
     pub(crate) fn content() -> Self {
         Self {
-            depth: 1,
+            open: smallvec![ELSEWHERE],
             ..Self::default()
         }
     }
@@ -104,12 +111,21 @@ impl Scan {
             State::Text if is_space(byte) => {}
             State::Text => return Err(Error::NotWellFormed("text outside of the root")),
             State::Markup => self.markup(byte, limits)?,
-            State::StartTag if TAG[usize::from(byte)] => return self.start_tag(byte, window, limits),
+            State::StartTag if TAG[usize::from(byte)] => return self.start_tag(byte, limits),
             State::StartTag => self.skip_tag(window),
+            State::Slash if byte == b'>' => return Ok(self.header || self.end_element()),
+            State::Slash => return Err(Error::NotWellFormed("'/' in a tag")),
             State::Quoted(quote) if byte == quote => self.state = State::StartTag,
-            State::Quoted(quote) => self.skip_to(quote, window),
-            State::EndTag if byte == b'>' => return Ok(self.end_element()),
-            State::EndTag => self.skip_to(b'>', window),
+            State::Quoted(_) if byte == b'<' => return Err(Error::NotWellFormed("'<' in attribute value")),
+            State::Quoted(quote) => {
+                let rest = &window[self.position..];
+                self.position += memchr2(quote, b'<', rest).unwrap_or(rest.len());
+            }
+            State::EndTag(start) if byte == b'>' => {
+                self.end_tag(start, window)?;
+                return Ok(self.end_element());
+            }
+            State::EndTag(_) => self.skip_to(b'>', window),
             State::Bang(matched) => self.bang(byte, matched)?,
             State::CData(2) if byte == b'>' => self.state = State::Text,
             State::CData(brackets) if byte == b']' => self.state = State::CData((brackets + 1).min(2)),
@@ -128,7 +144,7 @@ impl Scan {
     fn markup(&mut self, byte: u8, limits: &Limits) -> Result<(), Error> {
         self.state = match byte {
             b'/' if self.header => return Err(Error::NotWellFormed("end tag before the root")),
-            b'/' => State::EndTag,
+            b'/' => State::EndTag(self.position),
             b'!' => State::Bang(0),
             b'?' if self.header && self.position == 2 => State::Declaration(false),
             b'?' => return Err(Error::Restricted("processing instruction")),
@@ -139,11 +155,11 @@ impl Scan {
     }
 
     fn open(&mut self, limits: &Limits) -> Result<(), Error> {
-        self.depth += 1;
-        self.elements += 1;
-        if self.depth > limits.depth {
+        if self.open.len() >= limits.depth {
             return Err(Error::Limit("depth"));
         }
+        self.open.push(self.position - 1);
+        self.elements += 1;
         if self.elements > limits.elements {
             return Err(Error::Limit("elements"));
         }
@@ -159,11 +175,11 @@ impl Scan {
             .unwrap_or(rest.len());
     }
 
-    fn start_tag(&mut self, byte: u8, window: &[u8], limits: &Limits) -> Result<bool, Error> {
+    fn start_tag(&mut self, byte: u8, limits: &Limits) -> Result<bool, Error> {
         match byte {
             b'>' if self.header => return Ok(true),
-            b'>' if window[..self.position].ends_with(b"/>") => return Ok(self.end_element()),
             b'>' => self.state = State::Text,
+            b'/' => self.state = State::Slash,
             b'<' => return Err(Error::NotWellFormed("'<' in a tag")),
             b'\'' | b'"' => {
                 self.attributes += 1;
@@ -178,7 +194,7 @@ impl Scan {
     }
 
     fn bang(&mut self, byte: u8, matched: usize) -> Result<(), Error> {
-        if byte != CDATA[matched] || self.header || self.depth == 0 {
+        if byte != CDATA[matched] || self.header || self.open.is_empty() {
             return Err(match byte {
                 b'-' if matched == 0 => Error::Restricted("comment"),
                 b'D' if matched == 0 => Error::Restricted("document type"),
@@ -193,10 +209,29 @@ impl Scan {
         Ok(())
     }
 
-    /// True when the item is complete: its last element ended, or the root did (depth 0 before).
+    /// Checks that the end tag's name, from `start` on, is that of the innermost open element. What breaks this rule
+    /// might otherwise never end.
+    fn end_tag(&self, start: usize, window: &[u8]) -> Result<(), Error> {
+        let Some(&opened) = self.open.last().filter(|opened| **opened != ELSEWHERE) else {
+            return Ok(());
+        };
+        let name = window[start..self.position - 1].trim_ascii_end();
+        let rest = window[opened..].strip_prefix(name);
+        let is_whole = |rest: &[u8]| {
+            rest.first()
+                .is_some_and(|next| is_space(*next) || matches!(next, b'>' | b'/'))
+        };
+        if rest.is_some_and(is_whole) {
+            Ok(())
+        } else {
+            Err(Error::NotWellFormed("end tag"))
+        }
+    }
+
+    /// True when the item is complete: its last element ended, or the root did (none was open).
     fn end_element(&mut self) -> bool {
         self.state = State::Text;
-        self.depth = self.depth.saturating_sub(1);
-        self.depth == 0
+        self.open.pop();
+        self.open.is_empty()
     }
 }
