@@ -82,3 +82,57 @@ fn push(text: &mut String, part: &str) {
 
 /// Names the software, not the installation (XEP-0115, 4).
 const NODE: &str = "urn:dunlin";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::Identity;
+
+    fn exodus(forms: Vec<Element>, name: &str, features: &[&str]) -> Disco {
+        let identity = Identity {
+            category: "client",
+            kind: "pc",
+            name: name.into(),
+        };
+        Disco {
+            identities: [identity].into(),
+            features: features.iter().map(|&f| f.to_owned()).collect(),
+            forms,
+        }
+    }
+
+    const FEATURES: [&str; 4] = [
+        "http://jabber.org/protocol/muc",
+        "http://jabber.org/protocol/disco#info",
+        "http://jabber.org/protocol/caps",
+        "http://jabber.org/protocol/disco#items",
+    ];
+
+    /// XEP-0115, 5.2.
+    #[test]
+    fn simple_example() {
+        assert_eq!(
+            ver(&exodus(Vec::new(), "Exodus 0.9.1", &FEATURES)),
+            "QgayPKawpkPSDYmwT/WM94uAlu0="
+        );
+    }
+
+    /// XEP-0115, 5.3, without the second language of the identity, which the server does not use.
+    #[test]
+    fn a_form_counts_whatever_its_order() {
+        let form = |values: [&'static str; 2]| {
+            Form::new(stanza::form::FormType::Result, "urn:xmpp:dataforms:softwareinfo")
+                .with("os", None, ["Mac"])
+                .with("ip_version", None, values)
+                .to_element()
+        };
+        let one = ver(&exodus(vec![form(["ipv4", "ipv6"])], "Psi 0.11", &FEATURES));
+        assert_eq!(one, ver(&exodus(vec![form(["ipv6", "ipv4"])], "Psi 0.11", &FEATURES)));
+        assert_ne!(one, ver(&exodus(Vec::new(), "Psi 0.11", &FEATURES)));
+        let untyped = Element::new(ns::DATA_FORMS, "x").with("type", "result");
+        assert_eq!(
+            one,
+            ver(&exodus(vec![untyped, form(["ipv4", "ipv6"])], "Psi 0.11", &FEATURES))
+        );
+    }
+}

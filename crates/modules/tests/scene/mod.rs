@@ -1,5 +1,10 @@
 //! One account in a test: who is online, who is in the roster, and what the modules make of a stanza, as lines of text.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses its part, and a test may fail")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part, and a test may fail"
+)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -159,6 +164,11 @@ impl Scene {
             }
             Err(error) => vec![error.condition.name().to_owned()],
         }
+    }
+
+    /// What hooks see of a stanza that arrives.
+    pub(crate) fn look(&self) -> View<'_> {
+        self.view(Way::In, None)
     }
 
     fn view<'a>(&'a self, way: Way, session: Option<&'a SessionView>) -> View<'a> {

@@ -1,0 +1,88 @@
+//! Messages that find nobody (XEP-0160).
+
+mod scene;
+
+use scene::{Scene, juliet};
+
+const DELAY: &str =
+    "<delay xmlns='urn:xmpp:delay' from='capulet.example' stamp='2026-11-21T12:00:00.000Z'>Offline Storage</delay>";
+
+fn message(scene: &Scene, kind: &str, payload: &str) -> Vec<String> {
+    scene.incoming(&written(kind, payload))
+}
+
+fn written(kind: &str, payload: &str) -> String {
+    let kind = if kind == "normal" {
+        String::new()
+    } else {
+        format!(" type='{kind}'")
+    };
+    let addresses = "to='juliet@capulet.example' from='romeo@montague.example/orchard'";
+    format!("<message {addresses}{kind}>{payload}</message>")
+}
+
+#[test]
+fn what_is_kept() {
+    const BODY: &str = "<body>Soft!</body>";
+    const STATE: &str = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
+    const NO_STORE: &str = "<no-store xmlns='urn:xmpp:hints'/>";
+    const STORE: &str = "<store xmlns='urn:xmpp:hints'/>";
+    let scene = juliet().connected("garden").online("chamber", -1);
+    for (kind, payload, is_kept) in [
+        ("chat", BODY.to_owned(), true),
+        ("normal", BODY.to_owned(), true),
+        ("chat", format!("{BODY}{STATE}"), true),
+        (
+            "normal",
+            "<x xmlns='jabber:x:conference' jid='room@muc.example'/>".into(),
+            true,
+        ),
+        ("chat", "<received xmlns='urn:xmpp:receipts' id='1'/>".into(), true),
+        ("chat", STATE.into(), false),
+        ("chat", format!("<thread>1</thread>{STATE}"), false),
+        ("chat", format!("{STATE}{STORE}"), true),
+        ("chat", format!("{BODY}{NO_STORE}"), false),
+        ("chat", String::new(), false),
+    ] {
+        let lines = message(&scene, kind, &payload);
+        if is_kept {
+            let kept = written(kind, &(payload.clone() + DELAY));
+            assert_eq!(lines, ["nobody".to_owned(), format!("keep {kept}")], "{kind} {payload}");
+        } else {
+            assert_eq!(lines, ["service-unavailable"], "{kind} {payload}");
+        }
+    }
+    assert_eq!(message(&scene, "groupchat", BODY), ["service-unavailable"]);
+    assert_eq!(message(&scene, "headline", BODY), ["ignored"]);
+    assert_eq!(message(&scene, "error", BODY), ["ignored"]);
+}
+
+#[test]
+fn somebody_there_takes_it() {
+    let scene = juliet().online("balcony", 0).online("chamber", -1);
+    assert_eq!(message(&scene, "chat", "<body>Soft!</body>"), ["to balcony"]);
+}
+
+#[test]
+fn what_was_kept_comes_with_the_first_presence_that_takes_messages() {
+    let presence = |priority: i8| format!("<presence><priority>{priority}</priority></presence>");
+    let connected = juliet().connected("balcony");
+    let negative = juliet().online("balcony", -1);
+    let online = juliet().online("balcony", 0);
+    for (scene, stanza, flushes) in [
+        (&connected, presence(0), true),
+        (&connected, presence(-1), false),
+        (&negative, presence(0), true),
+        (&negative, presence(-2), false),
+        (&online, presence(1), false),
+        (&connected, "<presence type='unavailable'/>".into(), false),
+        (&connected, "<presence to='romeo@montague.example'/>".into(), false),
+    ] {
+        let lines = scene.out("balcony", &stanza);
+        assert_eq!(
+            lines.contains(&"flush balcony".to_owned()),
+            flushes,
+            "{stanza}: {lines:?}"
+        );
+    }
+}

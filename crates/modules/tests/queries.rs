@@ -1,0 +1,230 @@
+//! What the server and its accounts answer: discovery, capabilities, ping, version, time, last activity.
+
+mod scene;
+
+use engine::{At, Timestamp};
+use scene::{NOW, Scene, juliet};
+use serde_json::json;
+use store::Account;
+
+const OWN: &str = "juliet@capulet.example/balcony";
+const ROMEO: &str = "romeo@montague.example/orchard";
+const STRANGER: &str = "tybalt@capulet.example/street";
+
+fn scene() -> Scene {
+    juliet()
+        .online("balcony", 1)
+        .contact("romeo@montague.example", "from")
+        .contact("tybalt@capulet.example", "to")
+}
+
+/// Who asks, what of, and what comes back.
+fn check(scene: &Scene, at: At, payload: &str, table: &[(&str, &str)]) {
+    for (from, expected) in table {
+        assert_eq!(scene.ask(from, at, "get", payload), [*expected], "{from}: {payload}");
+    }
+}
+
+#[test]
+fn ping() {
+    let payload = "<ping xmlns='urn:xmpp:ping'/>";
+    check(&scene(), At::Server, payload, &[(OWN, "result"), (STRANGER, "result")]);
+    check(
+        &scene(),
+        At::Account,
+        payload,
+        &[(OWN, "result"), (ROMEO, "result"), (STRANGER, "service-unavailable")],
+    );
+}
+
+#[test]
+fn version() {
+    let payload = "<query xmlns='jabber:iq:version'/>";
+    let full = "<query xmlns='jabber:iq:version'><name>Dunlin</name><version>0.1.0</version></query>";
+    check(&scene(), At::Server, payload, &[(STRANGER, full)]);
+    let hidden = Scene::new(json!({ "version": { "show_version": false } }));
+    let short = "<query xmlns='jabber:iq:version'><name>Dunlin</name><version></version></query>";
+    check(&hidden, At::Server, payload, &[(STRANGER, short)]);
+    check(&scene(), At::Account, payload, &[(OWN, "service-unavailable")]);
+}
+
+#[test]
+fn time() {
+    let answer = "<time xmlns='urn:xmpp:time'><tzo>+00:00</tzo><utc>2026-11-21T12:00:00.000Z</utc></time>";
+    check(
+        &scene(),
+        At::Server,
+        "<time xmlns='urn:xmpp:time'/>",
+        &[(STRANGER, answer)],
+    );
+}
+
+#[test]
+fn legacy_session() {
+    let set = |from, at| {
+        scene().ask(
+            from,
+            at,
+            "set",
+            "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>",
+        )
+    };
+    assert_eq!(set(OWN, At::Account), ["result"]);
+    assert_eq!(set(OWN, At::Server), ["result"]);
+    assert_eq!(set(STRANGER, At::Account), ["service-unavailable"]);
+}
+
+#[test]
+fn last_activity() {
+    let payload = "<query xmlns='jabber:iq:last'/>";
+    let seconds = |seconds: u32| format!("<query xmlns='jabber:iq:last' seconds='{seconds}'/>");
+    check(&scene(), At::Server, payload, &[(STRANGER, &seconds(60))]);
+    let here = seconds(0);
+    check(
+        &scene(),
+        At::Account,
+        payload,
+        &[(OWN, &here), (ROMEO, &here), (STRANGER, "forbidden")],
+    );
+
+    let away = juliet().contact("romeo@montague.example", "both");
+    let last_seen = Some(Timestamp(NOW.0 - 903_500_000));
+    let account = |last_seen| Account {
+        jid: away.account.jid.clone(),
+        created: Timestamp(NOW.0 - 9_000_000_000),
+        verifiers: Vec::new(),
+        last_seen,
+    };
+    futures::executor::block_on(away.stores.accounts.create(&[account(None)])).unwrap();
+    check(
+        &away,
+        At::Account,
+        payload,
+        &[(ROMEO, &seconds(9_000)), (STRANGER, "forbidden")],
+    );
+    futures::executor::block_on(
+        away.stores
+            .accounts
+            .set_last_seen(&away.account.jid, last_seen.unwrap()),
+    )
+    .unwrap();
+    check(&away, At::Account, payload, &[(ROMEO, &seconds(903))]);
+}
+
+#[test]
+fn last_activity_of_a_resource_is_protected() {
+    let iq = |from: &str, kind: &str| {
+        let to = "juliet@capulet.example/balcony";
+        format!("<iq to='{to}' from='{from}' id='l' type='{kind}'><query xmlns='jabber:iq:last'/></iq>")
+    };
+    assert_eq!(scene().incoming(&iq(ROMEO, "get")), ["to balcony"]);
+    assert_eq!(scene().incoming(&iq(STRANGER, "get")), ["forbidden"]);
+    assert_eq!(scene().incoming(&iq(STRANGER, "result")), ["to balcony"]);
+}
+
+fn info(node: &str) -> String {
+    format!("<query xmlns='http://jabber.org/protocol/disco#info'{node}/>")
+}
+
+fn items(node: &str) -> String {
+    format!("<query xmlns='http://jabber.org/protocol/disco#items'{node}/>")
+}
+
+#[test]
+fn the_server_tells_what_it_can() {
+    let answer = scene().ask(STRANGER, At::Server, "get", &info("")).remove(0);
+    let expected = "<query xmlns='http://jabber.org/protocol/disco#info'>\
+        <identity category='server' type='im' name='Dunlin'/>\
+        <feature var='http://jabber.org/protocol/caps'/>\
+        <feature var='http://jabber.org/protocol/disco#info'/>\
+        <feature var='http://jabber.org/protocol/disco#items'/>\
+        <feature var='jabber:iq:last'/>\
+        <feature var='jabber:iq:version'/>\
+        <feature var='msgoffline'/>\
+        <feature var='urn:ietf:params:xml:ns:xmpp-session'/>\
+        <feature var='urn:xmpp:ping'/>\
+        <feature var='urn:xmpp:time'/></query>";
+    assert_eq!(answer, expected);
+    check(&scene(), At::Server, &info(" node='other'"), &[(OWN, "item-not-found")]);
+    check(
+        &scene(),
+        At::Server,
+        &items(""),
+        &[(OWN, "<query xmlns='http://jabber.org/protocol/disco#items'/>")],
+    );
+    check(
+        &scene(),
+        At::Server,
+        &items(" node='other'"),
+        &[(OWN, "item-not-found")],
+    );
+}
+
+#[test]
+fn an_account_tells_those_who_may_know() {
+    let answer = scene().ask(ROMEO, At::Account, "get", &info("")).remove(0);
+    assert!(
+        answer.contains("<identity category='account' type='registered'/>"),
+        "{answer}"
+    );
+    assert!(answer.contains("<feature var='jabber:iq:roster'/>"), "{answer}");
+    check(
+        &scene(),
+        At::Account,
+        &info(""),
+        &[(OWN, &answer), (STRANGER, "service-unavailable")],
+    );
+    check(
+        &scene(),
+        At::Account,
+        &info(" node='other'"),
+        &[(ROMEO, "item-not-found"), (STRANGER, "service-unavailable")],
+    );
+    let resources = "<query xmlns='http://jabber.org/protocol/disco#items'>\
+        <item jid='juliet@capulet.example/balcony'/></query>";
+    check(
+        &scene(),
+        At::Account,
+        &items(""),
+        &[(ROMEO, resources), (STRANGER, "service-unavailable")],
+    );
+}
+
+#[test]
+fn capabilities_match_what_is_told() {
+    let scene = Scene::new(
+        json!({ "contact": { "abuse": ["mailto:abuse@capulet.example"], "admin": ["xmpp:b@capulet.example", "xmpp:a@capulet.example"] } }),
+    );
+    let features = scene.pipeline.stream_features("capulet.example");
+    let caps = features.iter().find(|element| element.name() == "c").unwrap();
+    assert_eq!(caps.attribute("hash"), Some("sha-1"));
+    let node = format!("{}#{}", caps.attribute("node").unwrap(), caps.attribute("ver").unwrap());
+    let answer = scene
+        .ask(STRANGER, At::Server, "get", &info(&format!(" node='{node}'")))
+        .remove(0);
+    assert!(answer.starts_with(&format!(
+        "<query xmlns='http://jabber.org/protocol/disco#info' node='{node}'>"
+    )));
+    let form = "<x xmlns='jabber:x:data' type='result'>\
+        <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/network/serverinfo</value></field>\
+        <field var='abuse-addresses' type='list-multi'><value>mailto:abuse@capulet.example</value></field>\
+        <field var='admin-addresses' type='list-multi'><value>xmpp:b@capulet.example</value>\
+        <value>xmpp:a@capulet.example</value></field></x>";
+    assert!(answer.contains(form), "{answer}");
+    let names: Vec<_> = features.iter().map(|feature| feature.name().to_owned()).collect();
+    assert_eq!(names, ["ver", "sub", "c"]);
+}
+
+#[test]
+fn nobody_answers_what_nobody_knows() {
+    check(
+        &scene(),
+        At::Server,
+        "<query xmlns='urn:example:unknown'/>",
+        &[(OWN, "service-unavailable")],
+    );
+    assert_eq!(
+        scene().ask(OWN, At::Server, "set", "<ping xmlns='urn:xmpp:ping'/>"),
+        ["service-unavailable"]
+    );
+}
