@@ -1,6 +1,6 @@
 //! What is measured of every call to a store: how long it took, and whether it failed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store::{Error, Result};
 
@@ -31,6 +31,19 @@ impl At {
             }
         }
         answer
+    }
+
+    /// As [`call`](Self::call), but gives up after `limit`: then it is not known whether a write was done.
+    #[cfg(any(feature = "postgres", feature = "redis", feature = "etcd"))]
+    pub(crate) async fn call_within<T>(
+        self,
+        limit: Duration,
+        call: &'static str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let late = |_| Error::Unavailable(format!("no answer within {limit:?}").into());
+        self.call(call, async { tokio::time::timeout(limit, work).await.map_err(late)? })
+            .await
     }
 }
 

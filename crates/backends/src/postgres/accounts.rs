@@ -1,0 +1,125 @@
+//! User accounts in PostgreSQL.
+
+use async_trait::async_trait;
+use stanza::{Bare, Timestamp};
+use store::{Account, Accounts, Error, Result, Verifier};
+
+use super::{Postgres, answer, is_repetition, persist};
+use crate::observe::At;
+use crate::sql::{self, verifiers, verifiers_text};
+
+const AT: At = At {
+    backend: "postgres",
+    port: "accounts",
+};
+
+#[async_trait]
+impl Accounts for Postgres {
+    async fn get(&self, jid: &Bare) -> Result<Option<Account>> {
+        self.call(AT, "get", async {
+            let get = sqlx::query_as(sql::ACCOUNT_GET)
+                .bind(jid.as_str())
+                .fetch_optional(&self.pool);
+            let row: Option<(i64, Option<i64>, String)> = answer(get.await)?;
+            let Some((created, last_seen, text)) = row else {
+                return Ok(None);
+            };
+            let (created, last_seen) = (Timestamp(created), last_seen.map(Timestamp));
+            Ok(Some(Account {
+                jid: jid.clone(),
+                created,
+                verifiers: verifiers(&text)?,
+                last_seen,
+            }))
+        })
+        .await
+    }
+
+    async fn create(&self, accounts: &[Account]) -> Result<()> {
+        match self
+            .call(AT, "create", async { Ok(persist(|| self.insert(accounts)).await) })
+            .await?
+        {
+            Err(error) if is_repetition(&error) => Err(Error::Precondition("account exists")),
+            done => answer(done),
+        }
+    }
+
+    async fn set_verifiers(&self, jid: &Bare, verifiers: &[Verifier]) -> Result<()> {
+        self.call(AT, "set_verifiers", async {
+            let set = sqlx::query(sql::ACCOUNT_VERIFIERS)
+                .bind(jid.as_str())
+                .bind(verifiers_text(verifiers));
+            match answer(set.execute(&self.pool).await)?.rows_affected() {
+                0 => Err(Error::Precondition("no such account")),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> Result<()> {
+        self.call(AT, "set_last_seen", async {
+            let set = sqlx::query(sql::ACCOUNT_SEEN).bind(jid.as_str()).bind(at.0);
+            answer(set.execute(&self.pool).await).map(drop)
+        })
+        .await
+    }
+
+    async fn remove(&self, jid: &Bare) -> Result<bool> {
+        self.call(AT, "remove", async { answer(persist(|| self.delete(jid)).await) })
+            .await
+    }
+
+    async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
+        self.call(AT, "list", async {
+            let after = after.map_or("", |after| after.as_str());
+            let list = sqlx::query_scalar(include_str!("sql/account_list.sql"))
+                .bind(domain)
+                .bind(after)
+                .bind(i64::from(limit));
+            let rows: Vec<String> = answer(list.fetch_all(&self.pool).await)?;
+            let parse = |row: &String| Bare::parse(row).map_err(|error| Error::Corrupt(format!("account: {error}")));
+            rows.iter().map(parse).collect()
+        })
+        .await
+    }
+}
+
+impl Postgres {
+    /// One statement: all accounts or none.
+    async fn insert(&self, accounts: &[Account]) -> sqlx::Result<()> {
+        sqlx::query(include_str!("sql/account_create.sql"))
+            .bind(accounts.iter().map(|account| account.jid.as_str()).collect::<Vec<_>>())
+            .bind(accounts.iter().map(|account| account.jid.domain()).collect::<Vec<_>>())
+            .bind(accounts.iter().map(|account| account.created.0).collect::<Vec<_>>())
+            .bind(
+                accounts
+                    .iter()
+                    .map(|account| account.last_seen.map(|at| at.0))
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                accounts
+                    .iter()
+                    .map(|account| verifiers_text(&account.verifiers))
+                    .collect::<Vec<_>>(),
+            )
+            .execute(&self.pool)
+            .await
+            .map(drop)
+    }
+
+    async fn delete(&self, jid: &Bare) -> sqlx::Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        for table in sql::OWNER_REMOVE {
+            sqlx::query(table).bind(jid.as_str()).execute(&mut *transaction).await?;
+        }
+        let account = sqlx::query(sql::ACCOUNT_REMOVE)
+            .bind(jid.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(account.rows_affected() > 0)
+    }
+}

@@ -1,0 +1,80 @@
+//! The schema's versions: numbered, forward only, one row each in `dunlin_schema`.
+
+use sqlx::{Connection, PgConnection, PgPool};
+use store::{Error, Result};
+
+use super::{answer, is_repetition};
+
+/// Migration `n` leads from version `n` to version `n + 1`.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(pool: &PgPool) -> Result<usize> {
+    let mut connection = answer(pool.acquire().await)?;
+    found(&mut connection).await?;
+    make_table(&mut connection).await?;
+    let mut applied = 0;
+    while let Some(next) = MIGRATIONS.get(found(&mut connection).await?) {
+        applied += usize::from(apply(&mut connection, next).await?);
+    }
+    Ok(applied)
+}
+
+/// Whether the schema is this release's.
+pub(super) async fn check(pool: &PgPool) -> Result<()> {
+    let found = found(&mut *answer(pool.acquire().await)?).await?;
+    match MIGRATIONS.len() - found {
+        0 => Ok(()),
+        missing => Err(Error::Corrupt(format!(
+            "the database has schema {found}, this release needs {}: {missing} migration(s) missing; run `dunlin migrate`",
+            MIGRATIONS.len()
+        ))),
+    }
+}
+
+/// The version found, 0 for an empty database.
+async fn found(connection: &mut PgConnection) -> Result<usize> {
+    let known = MIGRATIONS.len();
+    let version = sqlx::query_scalar("SELECT max(version) FROM dunlin_schema")
+        .fetch_one(connection)
+        .await;
+    let version: Option<i64> = match version {
+        Err(error) if is_undefined_table(&error) => None,
+        version => answer(version)?,
+    };
+    match usize::try_from(version.unwrap_or(0)) {
+        Ok(version) if version <= known => Ok(version),
+        _ => Err(Error::Corrupt(format!(
+            "the database has schema {}, made by a newer release; this one knows {known}",
+            version.unwrap_or(0)
+        ))),
+    }
+}
+
+/// Applies one migration in a transaction, unless another process does so at the same time: whoever writes the row first goes on.
+async fn apply(connection: &mut PgConnection, migration: &'static str) -> Result<bool> {
+    let version = found(connection).await? + 1;
+    let mut transaction = answer(connection.begin().await)?;
+    let claim = sqlx::query("INSERT INTO dunlin_schema (version, applied) VALUES ($1, now())").bind(version as i64);
+    match claim.execute(&mut *transaction).await {
+        Err(error) if is_repetition(&error) => return answer(transaction.rollback().await).map(|()| false),
+        done => answer(done)?,
+    };
+    answer(sqlx::raw_sql(migration).execute(&mut *transaction).await)?;
+    answer(transaction.commit().await).map(|()| true)
+}
+
+async fn make_table(connection: &mut PgConnection) -> Result<()> {
+    const TABLE: &str =
+        "CREATE TABLE IF NOT EXISTS dunlin_schema (version BIGINT PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)";
+    match sqlx::query(TABLE).execute(&mut *connection).await {
+        // Two processes at once: `IF NOT EXISTS` does not see what the other has not committed.
+        Err(error) if is_repetition(&error) => Ok(()),
+        done => answer(done).map(drop),
+    }
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("42P01")
+}
