@@ -130,13 +130,13 @@ fn non_negative(account: &AccountView) -> Vec<SessionId> {
 
 /// Of those the ones with the highest priority: all that share it.
 fn most_available(account: &AccountView) -> Vec<SessionId> {
-    let highest = account.available().filter_map(SessionView::priority).max();
-    match highest {
-        Some(highest) if highest >= 0 => account
-            .available()
-            .filter(|session| session.priority() == Some(highest))
-            .map(|session| session.id)
-            .collect(),
-        _ => Vec::new(),
+    let (mut highest, mut most) = (0, Vec::new());
+    for session in &account.sessions {
+        match session.priority() {
+            Some(priority) if priority > highest => (highest, most) = (priority, vec![session.id]),
+            Some(priority) if priority == highest => most.push(session.id),
+            _ => {}
+        }
     }
+    most
 }

@@ -1,5 +1,9 @@
 //! Measures what all modules together cost an ordinary chat message: `cargo run --release -p dunlin-modules --example pipeline`.
-#![allow(clippy::unwrap_used, reason = "an example may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "it measures time, and may fail"
+)]
 
 use std::collections::BTreeSet;
 use std::hint::black_box;

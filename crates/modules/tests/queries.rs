@@ -88,7 +88,7 @@ fn last_activity() {
     );
 
     let away = juliet().contact("romeo@montague.example", "both");
-    let last_seen = Some(Timestamp(NOW.0 - 903_500_000));
+    let last_seen = Timestamp(NOW.0 - 903_500_000);
     let account = |last_seen| Account {
         jid: away.account.jid.clone(),
         created: Timestamp(NOW.0 - 9_000_000_000),
@@ -102,12 +102,7 @@ fn last_activity() {
         payload,
         &[(ROMEO, &seconds(9_000)), (STRANGER, "forbidden")],
     );
-    futures::executor::block_on(
-        away.stores
-            .accounts
-            .set_last_seen(&away.account.jid, last_seen.unwrap()),
-    )
-    .unwrap();
+    futures::executor::block_on(away.stores.accounts.set_last_seen(&away.account.jid, last_seen)).unwrap();
     check(&away, At::Account, payload, &[(ROMEO, &seconds(903))]);
 }
 

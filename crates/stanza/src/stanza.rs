@@ -236,9 +236,15 @@ impl Iq {
 impl Presence {
     /// The priority (RFC 6121, 4.7.2.3), 0 when absent or out of range.
     pub fn priority(&self) -> i8 {
-        self.child_text("priority")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0)
+        let child = self
+            .payload
+            .children()
+            .iter()
+            .find(|child| child.is(ns::CLIENT, "priority"));
+        // Asked for each message: a plain number between two tags is read without a tree.
+        let plain = child.and_then(|child| plain_number(&self.payload.slice(child)));
+        let read = || self.child_text("priority").and_then(|text| text.parse().ok());
+        plain.or_else(|| child.and_then(|_| read())).unwrap_or(0)
     }
 
     /// The availability; a value that RFC 6121 does not know counts as none.
@@ -256,6 +262,16 @@ impl Presence {
         let text = self.payload.find(ns::CLIENT, name)?.content();
         Some(text.trim().to_owned())
     }
+}
+
+/// The number that is the whole content of `element`, if it is written as such.
+fn plain_number(element: &[u8]) -> Option<i8> {
+    let start = element.iter().position(|byte| *byte == b'>')? + 1;
+    let text = element.get(start..)?.split(|byte| *byte == b'<').next()?;
+    let end = start + text.len();
+    // One element: nothing but its end tag follows.
+    let is_plain = element.get(end..)?.starts_with(b"</priority>") && element.len() == end + b"</priority>".len();
+    std::str::from_utf8(text).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 impl From<Message> for Stanza {
