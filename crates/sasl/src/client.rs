@@ -78,21 +78,32 @@ impl Keys {
     pub fn derive(hash: HashName, password: &str, salt: &[u8], iterations: u32) -> Result<Self, InvalidPassword> {
         let salted = salted(hash, prepare(password)?.as_bytes(), salt, iterations);
         let key = |label: &[u8]| Zeroizing::new(mac(hash, &salted, &[label]));
-        Ok(Self { client: key(b"Client Key"), server: key(b"Server Key") })
+        Ok(Self {
+            client: key(b"Client Key"),
+            server: key(b"Server Key"),
+        })
     }
 }
 
 impl Scram {
     /// Begins an exchange; `nonce` is random printable ASCII without a comma.
     pub fn new(hash: HashName, username: &str, authzid: Option<&str>, binding: Binding, nonce: &str) -> Self {
-        let authzid = authzid.map(|authzid| format!("a={}", escape(authzid))).unwrap_or_default();
+        let authzid = authzid
+            .map(|authzid| format!("a={}", escape(authzid)))
+            .unwrap_or_default();
         let (flag, channel) = match binding {
             Binding::Unsupported => ("n".to_owned(), Vec::new()),
             Binding::NotOffered => ("y".to_owned(), Vec::new()),
             Binding::Bound { kind, data } => (format!("p={kind}"), data),
         };
         let bare = format!("n={},r={nonce}", escape(username));
-        Self { hash, gs2: format!("{flag},{authzid},"), channel, bare, nonce: nonce.to_owned() }
+        Self {
+            hash,
+            gs2: format!("{flag},{authzid},"),
+            channel,
+            bare,
+            nonce: nonce.to_owned(),
+        }
     }
 
     /// The client's first message.
@@ -116,7 +127,9 @@ impl Scram {
         let signed = format!("{},{challenge},{without_proof}", self.bare);
         let signature = mac(self.hash, &digest(self.hash, &keys.client), &[signed.as_bytes()]);
         let proof = STANDARD.encode(&*xor(&keys.client, &signature));
-        let proven = Proven { signature: mac(self.hash, &keys.server, &[signed.as_bytes()]) };
+        let proven = Proven {
+            signature: mac(self.hash, &keys.server, &[signed.as_bytes()]),
+        };
         Ok((format!("{without_proof},p={proof}").into_bytes(), proven))
     }
 }
@@ -128,9 +141,17 @@ impl Proven {
     /// When the server has not proved that it knows the verifier.
     pub fn finish(self, message: &[u8]) -> Result<(), Error> {
         let text = std::str::from_utf8(message).map_err(|_| Error::Malformed)?;
-        let value = text.split(',').next().and_then(|first| first.strip_prefix("v=")).ok_or(Error::Malformed)?;
+        let value = text
+            .split(',')
+            .next()
+            .and_then(|first| first.strip_prefix("v="))
+            .ok_or(Error::Malformed)?;
         let given = STANDARD.decode(value).map_err(|_| Error::Malformed)?;
-        if given.ct_eq(&self.signature).into() { Ok(()) } else { Err(Error::Signature) }
+        if given.ct_eq(&self.signature).into() {
+            Ok(())
+        } else {
+            Err(Error::Signature)
+        }
     }
 }
 
@@ -140,7 +161,9 @@ fn read(challenge: &str) -> Option<(&str, Vec<u8>, u32)> {
     let nonce = parts.next()?.strip_prefix("r=")?;
     let salt = STANDARD.decode(parts.next()?.strip_prefix("s=")?).ok()?;
     let iterations = parts.next()?.strip_prefix("i=")?.parse().ok()?;
-    (1..=MOST_ITERATIONS).contains(&iterations).then_some((nonce, salt, iterations))
+    (1..=MOST_ITERATIONS)
+        .contains(&iterations)
+        .then_some((nonce, salt, iterations))
 }
 
 fn escape(name: &str) -> String {

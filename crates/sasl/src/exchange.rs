@@ -92,7 +92,11 @@ pub struct Verify {
 enum Claim {
     Certificate,
     Password(Zeroizing<String>),
-    Scram { hash: HashName, channel: Vec<u8>, first: Box<First> },
+    Scram {
+        hash: HashName,
+        channel: Vec<u8>,
+        first: Box<First>,
+    },
 }
 
 /// What stays the same through the exchange.
@@ -110,10 +114,23 @@ const LONGEST: usize = 8192;
 impl Exchange {
     /// Begins an exchange.
     pub fn start(start: Start) -> Step {
-        let Start { domain, mechanism: name, offered, initial, peer } = start;
+        let Start {
+            domain,
+            mechanism: name,
+            offered,
+            initial,
+            peer,
+        } = start;
         let mechanism = Mechanism::from_name(&name).filter(|_| offered.contains(&name));
-        let Some(mechanism) = mechanism else { return Step::Failure(SaslFailure::InvalidMechanism) };
-        let context = Context { mechanism, domain, offered, peer };
+        let Some(mechanism) = mechanism else {
+            return Step::Failure(SaslFailure::InvalidMechanism);
+        };
+        let context = Context {
+            mechanism,
+            domain,
+            offered,
+            peer,
+        };
         match initial {
             Some(message) => context.initial(&message),
             None => Step::Challenge(Self(Waiting::Initial(context)), Bytes::new()),
@@ -126,7 +143,10 @@ impl Exchange {
             Waiting::Initial(context) => context.initial(message),
             Waiting::Final { .. } if message.len() > LONGEST => Step::Failure(SaslFailure::MalformedRequest),
             Waiting::Final { account, pending } => match pending.finish(message) {
-                Ok(signature) => Step::Success { account, data: Some(signature.into()) },
+                Ok(signature) => Step::Success {
+                    account,
+                    data: Some(signature.into()),
+                },
                 Err(failure) => Step::Failure(failure),
             },
         }
@@ -150,18 +170,27 @@ impl Context {
                 let authzid = std::str::from_utf8(message).map_err(|_| SaslFailure::MalformedRequest)?;
                 let addresses = self.peer.tls.as_ref().map_or(&[][..], |tls| &tls.certificate_addresses);
                 let account = external::account(&self.domain, addresses, authzid)?;
-                Ok(Lookup { account, claim: Claim::Certificate })
+                Ok(Lookup {
+                    account,
+                    claim: Claim::Certificate,
+                })
             }
             Mechanism::Plain => {
                 let message = plain::read(message)?;
                 let account = self.account(&message.username, message.authzid.as_deref())?;
-                Ok(Lookup { account, claim: Claim::Password(message.password) })
+                Ok(Lookup {
+                    account,
+                    claim: Claim::Password(message.password),
+                })
             }
             Mechanism::Scram { hash, plus } => {
                 let first = Box::new(First::read(message)?);
                 let channel = first.channel(plus, &self.offered, self.peer.tls.as_ref())?.to_vec();
                 let account = self.account(&first.username, first.authzid.as_deref())?;
-                Ok(Lookup { account, claim: Claim::Scram { hash, channel, first } })
+                Ok(Lookup {
+                    account,
+                    claim: Claim::Scram { hash, channel, first },
+                })
             }
         }
     }
@@ -195,13 +224,21 @@ impl Lookup {
             Claim::Password(password) => {
                 let strongest = verifiers.into_iter().flatten().max_by_key(|verifier| verifier.hash);
                 let (verifier, known) = or_fake(strongest, HashName::Sha512, &account, policy);
-                Step::Verify(Verify { account, password, verifier, known })
+                Step::Verify(Verify {
+                    account,
+                    password,
+                    verifier,
+                    known,
+                })
             }
             Claim::Scram { hash, channel, first } => {
                 let of_hash = verifiers.into_iter().flatten().find(|verifier| verifier.hash == hash);
                 let (verifier, known) = or_fake(of_hash, hash, &account, policy);
                 let (pending, challenge) = Pending::new(&first, &channel, nonce, verifier, known);
-                let waiting = Waiting::Final { account, pending: Box::new(pending) };
+                let waiting = Waiting::Final {
+                    account,
+                    pending: Box::new(pending),
+                };
                 Step::Challenge(Exchange(waiting), challenge.into())
             }
         }
@@ -222,7 +259,10 @@ impl Verify {
         let bytes = prepared.as_ref().map_or(&b"\0"[..], |password| password.as_bytes()); // matches nothing, as slowly
         let is_right = verifier::matches(&self.verifier, bytes);
         if is_right & self.known & prepared.is_ok() {
-            return Step::Success { account: self.account, data: None };
+            return Step::Success {
+                account: self.account,
+                data: None,
+            };
         }
         Step::Failure(SaslFailure::NotAuthorized)
     }
@@ -231,14 +271,18 @@ impl Verify {
 impl std::fmt::Debug for Policy {
     /// Never prints the secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Policy").field("iterations", &self.iterations).finish_non_exhaustive()
+        f.debug_struct("Policy")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for Verify {
     /// Never prints the password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verify").field("account", &self.account).finish_non_exhaustive()
+        f.debug_struct("Verify")
+            .field("account", &self.account)
+            .finish_non_exhaustive()
     }
 }
 

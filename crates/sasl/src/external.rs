@@ -8,7 +8,11 @@ use stanza::{Bare, SaslFailure};
 /// `not-authorized` when the certificate has no address of this domain; `invalid-authzid` when it has another than asked
 /// for, or several and none was asked for.
 pub(crate) fn account(domain: &str, addresses: &[String], authzid: &str) -> Result<Bare, SaslFailure> {
-    let own = |text: &String| Bare::parse(text).ok().filter(|bare| bare.local().is_some() && bare.domain() == domain);
+    let own = |text: &String| {
+        Bare::parse(text)
+            .ok()
+            .filter(|bare| bare.local().is_some() && bare.domain() == domain)
+    };
     let mut own: Vec<Bare> = addresses.iter().filter_map(own).collect();
     own.sort();
     own.dedup();
@@ -16,10 +20,18 @@ pub(crate) fn account(domain: &str, addresses: &[String], authzid: &str) -> Resu
         return Err(SaslFailure::NotAuthorized);
     }
     if authzid.is_empty() {
-        return if own.len() == 1 { Ok(own.remove(0)) } else { Err(SaslFailure::InvalidAuthzid) };
+        return if own.len() == 1 {
+            Ok(own.remove(0))
+        } else {
+            Err(SaslFailure::InvalidAuthzid)
+        };
     }
     let asked = Bare::parse(authzid).map_err(|_| SaslFailure::InvalidAuthzid)?;
-    if own.contains(&asked) { Ok(asked) } else { Err(SaslFailure::InvalidAuthzid) }
+    if own.contains(&asked) {
+        Ok(asked)
+    } else {
+        Err(SaslFailure::InvalidAuthzid)
+    }
 }
 
 #[cfg(test)]
@@ -32,14 +44,34 @@ mod tests {
             (&["juliet@a.example"], "", Ok("juliet@a.example")),
             (&["Juliet@A.example", "juliet@a.example"], "", Ok("juliet@a.example")),
             (&["juliet@a.example"], "juliet@a.example", Ok("juliet@a.example")),
-            (&["juliet@a.example"], "romeo@a.example", Err(SaslFailure::InvalidAuthzid)),
+            (
+                &["juliet@a.example"],
+                "romeo@a.example",
+                Err(SaslFailure::InvalidAuthzid),
+            ),
             (&["juliet@a.example"], "@", Err(SaslFailure::InvalidAuthzid)),
-            (&["juliet@a.example", "romeo@a.example"], "", Err(SaslFailure::InvalidAuthzid)),
-            (&["juliet@a.example", "romeo@a.example"], "romeo@a.example", Ok("romeo@a.example")),
+            (
+                &["juliet@a.example", "romeo@a.example"],
+                "",
+                Err(SaslFailure::InvalidAuthzid),
+            ),
+            (
+                &["juliet@a.example", "romeo@a.example"],
+                "romeo@a.example",
+                Ok("romeo@a.example"),
+            ),
             (&["juliet@a.example", "juliet@b.example"], "", Ok("juliet@a.example")),
             (&["juliet@b.example"], "", Err(SaslFailure::NotAuthorized)),
-            (&["juliet@b.example"], "juliet@b.example", Err(SaslFailure::NotAuthorized)),
-            (&["a.example", "juliet@a.example/x", "@"], "", Err(SaslFailure::NotAuthorized)),
+            (
+                &["juliet@b.example"],
+                "juliet@b.example",
+                Err(SaslFailure::NotAuthorized),
+            ),
+            (
+                &["a.example", "juliet@a.example/x", "@"],
+                "",
+                Err(SaslFailure::NotAuthorized),
+            ),
             (&[], "juliet@a.example", Err(SaslFailure::NotAuthorized)),
         ];
         for (addresses, authzid, expected) in cases {

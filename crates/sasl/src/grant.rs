@@ -24,16 +24,30 @@ pub fn seal(secret: &[u8], session: SessionId, account: &Bare, expires: Timestam
 ///
 /// # Errors
 /// When it does not prove that `session` authenticated as `account`, or has expired by `now`.
-pub fn open(secret: &[u8], grant: &Grant, session: SessionId, account: &Bare, now: Timestamp) -> Result<(), InvalidGrant> {
+pub fn open(
+    secret: &[u8],
+    grant: &Grant,
+    session: SessionId,
+    account: &Bare,
+    now: Timestamp,
+) -> Result<(), InvalidGrant> {
     let (expires, given) = grant.0.split_first_chunk::<8>().ok_or(InvalidGrant)?;
     let expires = Timestamp(i64::from_be_bytes(*expires));
     let is_genuine: bool = proof(secret, session, account, expires).ct_eq(given).into();
-    if is_genuine && now < expires { Ok(()) } else { Err(InvalidGrant) }
+    if is_genuine && now < expires {
+        Ok(())
+    } else {
+        Err(InvalidGrant)
+    }
 }
 
 fn proof(secret: &[u8], session: SessionId, account: &Bare, expires: Timestamp) -> Vec<u8> {
     let (session, expires) = (session.0.to_be_bytes(), expires.0.to_be_bytes());
-    mac(HashName::Sha256, secret, &[b"dunlin grant", &session, &expires, account.as_str().as_bytes()])
+    mac(
+        HashName::Sha256,
+        secret,
+        &[b"dunlin grant", &session, &expires, account.as_str().as_bytes()],
+    )
 }
 
 #[cfg(test)]
@@ -57,7 +71,10 @@ mod tests {
             let mut bytes = grant.0.to_vec();
             bytes[at] ^= 1;
             assert!(!check(b"secret", &Grant(bytes.into()), 7, &juliet, 99), "byte {at}");
-            assert!(!check(b"secret", &Grant(grant.0.slice(..at)), 7, &juliet, 99), "length {at}");
+            assert!(
+                !check(b"secret", &Grant(grant.0.slice(..at)), 7, &juliet, 99),
+                "length {at}"
+            );
         }
     }
 }

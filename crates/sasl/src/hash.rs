@@ -38,7 +38,13 @@ pub(crate) fn salted(hash: HashName, password: &[u8], salt: &[u8], iterations: u
         HashName::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
     };
     let mut out = Zeroizing::new(vec![0; length(hash)]);
-    pbkdf2::derive(algorithm, NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN), salt, password, &mut out);
+    pbkdf2::derive(
+        algorithm,
+        NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN),
+        salt,
+        password,
+        &mut out,
+    );
     out
 }
 

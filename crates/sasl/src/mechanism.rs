@@ -41,12 +41,30 @@ impl Mechanism {
         match self {
             Self::External => "EXTERNAL",
             Self::Plain => "PLAIN",
-            Self::Scram { hash: HashName::Sha1, plus: false } => "SCRAM-SHA-1",
-            Self::Scram { hash: HashName::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
-            Self::Scram { hash: HashName::Sha256, plus: false } => "SCRAM-SHA-256",
-            Self::Scram { hash: HashName::Sha256, plus: true } => "SCRAM-SHA-256-PLUS",
-            Self::Scram { hash: HashName::Sha512, plus: false } => "SCRAM-SHA-512",
-            Self::Scram { hash: HashName::Sha512, plus: true } => "SCRAM-SHA-512-PLUS",
+            Self::Scram {
+                hash: HashName::Sha1,
+                plus: false,
+            } => "SCRAM-SHA-1",
+            Self::Scram {
+                hash: HashName::Sha1,
+                plus: true,
+            } => "SCRAM-SHA-1-PLUS",
+            Self::Scram {
+                hash: HashName::Sha256,
+                plus: false,
+            } => "SCRAM-SHA-256",
+            Self::Scram {
+                hash: HashName::Sha256,
+                plus: true,
+            } => "SCRAM-SHA-256-PLUS",
+            Self::Scram {
+                hash: HashName::Sha512,
+                plus: false,
+            } => "SCRAM-SHA-512",
+            Self::Scram {
+                hash: HashName::Sha512,
+                plus: true,
+            } => "SCRAM-SHA-512-PLUS",
         }
     }
 }
@@ -57,10 +75,25 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for name in ["EXTERNAL", "PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"] {
+        for name in [
+            "EXTERNAL",
+            "PLAIN",
+            "SCRAM-SHA-1",
+            "SCRAM-SHA-256-PLUS",
+            "SCRAM-SHA-512",
+            "SCRAM-SHA-512-PLUS",
+        ] {
             assert_eq!(Mechanism::from_name(name).map(Mechanism::name), Some(name));
         }
-        for name in ["", "plain", "PLAIN-PLUS", "EXTERNAL-PLUS", "SCRAM-MD5", "SCRAM-SHA-1-PLUS-PLUS", "DIGEST-MD5"] {
+        for name in [
+            "",
+            "plain",
+            "PLAIN-PLUS",
+            "EXTERNAL-PLUS",
+            "SCRAM-MD5",
+            "SCRAM-SHA-1-PLUS-PLUS",
+            "DIGEST-MD5",
+        ] {
             assert_eq!(Mechanism::from_name(name), None, "{name}");
         }
     }

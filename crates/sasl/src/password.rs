@@ -39,8 +39,8 @@ mod tests {
         let cases: &[(&str, Option<&str>)] = &[
             ("pencil", Some("pencil")),
             ("correct horse battery staple", Some("correct horse battery staple")),
-            ("a\u{a0}b", Some("a b")),           // any space is a space
-            ("e\u{301}", Some("\u{e9}")),        // composed
+            ("a\u{a0}b", Some("a b")),                            // any space is a space
+            ("e\u{301}", Some("\u{e9}")),                         // composed
             ("\u{3c0}\u{df}\u{e5}", Some("\u{3c0}\u{df}\u{e5}")), // RFC 8265, 4.3: example 3
             ("Jack of \u{2666}s", Some("Jack of \u{2666}s")),
             ("", None),
@@ -48,7 +48,11 @@ mod tests {
             ("nul\0", None),
         ];
         for (given, expected) in cases {
-            assert_eq!(prepare(given).ok().as_deref().map(String::as_str), *expected, "{given:?}");
+            assert_eq!(
+                prepare(given).ok().as_deref().map(String::as_str),
+                *expected,
+                "{given:?}"
+            );
         }
         assert!(prepare(&"x".repeat(1024)).is_err());
     }

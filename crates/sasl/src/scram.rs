@@ -65,10 +65,21 @@ impl First {
         };
         let mut parts = bare.split(',');
         let username = name(parts.next()?.strip_prefix("n=")?)?; // `m=` stands here, too
-        let nonce = parts.next()?.strip_prefix("r=").filter(|nonce| is_nonce(nonce))?.to_owned();
+        let nonce = parts
+            .next()?
+            .strip_prefix("r=")
+            .filter(|nonce| is_nonce(nonce))?
+            .to_owned();
         parts.all(is_extension).then_some(())?;
         let gs2 = text[..text.len() - bare.len()].to_owned();
-        Some(Self { gs2, binding: binding(flag)?, authzid, username, nonce, bare: bare.to_owned() })
+        Some(Self {
+            gs2,
+            binding: binding(flag)?,
+            authzid,
+            username,
+            nonce,
+            bare: bare.to_owned(),
+        })
     }
 
     /// The channel's data that the client will have to name, for a mechanism that is bound (`plus`) or not.
@@ -100,10 +111,23 @@ impl Pending {
     /// Answers the client's first message with `r=…,s=…,i=…`.
     pub(crate) fn new(first: &First, channel: &[u8], nonce: &[u8], verifier: Verifier, known: bool) -> (Self, String) {
         let nonce = format!("{}{}", first.nonce, STANDARD.encode(nonce));
-        let challenge = format!("r={nonce},s={},i={}", STANDARD.encode(&verifier.salt), verifier.iterations);
+        let challenge = format!(
+            "r={nonce},s={},i={}",
+            STANDARD.encode(&verifier.salt),
+            verifier.iterations
+        );
         let messages = format!("{},{challenge}", first.bare);
         let binding = [first.gs2.as_bytes(), channel].concat();
-        (Self { binding, nonce, messages, verifier, known }, challenge)
+        (
+            Self {
+                binding,
+                nonce,
+                messages,
+                verifier,
+                known,
+            },
+            challenge,
+        )
     }
 
     /// Checks the client's final message; the server's signature (`v=…`) when it is right. Whoever is unknown fails here as with a
@@ -125,7 +149,10 @@ impl Pending {
         if !(is_bound & is_ours & is_proof & is_whole & self.known) {
             return Err(SaslFailure::NotAuthorized);
         }
-        Ok(format!("v={}", STANDARD.encode(mac(hash, &self.verifier.server_key, &[signed.as_bytes()]))))
+        Ok(format!(
+            "v={}",
+            STANDARD.encode(mac(hash, &self.verifier.server_key, &[signed.as_bytes()]))
+        ))
     }
 }
 
@@ -144,7 +171,12 @@ impl<'a> Final<'a> {
         let binding = STANDARD.decode(parts.next()?.strip_prefix("c=")?).ok()?;
         let nonce = parts.next()?.strip_prefix("r=")?;
         parts.all(is_extension).then_some(())?;
-        Some(Self { binding, nonce, without_proof, proof: STANDARD.decode(proof).ok()? })
+        Some(Self {
+            binding,
+            nonce,
+            without_proof,
+            proof: STANDARD.decode(proof).ok()?,
+        })
     }
 }
 
@@ -154,7 +186,9 @@ fn binding(flag: &str) -> Option<Binding> {
         "y" => Some(Binding::Unused),
         _ => {
             let kind = flag.strip_prefix("p=")?;
-            let is_name = kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+            let is_name = kind
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
             (is_name && !kind.is_empty()).then(|| Binding::Used(kind.to_owned()))
         }
     }
@@ -201,23 +235,55 @@ mod tests {
         let good: &[(&str, &str, Option<&str>, &str)] = &[
             ("n,,n=user,r=abc", "user", None, "n,,"),
             ("y,,n=user,r=abc", "user", None, "y,,"),
-            ("p=tls-exporter,a=user@a.example,n=user,r=abc", "user", Some("user@a.example"), "p=tls-exporter,a=user@a.example,"),
+            (
+                "p=tls-exporter,a=user@a.example,n=user,r=abc",
+                "user",
+                Some("user@a.example"),
+                "p=tls-exporter,a=user@a.example,",
+            ),
             ("n,,n=a=2Cb=3Dc,r=abc,x=1,y=2", "a,b=c", None, "n,,"),
             ("n,,n=j\u{fc}rg,r=!~", "j\u{fc}rg", None, "n,,"),
         ];
         for (text, username, authzid, gs2) in good {
             let first = First::read(text.as_bytes()).expect(text);
-            assert_eq!((first.username.as_str(), first.authzid.as_deref(), first.gs2.as_str()), (*username, *authzid, *gs2));
+            assert_eq!(
+                (first.username.as_str(), first.authzid.as_deref(), first.gs2.as_str()),
+                (*username, *authzid, *gs2)
+            );
         }
         let bad = [
-            "", "n", "n,", "n,,", "n,,n=user", "n,,n=,r=abc", "n,,n=user,r=", "x,,n=user,r=abc", "p=,,n=user,r=abc",
-            "p=a b,,n=user,r=abc", "n,b=x,n=user,r=abc", "n,a=,n=user,r=abc", "n,,m=ext,n=user,r=abc",
-            "n,,n=user,r=abc,m=ext", "n,,n=us=er,r=abc", "n,,n=user=2c,r=abc", "n,,n=user=,r=abc", "n,,n=user=2,r=abc",
-            "n,,n=us\0er,r=abc", "n,,n=user,r=a c", "n,,n=user,r=\u{fc}", "n,,r=abc,n=user", "n,,n=user,r=abc,", "n,,n=user,r=abc,xx",
+            "",
+            "n",
+            "n,",
+            "n,,",
+            "n,,n=user",
+            "n,,n=,r=abc",
+            "n,,n=user,r=",
+            "x,,n=user,r=abc",
+            "p=,,n=user,r=abc",
+            "p=a b,,n=user,r=abc",
+            "n,b=x,n=user,r=abc",
+            "n,a=,n=user,r=abc",
+            "n,,m=ext,n=user,r=abc",
+            "n,,n=user,r=abc,m=ext",
+            "n,,n=us=er,r=abc",
+            "n,,n=user=2c,r=abc",
+            "n,,n=user=,r=abc",
+            "n,,n=user=2,r=abc",
+            "n,,n=us\0er,r=abc",
+            "n,,n=user,r=a c",
+            "n,,n=user,r=\u{fc}",
+            "n,,r=abc,n=user",
+            "n,,n=user,r=abc,",
+            "n,,n=user,r=abc,xx",
             "n,,n==\u{20ac},r=abc",
         ];
         for text in bad {
-            assert_eq!(First::read(text.as_bytes()).err(), Some(SaslFailure::MalformedRequest), "{text}");
+            assert_eq!(
+                First::read(text.as_bytes()).err(),
+                Some(SaslFailure::MalformedRequest),
+                "{text}"
+            );
         }
         assert!(First::read(b"n,,n=\xff,r=abc").is_err());
     }

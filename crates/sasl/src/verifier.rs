@@ -20,7 +20,10 @@ pub const SALT_BYTES: usize = 16;
 /// When the password cannot be used.
 pub fn verifiers(password: &str, iterations: u32, salt: &[u8]) -> Result<Vec<Verifier>, InvalidPassword> {
     let each = |hash| verifier(hash, password, iterations, &salt_for(salt, hash, b""));
-    [HashName::Sha1, HashName::Sha256, HashName::Sha512].into_iter().map(each).collect()
+    [HashName::Sha1, HashName::Sha256, HashName::Sha512]
+        .into_iter()
+        .map(each)
+        .collect()
 }
 
 /// The verifier of `password` for one hash function, with exactly this salt (such as an imported one). Expensive.
@@ -29,7 +32,12 @@ pub fn verifiers(password: &str, iterations: u32, salt: &[u8]) -> Result<Vec<Ver
 /// When the password cannot be used.
 pub fn verifier(hash: HashName, password: &str, iterations: u32, salt: &[u8]) -> Result<Verifier, InvalidPassword> {
     let password = prepare(password)?;
-    Ok(from_salted(hash, iterations, salt, &salted(hash, password.as_bytes(), salt, iterations)))
+    Ok(from_salted(
+        hash,
+        iterations,
+        salt,
+        &salted(hash, password.as_bytes(), salt, iterations),
+    ))
 }
 
 fn from_salted(hash: HashName, iterations: u32, salt: &[u8], salted: &[u8]) -> Verifier {
@@ -52,7 +60,13 @@ pub(crate) fn matches(verifier: &Verifier, password: &[u8]) -> bool {
 /// The verifier of nobody: as a real one in every respect that a client can see, and the same at each try, so that it
 /// cannot be told who has an account (RFC 5802, 9). Nothing matches it but by the chance of guessing a hash.
 pub(crate) fn fake(hash: HashName, account: &Bare, secret: &[u8], iterations: u32) -> Verifier {
-    let key = |label| mac(HashName::Sha512, secret, &[label, name(hash), account.as_str().as_bytes()]);
+    let key = |label| {
+        mac(
+            HashName::Sha512,
+            secret,
+            &[label, name(hash), account.as_str().as_bytes()],
+        )
+    };
     let mut stored_key = key(b"dunlin fake key");
     stored_key.truncate(length(hash));
     Verifier {
@@ -98,7 +112,10 @@ mod tests {
         for real in verifiers("x", 5, b"salt").expect("a password") {
             let fake = super::fake(real.hash, &nobody, b"secret", 5);
             assert_eq!((fake.salt.len(), fake.iterations), (real.salt.len(), real.iterations));
-            assert_eq!((fake.stored_key.len(), fake.server_key.len()), (real.stored_key.len(), real.server_key.len()));
+            assert_eq!(
+                (fake.stored_key.len(), fake.server_key.len()),
+                (real.stored_key.len(), real.server_key.len())
+            );
             assert!(fake == super::fake(real.hash, &nobody, b"secret", 5), "stable");
             assert_ne!(fake.salt, super::fake(real.hash, &other, b"secret", 5).salt);
             assert_ne!(fake.salt, super::fake(real.hash, &nobody, b"another", 5).salt);

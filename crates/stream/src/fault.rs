@@ -11,7 +11,10 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(condition: StreamCondition, text: &'static str) -> Self {
-        Self { condition, text: Some(text) }
+        Self {
+            condition,
+            text: Some(text),
+        }
     }
 }
 
@@ -27,6 +30,9 @@ impl From<xml::Error> for Fault {
         | xml::Error::Restricted(text)
         | xml::Error::Encoding(text)
         | xml::Error::Limit(text)) = error;
-        Self { condition: error.into(), text: Some(text) }
+        Self {
+            condition: error.into(),
+            text: Some(text),
+        }
     }
 }

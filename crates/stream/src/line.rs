@@ -37,7 +37,16 @@ pub(crate) struct Reply<'a> {
 impl Line {
     pub(crate) fn new(config: Arc<Config>, seed: u128, now: Instant) -> Self {
         let reader = Reader::new(config.limits_before.clone());
-        Self { config, reader, output: Vec::new(), events: VecDeque::new(), now, open: false, seed, headers: 0 }
+        Self {
+            config,
+            reader,
+            output: Vec::new(),
+            events: VecDeque::new(),
+            now,
+            open: false,
+            seed,
+            headers: 0,
+        }
     }
 
     /// Writes our header (RFC 6120, 4.7). Its id is unguessable, and another one after each restart.
@@ -46,7 +55,11 @@ impl Line {
         let id = format!("{:032x}-{}", self.seed, self.headers);
         self.raw(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'");
         self.attribute("id", &id);
-        let known = [("from", reply.from), ("to", reply.to), ("xml:lang", Some(reply.lang.unwrap_or("en")))];
+        let known = [
+            ("from", reply.from),
+            ("to", reply.to),
+            ("xml:lang", Some(reply.lang.unwrap_or("en"))),
+        ];
         for (name, value) in known {
             if let Some(value) = value {
                 self.attribute(name, value);
@@ -89,7 +102,10 @@ impl Line {
     pub(crate) fn error(&mut self, fault: &Fault) {
         if !self.open {
             let config = Arc::clone(&self.config);
-            self.header(Reply { from: config.hosts.first().map(|host| host.domain.as_str()), ..Reply::default() });
+            self.header(Reply {
+                from: config.hosts.first().map(|host| host.domain.as_str()),
+                ..Reply::default()
+            });
         }
         let error = match fault.text {
             Some(text) => fault.condition.to_element_with_text(text),

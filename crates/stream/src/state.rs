@@ -87,7 +87,10 @@ pub(crate) type Step = Result<(State, Option<Event>), Fault>;
 impl State {
     /// Whether input is read in this state. Where it is not, an answer is awaited.
     pub(crate) fn reads(&self) -> bool {
-        !matches!(self, Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Over)
+        !matches!(
+            self,
+            Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Over
+        )
     }
 
     /// The exchange that a router holds for this stream.

@@ -49,9 +49,21 @@ impl Stream {
     /// unpredictable; the session's id stays inside); `peer.tls` is set on a direct-TLS listener.
     pub fn new(config: Arc<Config>, session: SessionId, peer: Peer, seed: u128, now: Instant) -> Self {
         let until = now + config.negotiation_timeout;
-        let login =
-            Login { session, peer, host: 0, lang: None, offered: Vec::new(), attempts: 0, until, account: None };
-        Self { line: Line::new(config, seed, now), state: State::Opening(Opening(Box::new(login))), unread: 0 }
+        let login = Login {
+            session,
+            peer,
+            host: 0,
+            lang: None,
+            offered: Vec::new(),
+            attempts: 0,
+            until,
+            account: None,
+        };
+        Self {
+            line: Line::new(config, seed, now),
+            state: State::Opening(Opening(Box::new(login))),
+            unread: 0,
+        }
     }
 
     /// Takes bytes from the client. More than a stanza's worth while [`Stream::wants_input`] is false is a
@@ -319,7 +331,10 @@ impl Stream {
     }
 
     fn closing(&self, error: Option<StreamCondition>) -> Closing {
-        Closing { until: self.line.now + self.line.config.close_timeout, error: error.map(Box::new) }
+        Closing {
+            until: self.line.now + self.line.config.close_timeout,
+            error: error.map(Box::new),
+        }
     }
 
     fn end(&mut self, closed: Closed) {
@@ -338,6 +353,10 @@ impl Stream {
     /// How much input may wait for an answer.
     fn most_unread(&self) -> usize {
         let known = self.state.login().is_some_and(|login| login.account.is_some());
-        if known { self.line.config.limits_after.stanza_bytes } else { self.line.config.limits_before.stanza_bytes }
+        if known {
+            self.line.config.limits_after.stanza_bytes
+        } else {
+            self.line.config.limits_before.stanza_bytes
+        }
     }
 }

@@ -5,8 +5,11 @@ use xml::Element;
 
 use crate::about::About;
 
-pub(crate) const ABOUT: About =
-    About { name: "bind", xeps: &[], summary: "Gives the stream its resource and so its full address (RFC 6120, 7)." };
+pub(crate) const ABOUT: About = About {
+    name: "bind",
+    xeps: &[],
+    summary: "Gives the stream its resource and so its full address (RFC 6120, 7).",
+};
 
 pub(crate) fn feature() -> Element {
     Element::new(ns::BIND, "bind")
@@ -19,7 +22,11 @@ pub(crate) fn is_request(iq: &Iq) -> bool {
 
 /// The resource asked for, if `iq` asks for one rather than for any (RFC 6120, 7.6 and 7.7).
 pub(crate) fn resource(iq: &Iq) -> Option<String> {
-    let resource = iq.payload.find(ns::BIND, "bind")?.child(ns::BIND, "resource")?.content();
+    let resource = iq
+        .payload
+        .find(ns::BIND, "bind")?
+        .child(ns::BIND, "resource")?
+        .content();
     (!resource.is_empty()).then_some(resource)
 }
 

@@ -16,7 +16,9 @@ pub(crate) const ABOUT: About = About {
 pub(crate) fn types(peer: &Peer) -> impl Iterator<Item = &'static str> {
     let tls = peer.tls.as_ref();
     let exporter = tls.is_some_and(|tls| tls.exporter.is_some()).then_some("tls-exporter");
-    let end_point = tls.is_some_and(|tls| tls.server_end_point.is_some()).then_some("tls-server-end-point");
+    let end_point = tls
+        .is_some_and(|tls| tls.server_end_point.is_some())
+        .then_some("tls-server-end-point");
     exporter.into_iter().chain(end_point)
 }
 

@@ -5,8 +5,11 @@ use xml::Element;
 
 use crate::about::About;
 
-pub(crate) const ABOUT: About =
-    About { name: "roster_versioning", xeps: &[], summary: "Announces that rosters have versions (RFC 6121, 2.6)." };
+pub(crate) const ABOUT: About = About {
+    name: "roster_versioning",
+    xeps: &[],
+    summary: "Announces that rosters have versions (RFC 6121, 2.6).",
+};
 
 pub(crate) fn feature() -> Element {
     Element::new(ns::ROSTER_VERSIONING, "ver")

@@ -12,16 +12,16 @@ use crate::config::{Config, HostConfig};
 use crate::feature::channel_binding;
 use crate::login::Login;
 
-pub(crate) const ABOUT: About =
-    About { name: "sasl", xeps: &[(178, "1.2")], summary: "Authenticates the client by SASL (RFC 6120, 6)." };
+pub(crate) const ABOUT: About = About {
+    name: "sasl",
+    xeps: &[(178, "1.2")],
+    summary: "Authenticates the client by SASL (RFC 6120, 6).",
+};
 
 /// What a client says in an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    Auth {
-        mechanism: String,
-        initial: Option<Bytes>,
-    },
+    Auth { mechanism: String, initial: Option<Bytes> },
     Response(Bytes),
     Abort,
 }
@@ -62,7 +62,9 @@ pub(crate) fn refusal(mechanism: &str, login: &Login, config: &Config) -> Option
     if login.offered.iter().any(|offered| offered == mechanism) {
         return None;
     }
-    let known = login.host(config).is_some_and(|host| host.mechanisms.iter().any(|name| name == mechanism));
+    let known = login
+        .host(config)
+        .is_some_and(|host| host.mechanisms.iter().any(|name| name == mechanism));
     match known && login.may_start_tls(config) {
         true => Some(SaslFailure::EncryptionRequired),
         false => Some(SaslFailure::InvalidMechanism),
@@ -83,8 +85,14 @@ pub(crate) fn read(element: &Element) -> Option<Result<Said, SaslFailure>> {
 }
 
 fn auth(element: &Element) -> Result<Said, SaslFailure> {
-    let mechanism = element.attribute("mechanism").ok_or(SaslFailure::InvalidMechanism)?.to_owned();
-    Ok(Said::Auth { mechanism, initial: data(element)? })
+    let mechanism = element
+        .attribute("mechanism")
+        .ok_or(SaslFailure::InvalidMechanism)?
+        .to_owned();
+    Ok(Said::Auth {
+        mechanism,
+        initial: data(element)?,
+    })
 }
 
 /// Nothing, `=` for empty data, or strict base64 (RFC 6120, 6.4.2; RFC 4648, 4): padded, without white space, and with
@@ -96,14 +104,21 @@ fn data(element: &Element) -> Result<Option<Bytes>, SaslFailure> {
     match element.content().as_str() {
         "" => Ok(None),
         "=" => Ok(Some(Bytes::new())),
-        text => STANDARD.decode(text).map(|data| Some(data.into())).map_err(|_| SaslFailure::IncorrectEncoding),
+        text => STANDARD
+            .decode(text)
+            .map(|data| Some(data.into()))
+            .map_err(|_| SaslFailure::IncorrectEncoding),
     }
 }
 
 /// Data for the client.
 pub(crate) fn challenge(data: &[u8]) -> Element {
     let challenge = Element::new(ns::SASL, "challenge");
-    if data.is_empty() { challenge } else { challenge.text(STANDARD.encode(data)) }
+    if data.is_empty() {
+        challenge
+    } else {
+        challenge.text(STANDARD.encode(data))
+    }
 }
 
 /// The client is who it says, with the mechanism's last word, if any (RFC 6120, 6.4.6).

@@ -7,13 +7,18 @@ use crate::about::About;
 use crate::config::Config;
 use crate::login::Login;
 
-pub(crate) const ABOUT: About =
-    About { name: "starttls", xeps: &[], summary: "Turns a plain connection into an encrypted one (RFC 6120, 5)." };
+pub(crate) const ABOUT: About = About {
+    name: "starttls",
+    xeps: &[],
+    summary: "Turns a plain connection into an encrypted one (RFC 6120, 5).",
+};
 
 /// Announced while there is no TLS, as required where it is.
 pub(crate) fn feature(login: &Login, config: &Config) -> Option<Element> {
     let required = login.must_start_tls(config).then(|| Element::new(ns::TLS, "required"));
-    login.may_start_tls(config).then(|| Element::new(ns::TLS, "starttls").extend(required))
+    login
+        .may_start_tls(config)
+        .then(|| Element::new(ns::TLS, "starttls").extend(required))
 }
 
 /// Whether `element` asks for TLS.

@@ -1,9 +1,11 @@
 //! Asking: a router answers a SASL step.
 
-use stanza::SaslReply;
+use stanza::{Bare, SaslReply, StreamCondition};
 
+use crate::config::Config;
 use crate::feature::sasl;
 use crate::line::Line;
+use crate::login::Login;
 use crate::state::{Asking, Challenged, Opening, State, Step};
 use crate::step::rejection::reject;
 
@@ -17,6 +19,9 @@ impl Asking {
                 line.write(&sasl::challenge(&data));
                 State::Challenged(Challenged { login, exchange })
             }
+            SaslReply::Success { account, .. } if !is_local(&login, &account, &line.config) => {
+                return Err(StreamCondition::InternalServerError.into());
+            }
             SaslReply::Success { account, data, grant } => {
                 line.write(&sasl::success(data.as_deref()));
                 line.restart();
@@ -27,4 +32,9 @@ impl Asking {
         };
         Ok((next, None))
     }
+}
+
+/// Whether `account` is one of the host that the client speaks to.
+fn is_local(login: &Login, account: &Bare, config: &Config) -> bool {
+    login.host(config).is_some_and(|host| host.domain == account.domain())
 }

@@ -18,12 +18,24 @@ impl Binding {
         match Stanza::parse(child) {
             Ok(Stanza::Iq(iq)) if bind::is_request(&iq) => {
                 check_addresses(&iq, &account)?;
-                let event = Event::Bind { account, grant, resource: bind::resource(&iq) };
-                Ok((State::Requested(Requested { login: self.0, request: Box::new(iq) }), Some(event)))
+                let event = Event::Bind {
+                    account,
+                    grant,
+                    resource: bind::resource(&iq),
+                };
+                Ok((
+                    State::Requested(Requested {
+                        login: self.0,
+                        request: Box::new(iq),
+                    }),
+                    Some(event),
+                ))
             }
             Err(InvalidStanza::Refused(stanza, error)) => self.refuse(line, &stanza, &error),
             Err(InvalidStanza::Unsupported { ns, name }) => Err(foreign::unsupported(&ns, &name)),
-            Err(InvalidStanza::Unanswerable(_)) | Ok(_) => Err(Fault::new(StreamCondition::NotAuthorized, "no resource is bound yet")),
+            Err(InvalidStanza::Unanswerable(_)) | Ok(_) => {
+                Err(Fault::new(StreamCondition::NotAuthorized, "no resource is bound yet"))
+            }
         }
     }
 
@@ -46,7 +58,12 @@ fn check_addresses(iq: &Iq, account: &Bare) -> Result<(), Fault> {
     if iq.head.from.as_ref().is_some_and(|from| !is_own(from)) {
         return Err(StreamCondition::InvalidFrom.into());
     }
-    match iq.head.to.as_ref().is_none_or(|to| is_server(to) || (to.is_bare() && is_own(to))) {
+    match iq
+        .head
+        .to
+        .as_ref()
+        .is_none_or(|to| is_server(to) || (to.is_bare() && is_own(to)))
+    {
         true => Ok(()),
         false => Err(Fault::new(StreamCondition::NotAuthorized, "no resource is bound yet")),
     }

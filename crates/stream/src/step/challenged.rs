@@ -15,8 +15,14 @@ impl Challenged {
         let Self { login, exchange } = self;
         let failure = match sasl::read(element) {
             Some(Ok(Said::Response(response))) => {
-                let request = SaslRequest::Respond { exchange: exchange.clone(), response };
-                let asking = Asking { login, exchange: Some(exchange) };
+                let request = SaslRequest::Respond {
+                    exchange: exchange.clone(),
+                    response,
+                };
+                let asking = Asking {
+                    login,
+                    exchange: Some(exchange),
+                };
                 return Ok((State::Asking(asking), Some(Event::Sasl(request))));
             }
             None => {

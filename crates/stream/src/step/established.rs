@@ -33,7 +33,11 @@ impl Established {
     fn stamp(&self, stanza: &mut Stanza) -> Result<(), Fault> {
         let address: &Jid = self.address.jid();
         let head = stanza.head_mut();
-        if head.from.as_ref().is_some_and(|from| from != address && *from != *address.bare()) {
+        if head
+            .from
+            .as_ref()
+            .is_some_and(|from| from != address && *from != *address.bare())
+        {
             return Err(StreamCondition::InvalidFrom.into());
         }
         head.from = Some(address.clone());
@@ -46,7 +50,9 @@ impl Established {
     /// Answers what is the stream's own business; whether the stanza is somebody else's.
     fn own(&self, line: &mut Line, stanza: &Stanza) -> bool {
         match stanza {
-            Stanza::Iq(iq) if self.is_for_server(iq) && bind::is_request(iq) => self.refuse(line, stanza, &bind::again()),
+            Stanza::Iq(iq) if self.is_for_server(iq) && bind::is_request(iq) => {
+                self.refuse(line, stanza, &bind::again())
+            }
             Stanza::Iq(iq) if self.is_for_server(iq) && session::is_request(iq) => {
                 line.deliver_some(Some(session::result(iq)));
             }
@@ -57,7 +63,10 @@ impl Established {
 
     fn is_for_server(&self, iq: &Iq) -> bool {
         let is_server = |to: &Jid| to.is_bare() && to.local().is_none() && to.domain() == self.address.domain();
-        iq.head.to.as_ref().is_none_or(|to| is_server(to) || *to == *self.address.bare())
+        iq.head
+            .to
+            .as_ref()
+            .is_none_or(|to| is_server(to) || *to == *self.address.bare())
     }
 
     fn refuse(&self, line: &mut Line, stanza: &Stanza, error: &StanzaError) {

@@ -7,5 +7,5 @@ mod established;
 mod foreign;
 mod offering;
 mod opening;
-mod requested;
 mod rejection;
+mod requested;

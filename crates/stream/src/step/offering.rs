@@ -35,7 +35,13 @@ fn start_tls(login: Box<Login>, line: &mut Line) -> (State, Option<Event>) {
     if !login.may_start_tls(&line.config) {
         line.write(&starttls::failure());
         line.end();
-        return (State::Closing(Closing { until: line.now + line.config.close_timeout, error: None }), None);
+        return (
+            State::Closing(Closing {
+                until: line.now + line.config.close_timeout,
+                error: None,
+            }),
+            None,
+        );
     }
     line.write(&starttls::proceed());
     line.open = false;
@@ -57,5 +63,8 @@ fn authenticate(login: Box<Login>, line: &mut Line, mechanism: String, initial: 
         initial,
         peer: login.peer.clone(),
     };
-    Ok((State::Asking(Asking { login, exchange: None }), Some(Event::Sasl(request))))
+    Ok((
+        State::Asking(Asking { login, exchange: None }),
+        Some(Event::Sasl(request)),
+    ))
 }

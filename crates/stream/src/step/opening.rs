@@ -44,7 +44,11 @@ fn announce(mut login: Box<Login>, line: &mut Line, config: &Config) -> Step {
     if let Some(elsewhere) = elsewhere {
         return Err(StreamCondition::SeeOtherHost(elsewhere).into());
     }
-    login.offered = if login.account.is_none() { feature::sasl::offer(&login, config) } else { Vec::new() };
+    login.offered = if login.account.is_none() {
+        feature::sasl::offer(&login, config)
+    } else {
+        Vec::new()
+    };
     line.features(feature::announce(&login, config));
     let state = match login.account {
         None => State::Offering(Offering(login)),
@@ -57,19 +61,29 @@ fn announce(mut login: Box<Login>, line: &mut Line, config: &Config) -> Step {
 fn host(to: &Option<Result<Jid, stanza::InvalidJid>>, config: &Config) -> Option<usize> {
     let Some(Ok(to)) = to else { return None };
     let is_domain = to.is_bare() && to.local().is_none();
-    config.hosts.iter().position(|host| is_domain && host.domain == to.domain())
+    config
+        .hosts
+        .iter()
+        .position(|host| is_domain && host.domain == to.domain())
 }
 
 /// The root must be `stream` in its namespace, the content `jabber:client` (RFC 6120, 4.8).
 fn check_names(open: &Open) -> Result<(), Fault> {
     match (open.ns.as_str(), open.name.as_str(), open.content_ns.as_str()) {
         (ns::STREAMS, "stream", ns::CLIENT) => Ok(()),
-        (ns::STREAMS, "stream", ns::STREAMS) => {
-            Err(Fault::new(StreamCondition::BadNamespacePrefix, "the prefix of the stream's namespace is missing"))
-        }
-        (ns::STREAMS, "stream", _) => Err(Fault::new(StreamCondition::InvalidNamespace, "this is not jabber:client")),
+        (ns::STREAMS, "stream", ns::STREAMS) => Err(Fault::new(
+            StreamCondition::BadNamespacePrefix,
+            "the prefix of the stream's namespace is missing",
+        )),
+        (ns::STREAMS, "stream", _) => Err(Fault::new(
+            StreamCondition::InvalidNamespace,
+            "this is not jabber:client",
+        )),
         (ns::STREAMS, ..) => Err(Fault::new(StreamCondition::BadFormat, "the root is not a stream")),
-        _ => Err(Fault::new(StreamCondition::InvalidNamespace, "the root is not in the namespace of streams")),
+        _ => Err(Fault::new(
+            StreamCondition::InvalidNamespace,
+            "the root is not in the namespace of streams",
+        )),
     }
 }
 
@@ -83,7 +97,10 @@ fn check_version(version: Option<&str>) -> Result<(), Fault> {
     });
     match major {
         Some(major) if !major.is_empty() => Ok(()),
-        _ => Err(Fault::new(StreamCondition::UnsupportedVersion, "version 1.0 is spoken here")),
+        _ => Err(Fault::new(
+            StreamCondition::UnsupportedVersion,
+            "version 1.0 is spoken here",
+        )),
     }
 }
 
@@ -92,9 +109,10 @@ fn addressed(named: bool, host: Option<usize>, login: &Login) -> Result<usize, F
     match host {
         _ if !named => Err(Fault::new(StreamCondition::ImproperAddressing, "a header needs a 'to'")),
         None => Err(StreamCondition::HostUnknown.into()),
-        Some(host) if login.account.is_some() && host != login.host => {
-            Err(Fault::new(StreamCondition::NotAuthorized, "authenticated for another host"))
-        }
+        Some(host) if login.account.is_some() && host != login.host => Err(Fault::new(
+            StreamCondition::NotAuthorized,
+            "authenticated for another host",
+        )),
         Some(host) => Ok(host),
     }
 }
@@ -102,7 +120,10 @@ fn addressed(named: bool, host: Option<usize>, login: &Login) -> Result<usize, F
 /// Who has authenticated may not call itself by another name (RFC 6120, 4.9.3.9).
 fn check_from(given: bool, from: Option<&str>, login: &Login) -> Result<(), Fault> {
     match (from, &login.account) {
-        (None, _) if given => Err(Fault::new(StreamCondition::ImproperAddressing, "the 'from' is not an address")),
+        (None, _) if given => Err(Fault::new(
+            StreamCondition::ImproperAddressing,
+            "the 'from' is not an address",
+        )),
         (Some(from), Some((account, _))) if from != account.as_str() => Err(StreamCondition::InvalidFrom.into()),
         _ => Ok(()),
     }

@@ -3,8 +3,12 @@
 //! ```text
 //! # a comment, or the section that is tested
 //! == title            begins a new stream
+//! LOGIN               the client authenticates and binds juliet@a.example/x
 //! > bytes             the client sends bytes; `\n`, `\xNN` and `{repeat 3 abc}` are written out
-//! < bytes             the server has written exactly these bytes since the last `<`; `{id}` stands for a stream id
+//! <HEADER             stands for an XML declaration and the beginning of a header; the server's has its id left out
+//! < bytes             the server has written these bytes since the last `<`, with `<FEATURES>` for any features and
+//!                     `<text/>` for any text of a stream error
+//! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
 //! @ answer            the shell answers: secured, challenge DATA, success DATA?, failure CONDITION, bound JID, refused CONDITION
 //! + seconds           time passes
@@ -13,7 +17,7 @@
 //!
 //! Whatever the machine did and the script does not say is an error.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,17 +29,32 @@ use stanza::{
 use xml::{Element, Limits};
 
 /// The listener, and what TLS can give.
-pub struct Setting {
-    pub config: Config,
-    pub peer: Peer,
-    pub tls: TlsFacts,
+pub(crate) struct Setting {
+    pub(crate) config: Config,
+    pub(crate) peer: Peer,
+    pub(crate) tls: TlsFacts,
 }
 
-pub const SEED: u128 = 0xfeed;
+pub(crate) const SEED: u128 = 0xfeed;
 
 impl Setting {
+    /// Already through TLS, SASL and resource binding: `established` scripts begin here.
+    pub(crate) const LOGIN: &str = "\
+> <HEADER to='a.example'>
+< <HEADER from='a.example' xml:lang='en' version='1.0'><FEATURES>
+> <auth {sasl} mechanism='PLAIN'>AGEAYg==</auth>
+! auth a.example PLAIN '\0a\0b'
+@ success
+< <success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>
+> <HEADER to='a.example'>
+< <HEADER from='a.example' xml:lang='en' version='1.0'><FEATURES>
+> <iq type='set' id='b'>{bind}</iq>
+! bind juliet@a.example
+@ bound juliet@a.example/x
+< <iq id='b' type='result'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@a.example/x</jid></bind></iq>";
+
     /// STARTTLS required; channel binding by exporter.
-    pub fn required() -> Self {
+    pub(crate) fn required() -> Self {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let host = |domain: &str| HostConfig {
             domain: domain.into(),
@@ -43,63 +62,104 @@ impl Setting {
             features: vec![Element::new("urn:example:caps", "c")],
             ..HostConfig::default()
         };
-        let limits = Limits { stanza_bytes: 10_000, ..Limits::default() };
+        let limits = Limits {
+            stanza_bytes: 10_000,
+            ..Limits::default()
+        };
         let config = Config {
             hosts: vec![host("a.example"), host("b.example")],
-            limits_before: Limits { stanza_bytes: 2_000, ..limits.clone() },
+            limits_before: Limits {
+                stanza_bytes: 2_000,
+                ..limits.clone()
+            },
             limits_after: limits,
             idle_timeout: Duration::from_secs(600),
             ..Config::default()
         };
-        let tls = TlsFacts { version: "TLSv1.3".into(), exporter: Some([7; 32]), ..TlsFacts::default() };
-        Self { config, peer: Peer::default(), tls }
+        let tls = TlsFacts {
+            version: "TLSv1.3".into(),
+            exporter: Some([7; 32]),
+            ..TlsFacts::default()
+        };
+        Self {
+            config,
+            peer: Peer::default(),
+            tls,
+        }
     }
 
     #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
+    /// A verified certificate and no exporter.
+    pub(crate) fn certified() -> Self {
+        Self::direct().with(|setting| {
+            let tls = setting.peer.tls.get_or_insert_default();
+            tls.certificate_addresses = vec!["juliet@a.example".into()];
+            (tls.exporter, tls.server_end_point) = (None, Some(vec![1]));
+        })
+    }
+
+    /// No TLS and no wish for it; PLAIN allowed.
+    pub(crate) fn off() -> Self {
+        Self::required().with(|setting| {
+            setting.config.tls = TlsPolicy::Off;
+            setting.config.hosts[0].plain_without_tls = true;
+        })
+    }
+
+    /// Clients are sent away.
+    pub(crate) fn elsewhere() -> Self {
+        Self::required().with(|setting| setting.config.see_other_host = Some("[::1]:5222".into()))
+    }
+
     /// STARTTLS offered.
-    pub fn optional() -> Self {
+    pub(crate) fn optional() -> Self {
         Self::required().with(|setting| setting.config.tls = TlsPolicy::Optional)
     }
 
     /// TLS from the first byte.
-    pub fn direct() -> Self {
+    pub(crate) fn direct() -> Self {
         Self::required().with(|setting| setting.peer.tls = Some(setting.tls.clone()))
     }
 
-    pub fn stream(&self, now: Instant) -> Stream {
-        Stream::new(Arc::new(self.config.clone()), SessionId(1), self.peer.clone(), SEED, now)
+    pub(crate) fn stream(&self, now: Instant) -> Stream {
+        Stream::new(
+            Arc::new(self.config.clone()),
+            SessionId(1),
+            self.peer.clone(),
+            SEED,
+            now,
+        )
     }
 }
 
-/// Plays `text`, whole and with the client's bytes one by one.
-pub fn check(name: &str, text: &str, setting: &Setting) {
+/// Plays `text`, whole and with the client's bytes one by one; what did not hold.
+pub(crate) fn check(name: &str, text: &str, setting: &Setting) -> Vec<String> {
+    let mut failed = Vec::new();
     for split in [false, true] {
-        let mut player: Option<Player> = None;
-        for (at, line) in text.lines().enumerate() {
-            let place = format!("{name}:{} (split: {split})", at + 1);
-            match line.split_once(' ').unwrap_or((line, "")) {
-                ("", _) | ("#", _) => {}
-                ("==", _) => {
-                    finish(player.take(), &place);
-                    player = Some(Player::new(setting, split));
-                }
-                (verb, rest) => player.as_mut().expect("a title first").line(verb, rest, setting, &place),
-            }
+        let mut player = Player::new(setting, split);
+        for (at, line) in text.lines().enumerate().chain([(usize::MAX - 1, "== end")]) {
+            let held = match line.split_once(' ').unwrap_or((line, "")) {
+                ("", _) | ("#", _) => Ok(()),
+                ("==", _) => std::mem::replace(&mut player, Player::new(setting, split)).settled(),
+                ("LOGIN", _) => player.login(setting),
+                (verb, rest) => player.line(verb, rest, setting),
+            };
+            failed.extend(
+                held.err()
+                    .map(|why| format!("{name}.txt:{} (split: {split}): {why}", at + 1)),
+            );
         }
-        finish(player, name);
     }
+    failed
 }
 
-fn finish(player: Option<Player>, place: &str) {
-    if let Some(player) = player {
-        player.settled(place);
-    }
-}
+/// Whether a line held, or why not.
+type Held = Result<(), String>;
 
 struct Player {
     stream: Stream,
@@ -107,28 +167,48 @@ struct Player {
     events: VecDeque<String>,
     output: Vec<u8>,
     split: bool,
+    ids: BTreeSet<String>,
 }
 
 impl Player {
     fn new(setting: &Setting, split: bool) -> Self {
         let now = Instant::now();
-        Self { stream: setting.stream(now), now, events: VecDeque::new(), output: Vec::new(), split }
+        Self {
+            stream: setting.stream(now),
+            now,
+            events: VecDeque::new(),
+            output: Vec::new(),
+            split,
+            ids: BTreeSet::new(),
+        }
     }
 
-    fn line(&mut self, verb: &str, rest: &str, setting: &Setting, place: &str) {
+    fn login(&mut self, setting: &Setting) -> Held {
+        Setting::LOGIN.lines().try_for_each(|line| {
+            let (verb, rest) = line.split_once(' ').expect("a verb");
+            self.line(verb, rest, setting)
+        })
+    }
+
+    fn line(&mut self, verb: &str, rest: &str, setting: &Setting) -> Held {
         match verb {
             ">" => self.send(&unescape(rest)),
-            "<" => self.expect_output(rest, place),
-            "!" => assert_eq!(self.events.pop_front().as_deref(), Some(rest), "{place}"),
+            "<" => return equal(&abbreviate(&self.written()), rest),
+            "<<" => return equal(&self.written(), rest),
+            "!" => {
+                let expected = String::from_utf8(unescape(rest)).expect("UTF-8");
+                return equal(&self.events.pop_front().unwrap_or_default(), &expected);
+            }
             "@" => self.answer(rest, setting),
             "+" => {
                 self.now += Duration::from_secs(rest.parse().expect("seconds"));
                 self.stream.tick(self.now);
             }
             "." => self.call(rest),
-            _ => panic!("{place}: unknown verb {verb}"),
+            _ => panic!("unknown verb {verb}"),
         }
         self.collect();
+        Ok(())
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -145,37 +225,73 @@ impl Player {
         self.output.append(self.stream.output());
     }
 
-    fn expect_output(&mut self, expected: &str, place: &str) {
-        let written = String::from_utf8(std::mem::take(&mut self.output)).expect("UTF-8");
-        let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='";
-        let written = written.replace(header, "<HEADER ");
-        let written = match written.split_once(&format!("{SEED:032x}-")) {
-            Some((before, after)) => format!("{before}{{id}}{}", after.trim_start_matches(|c: char| c.is_ascii_digit())),
-            None => written,
-        };
-        assert_eq!(written.replace("<HEADER {id}'", "<HEADER"), expected, "{place}");
+    /// What the server has written, its headers without what differs from stream to stream.
+    fn written(&mut self) -> String {
+        let text = String::from_utf8(std::mem::take(&mut self.output)).expect("UTF-8");
+        let start = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='";
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once(start) {
+            let (id, after) = after.split_once('\'').expect("an id");
+            let number = id.strip_prefix(&format!("{SEED:032x}-")).expect("the seed");
+            assert!(self.ids.insert(number.to_owned()), "id {number} again");
+            out.push_str(before);
+            out.push_str("<HEADER");
+            rest = after;
+        }
+        out + rest
     }
 
     fn answer(&mut self, rest: &str, setting: &Setting) {
-        let (what, data) = rest.split_once(' ').map_or((rest, None), |(what, data)| (what, Some(data)));
+        let (what, data) = rest
+            .split_once(' ')
+            .map_or((rest, None), |(what, data)| (what, Some(data)));
         let bytes = data.map(|data| data.to_owned().into());
-        let exchange = Exchange { router: "r".into(), number: 5 };
+        let exchange = Exchange {
+            router: "r".into(),
+            number: 5,
+        };
         let account = || Bare::parse("juliet@a.example").expect("an address");
         match what {
             "secured" => self.stream.secured(setting.tls.clone(), self.now),
             "challenge" => {
-                self.stream.sasl(SaslReply::Challenge { exchange, data: bytes.unwrap_or_default() }, self.now);
+                self.stream.sasl(
+                    SaslReply::Challenge {
+                        exchange,
+                        data: bytes.unwrap_or_default(),
+                    },
+                    self.now,
+                );
             }
             "success" => {
-                let reply = SaslReply::Success { account: account(), data: bytes, grant: Grant("grant".into()) };
+                let reply = SaslReply::Success {
+                    account: account(),
+                    data: bytes,
+                    grant: Grant("grant".into()),
+                };
                 self.stream.sasl(reply, self.now);
             }
-            "failure" => self.stream.sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
+            "failure" => self
+                .stream
+                .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
+            "foreign" => {
+                let account = Bare::parse("juliet@b.example").expect("an address");
+                self.stream.sasl(
+                    SaslReply::Success {
+                        account,
+                        data: None,
+                        grant: Grant::default(),
+                    },
+                    self.now,
+                );
+            }
             "bound" => {
                 let address = Full::parse(data.expect("an address")).expect("a full address");
                 self.stream.bound(BindReply::Bound(address), self.now);
             }
-            "refused" => self.stream.bound(BindReply::Refused(Condition::Conflict.into()), self.now),
+            "refused" => self
+                .stream
+                .bound(BindReply::Refused(Condition::Conflict.into()), self.now),
             _ => panic!("unknown answer {what}"),
         }
     }
@@ -193,16 +309,53 @@ impl Player {
         }
     }
 
-    fn settled(&self, place: &str) {
-        assert!(self.events.is_empty(), "before {place}: unexpected {:?}", self.events);
-        assert!(self.output.is_empty(), "before {place}: unexpected {}", String::from_utf8_lossy(&self.output));
+    /// Whether everything that happened was said.
+    fn settled(self) -> Held {
+        equal(
+            &format!("{:?} {}", self.events, String::from_utf8_lossy(&self.output)),
+            "[] ",
+        )
     }
+}
+
+fn equal(given: &str, expected: &str) -> Held {
+    if given == expected {
+        Ok(())
+    } else {
+        Err(format!("\n  given    {given}\n  expected {expected}"))
+    }
+}
+
+fn abbreviate(written: &str) -> String {
+    let features = replaced(written, "<stream:features>", "</stream:features>", "<FEATURES>");
+    replaced(
+        &features,
+        "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'",
+        "</text>",
+        "<text/>",
+    )
+}
+
+/// `text` with what stands from `start` to `end` replaced.
+fn replaced(text: &str, start: &str, end: &str, by: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(start) {
+        out = out + before + by;
+        rest = after.split_once(end).expect("an end").1;
+    }
+    out + rest
 }
 
 fn describe(event: &Event) -> String {
     match event {
         Event::StartTls => "start-tls".into(),
-        Event::Sasl(SaslRequest::Start { domain, mechanism, initial, .. }) => match initial {
+        Event::Sasl(SaslRequest::Start {
+            domain,
+            mechanism,
+            initial,
+            ..
+        }) => match initial {
             Some(data) => format!("auth {domain} {mechanism} '{}'", String::from_utf8_lossy(data)),
             None => format!("auth {domain} {mechanism}"),
         },
@@ -236,17 +389,27 @@ fn condition(name: &str) -> StreamCondition {
 
 fn unescape(text: &str) -> Vec<u8> {
     let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'";
-    let mut text = text.replace("<HEADER", header);
+    let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+    let mut text = text.replace("<HEADER", header).replace("{sasl}", sasl);
+    text = text
+        .replace("{tls}", "xmlns='urn:ietf:params:xml:ns:xmpp-tls'")
+        .replace("{bind}", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
     while let Some(start) = text.find("{repeat ") {
         let end = start + text[start..].find('}').expect("an end");
         let (count, what) = text[start + 8..end].split_once(' ').expect("a count and a text");
-        text = format!("{}{}{}", &text[..start], what.repeat(count.parse().expect("a count")), &text[end + 1..]);
+        text = format!(
+            "{}{}{}",
+            &text[..start],
+            what.repeat(count.parse().expect("a count")),
+            &text[end + 1..]
+        );
     }
     let mut out = Vec::new();
     let mut rest = text.as_str();
     while let Some(at) = rest.find('\\') {
         out.extend_from_slice(&rest.as_bytes()[..at]);
         match rest.as_bytes()[at + 1] {
+            b'0' => (out.push(0), rest = &rest[at + 2..]).1,
             b'n' => (out.push(b'\n'), rest = &rest[at + 2..]).1,
             _ => {
                 out.push(u8::from_str_radix(&rest[at + 2..at + 4], 16).expect("two hex digits"));
