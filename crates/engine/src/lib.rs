@@ -10,6 +10,7 @@ mod fact;
 mod handler;
 mod hooks;
 mod host;
+mod outcome;
 mod payload;
 mod pipeline;
 mod roster;
@@ -23,10 +24,11 @@ pub use fact::{Fact, FactFuture, FactLoader, Facts};
 pub use handler::{AccountEvent, Answer, Cx, Reply};
 pub use hooks::{Hooks, InstallError};
 pub use host::Host;
+pub use outcome::Outcome;
 pub use payload::{Malformed, Request};
 pub use pipeline::{Decision, HookRow, Pipeline, Query, Verdict};
 pub use roster::{push as roster_push, pushes as roster_pushes, roster_item};
-pub use route::{Outcome, incoming as route_incoming, outgoing as route_outgoing};
+pub use route::{incoming as route_incoming, outgoing as route_outgoing};
 pub use view::{AccountView, SessionEvent, SessionView, View, Way};
 
 pub use stanza::{

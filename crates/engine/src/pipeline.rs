@@ -19,7 +19,8 @@ use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{Answer, Cx};
 use crate::hooks::{Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
-use crate::route::{self, Outcome};
+use crate::outcome::Outcome;
+use crate::route;
 use crate::view::{SessionEvent, View, Way};
 
 pub use crate::hooks::Verdict;

@@ -1,29 +1,10 @@
 //! Where a stanza goes: what an account deals with itself on the way out, and the delivery rules of RFC 6121, section 8.5,
 //! on the way in, as pure functions.
 
-use stanza::{
-    Condition, Iq, IqType, Jid, Message, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError,
-};
+use stanza::{Condition, Iq, IqType, Jid, Message, MessageType, Presence, PresenceType, SessionId, Stanza};
 
+use crate::outcome::Outcome;
 use crate::view::{AccountView, SessionView};
-
-/// What becomes of a stanza that arrived at an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// On the way out: it travels on to its addressee, whose account decides.
-    Undecided,
-    /// Delivered to these sessions.
-    Sessions(Vec<SessionId>),
-    /// A message that nobody is there to take: kept for later if a module keeps it, else bounced.
-    Nobody,
-    /// The account itself deals with it. On the way in: IQs to the bare address, probes and subscription stanzas. On the way
-    /// out: broadcast presence and subscription stanzas, which travel on as effects only.
-    Handle,
-    /// Nothing happens.
-    Ignore,
-    /// The sender is told so.
-    Bounce(StanzaError),
-}
 
 /// Whether a stanza of the account's own session travels on. Presence without addressee is broadcast (RFC 6121, 4.2.2), and
 /// subscription stanzas are rewritten or held back (RFC 6121, 3): modules send what is to be sent.

@@ -8,7 +8,7 @@ use store::{Contact, Roster};
 
 use crate::fact::{Fact, Facts};
 use crate::host::Host;
-use crate::route::Outcome;
+use crate::outcome::Outcome;
 
 /// On whose behalf the account acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
