@@ -241,11 +241,11 @@ impl Stream {
                 None
             }
             xml::Event::Open(open) => {
-                if let State::Opening(opening) = std::mem::take(&mut self.state) {
-                    let step = opening.header(&mut self.line, &open);
-                    return self.settle(step);
-                }
-                None // not reached: a reader that is not restarted opens once
+                let step = match std::mem::take(&mut self.state) {
+                    State::Opening(opening) => opening.header(&mut self.line, &open),
+                    other => Ok((other, None)), // Closing: too late
+                };
+                self.settle(step)
             }
             xml::Event::Child(child) => self.child(&child),
         }

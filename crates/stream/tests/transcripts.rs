@@ -5,8 +5,11 @@ mod script;
 
 use script::{Setting, check};
 
+/// Name, text, listener.
+type Script = (&'static str, &'static str, fn() -> Setting);
+
 /// Each script, and the listener it is played against.
-const SCRIPTS: &[(&str, &str, fn() -> Setting)] = &[
+const SCRIPTS: &[Script] = &[
     ("login", include_str!("transcripts/login.txt"), Setting::required),
     ("header", include_str!("transcripts/header.txt"), Setting::required),
     ("xml", include_str!("transcripts/xml.txt"), Setting::direct),
@@ -34,7 +37,7 @@ const SCRIPTS: &[(&str, &str, fn() -> Setting)] = &[
 
 #[test]
 fn every_transcript_holds() {
-    let play = |(name, text, setting): &(&str, &str, fn() -> Setting)| check(name, text, &setting());
+    let play = |(name, text, setting): &Script| check(name, text, &setting());
     let failed: Vec<String> = SCRIPTS.iter().flat_map(play).collect();
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }

@@ -29,6 +29,7 @@ use stanza::{
 use xml::{Element, Limits};
 
 /// The listener, and what TLS can give.
+#[derive(Debug)]
 pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) peer: Peer,
@@ -171,6 +172,10 @@ struct Player {
 }
 
 impl Player {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "there is no other way to make an instant; all that counts is what passes"
+    )]
     fn new(setting: &Setting, split: bool) -> Self {
         let now = Instant::now();
         Self {

@@ -1,0 +1,186 @@
+//! What is checked of any input; the fuzz target `stream` runs the same code. The input is a program: each byte is an act, of the
+//! client, of the shell, or of time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dunlin_stream::{Config, Event, HostConfig, Stream, TlsPolicy};
+use stanza::{
+    Bare, BindReply, Condition, Exchange, Full, Grant, Peer, SaslFailure, SaslReply, SessionId, Stanza,
+    StreamCondition, TlsFacts,
+};
+
+/// Pieces of which streams are made, so that chance gets somewhere.
+pub(crate) const PIECES: &[&str] = &[
+    "<?xml version='1.0'?>",
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='a.example' version='1.0'>",
+    "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>",
+    "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>=</auth>",
+    "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>cA==</response>",
+    "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+    "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
+    "<iq type='get'><x/></iq>",
+    "<message to='@x' id='1'/>",
+    "<presence/>",
+    "<presence from='romeo@a.example'/>",
+    "<stream:error/>",
+    "</stream:stream>",
+    "<message>",
+    " \n",
+    "<!-- -->",
+    "\u{0}",
+];
+
+/// One thing that can happen to a stream.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Bytes(bytes::Bytes),
+    Secured,
+    Challenge,
+    Success,
+    Failure,
+    Bound,
+    Refused,
+    Wait(u64),
+    Close(bool),
+    Deliver,
+    HangUp,
+}
+
+/// The first byte chooses the TLS policy; each other is an act, or from 200 on so many raw bytes less 200.
+pub(crate) fn run(data: &[u8]) {
+    let Some((policy, mut rest)) = data.split_first() else {
+        return;
+    };
+    let mut acts = Vec::new();
+    while let Some((code, after)) = rest.split_first() {
+        let (raw, after) = after.split_at(after.len().min(usize::from(code.saturating_sub(200))));
+        rest = after;
+        acts.push(act(*code, raw));
+    }
+    let policy = [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Off][usize::from(*policy) % 3];
+    closes(policy, &acts);
+}
+
+fn act(code: u8, raw: &[u8]) -> Act {
+    match (code, PIECES.get(usize::from(code))) {
+        (200.., _) => Act::Bytes(raw.to_vec().into()),
+        (_, Some(piece)) => Act::Bytes(piece.as_bytes().into()),
+        (20, _) => Act::Secured,
+        (21, _) => Act::Challenge,
+        (22, _) => Act::Success,
+        (23, _) => Act::Failure,
+        (24, _) => Act::Bound,
+        (25, _) => Act::Refused,
+        (26..=60, _) => Act::Wait(u64::from(code) - 20),
+        (61 | 62, _) => Act::Close(code == 61),
+        (63, _) => Act::HangUp,
+        _ => Act::Deliver,
+    }
+}
+
+/// Whatever happens, the stream ends exactly once, closes when asked to, and is silent after the end.
+pub(crate) fn closes(policy: TlsPolicy, acts: &[Act]) {
+    let mut now = origin();
+    let mut stream = stream(policy, now);
+    let mut ends = 0;
+    for act in acts {
+        perform(&mut stream, act, &mut now);
+        let events: Vec<Event> = std::iter::from_fn(|| stream.poll()).collect();
+        assert!(
+            ends == 0 || events.is_empty() && stream.output().is_empty(),
+            "something after the end"
+        );
+        ends += count(events);
+        stream.output().clear();
+    }
+    stream.close(None, now);
+    for _ in 0..3 {
+        ends += count(std::iter::from_fn(|| stream.poll()));
+        now = stream.deadline().unwrap_or(now);
+        stream.tick(now);
+    }
+    assert_eq!((ends, stream.deadline(), stream.wants_input()), (1, None, false));
+}
+
+fn count(events: impl IntoIterator<Item = Event>) -> usize {
+    events
+        .into_iter()
+        .filter(|event| matches!(event, Event::Closed(_)))
+        .count()
+}
+
+/// When time begins.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make an instant; all that counts is what passes"
+)]
+pub(crate) fn origin() -> Instant {
+    Instant::now()
+}
+
+pub(crate) fn stream(policy: TlsPolicy, now: Instant) -> Stream {
+    Stream::new(config(policy), SessionId(1), Peer::default(), 1, now)
+}
+
+fn config(tls: TlsPolicy) -> Arc<Config> {
+    let host = HostConfig {
+        domain: "a.example".into(),
+        mechanisms: vec!["SCRAM-SHA-1".into(), "PLAIN".into()],
+        plain_without_tls: true,
+        ..HostConfig::default()
+    };
+    Arc::new(Config {
+        hosts: vec![host],
+        tls,
+        idle_timeout: Duration::from_secs(60),
+        ..Config::default()
+    })
+}
+
+fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
+    match act {
+        Act::Bytes(bytes) => stream.receive(bytes, *now),
+        Act::Secured => stream.secured(TlsFacts::default(), *now),
+        Act::Challenge => stream.sasl(challenge(), *now),
+        Act::Success => stream.sasl(success(), *now),
+        Act::Failure => stream.sasl(SaslReply::Failure(SaslFailure::NotAuthorized), *now),
+        Act::Bound => stream.bound(bound(), *now),
+        Act::Refused => stream.bound(BindReply::Refused(Condition::Conflict.into()), *now),
+        Act::Wait(seconds) => {
+            *now += Duration::from_secs(*seconds);
+            stream.tick(*now);
+        }
+        Act::Close(error) => stream.close(error.then_some(StreamCondition::Reset), *now),
+        Act::Deliver => {
+            let stanza = Stanza::parse(&"<presence/>".into()).expect("a stanza");
+            stream.deliver(&stanza, None);
+        }
+        Act::HangUp => stream.hang_up(),
+    }
+}
+
+pub(crate) fn success() -> SaslReply {
+    let account = Bare::parse("juliet@a.example").expect("an address");
+    SaslReply::Success {
+        account,
+        data: None,
+        grant: Grant::default(),
+    }
+}
+
+pub(crate) fn challenge() -> SaslReply {
+    SaslReply::Challenge {
+        exchange: Exchange {
+            router: "r".into(),
+            number: 1,
+        },
+        data: "x".into(),
+    }
+}
+
+pub(crate) fn bound() -> BindReply {
+    BindReply::Bound(Full::parse("juliet@a.example/x").expect("a full address"))
+}

@@ -1,0 +1,7 @@
+//! Any acts of client, shell and time on a stream: see the checks of the target's code.
+#![no_main]
+
+#[path = "../../../crates/stream/tests/support/target.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
