@@ -8,6 +8,8 @@
 //! ```
 //! The first challenge is empty: it asks for the initial response where the client sent none.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use stanza::{Bare, Jid, Peer, SaslFailure};
 use store::{HashName, Verifier};
@@ -234,7 +236,7 @@ impl Lookup {
             Claim::Scram { hash, channel, first } => {
                 let of_hash = verifiers.into_iter().flatten().find(|verifier| verifier.hash == hash);
                 let (verifier, known) = or_fake(of_hash, hash, &account, policy);
-                let (pending, challenge) = Pending::new(&first, &channel, nonce, verifier, known);
+                let (pending, challenge) = Pending::new(&first, &channel, &STANDARD.encode(nonce), verifier, known);
                 let waiting = Waiting::Final {
                     account,
                     pending: Box::new(pending),

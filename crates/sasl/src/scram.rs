@@ -108,9 +108,9 @@ impl First {
 }
 
 impl Pending {
-    /// Answers the client's first message with `r=…,s=…,i=…`.
-    pub(crate) fn new(first: &First, channel: &[u8], nonce: &[u8], verifier: Verifier, known: bool) -> (Self, String) {
-        let nonce = format!("{}{}", first.nonce, STANDARD.encode(nonce));
+    /// Answers the client's first message with `r=…,s=…,i=…`. `nonce` is printable ASCII without a comma.
+    pub(crate) fn new(first: &First, channel: &[u8], nonce: &str, verifier: Verifier, known: bool) -> (Self, String) {
+        let nonce = format!("{}{nonce}", first.nonce);
         let challenge = format!(
             "r={nonce},s={},i={}",
             STANDARD.encode(&verifier.salt),
@@ -228,7 +228,44 @@ fn is_extension(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use store::HashName;
+
     use super::*;
+
+    /// RFC 5802, 5 and RFC 7677, 3: the server's side of the examples.
+    #[test]
+    fn examples_of_the_rfcs() {
+        let cases = [
+            (
+                HashName::Sha1,
+                "fyko+d2lbbFgONRv9qkxdawL",
+                "3rfcNHYJY1ZVvWVs7j",
+                "QSXCR+Q6sek8bf92",
+                "v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+                "rmF9pqV8S7suAoZWja4dJRkFsKQ=",
+            ),
+            (
+                HashName::Sha256,
+                "rOprNGfwEbeRWgbNEkqO",
+                "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0",
+                "W22ZaJ0SNY7soEsUEjb6gQ==",
+                "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+                "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=",
+            ),
+        ];
+        for (hash, ours, theirs, salt, proof, signature) in cases {
+            let salt = STANDARD.decode(salt).expect("base64");
+            let verifier = crate::verifier(hash, "pencil", 4096, &salt).expect("a password");
+            let first = First::read(format!("n,,n=user,r={ours}").as_bytes()).expect("a first message");
+            let (pending, challenge) = Pending::new(&first, b"", theirs, verifier, true);
+            assert_eq!(
+                challenge,
+                format!("r={ours}{theirs},s={},i=4096", STANDARD.encode(&salt))
+            );
+            let last = format!("c=biws,r={ours}{theirs},p={proof}");
+            assert_eq!(pending.finish(last.as_bytes()), Ok(format!("v={signature}")));
+        }
+    }
 
     #[test]
     fn first_messages() {
