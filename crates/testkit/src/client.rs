@@ -1,0 +1,154 @@
+//! A small XMPP client for tests: plain TCP, whole elements in and out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use base64::Engine;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use xml::{Element, Event, Limits, Reader};
+
+/// How long a client waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to a server.
+pub struct Client {
+    socket: TcpStream,
+    reader: Reader,
+}
+
+/// What a client sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The server's stream header.
+    Open(xml::Open),
+    /// An element.
+    Element(Element),
+    /// The end: of the stream or of the connection.
+    End,
+}
+
+impl Client {
+    /// Connects without a word.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn connect(address: SocketAddr) -> Result<Self> {
+        let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        socket.set_nodelay(true)?;
+        let limits = Limits { stanza_bytes: 16 << 20, elements: 1 << 20, ..Limits::default() };
+        Ok(Self { socket, reader: Reader::new(limits) })
+    }
+
+    /// Opens a stream and reads the server's header and features.
+    ///
+    /// # Errors
+    /// When something else comes.
+    pub async fn open(&mut self, domain: &str) -> Result<Element> {
+        self.reader.restart();
+        let header = format!(
+            "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+        );
+        self.write(header.as_bytes()).await?;
+        match self.see().await? {
+            Seen::Open(_) => {}
+            other => bail!("expected a stream header, saw {other:?}"),
+        }
+        self.element().await
+    }
+
+    /// Opens a stream, logs in with PLAIN and binds `resource`. Returns the full address.
+    ///
+    /// # Errors
+    /// When something else comes than success.
+    pub async fn log_in(&mut self, user: &str, domain: &str, password: &str, resource: &str) -> Result<String> {
+        self.open(domain).await?;
+        let credentials = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
+        self.write(format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>").as_bytes()).await?;
+        let answer = self.element().await?;
+        if answer.name() != "success" {
+            bail!("expected success, saw {answer}");
+        }
+        self.open(domain).await?;
+        self.write(
+            format!("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind></iq>")
+                .as_bytes(),
+        )
+        .await?;
+        let answer = self.element().await?;
+        let jid = answer
+            .child("urn:ietf:params:xml:ns:xmpp-bind", "bind")
+            .and_then(|bind| bind.child("urn:ietf:params:xml:ns:xmpp-bind", "jid"))
+            .map(Element::content);
+        jid.with_context(|| format!("expected a bound address, saw {answer}"))
+    }
+
+    /// Sends an element.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn send(&mut self, element: &Element) -> Result<()> {
+        self.write(element.to_string().as_bytes()).await
+    }
+
+    /// Writes bytes.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        timeout(PATIENCE, self.socket.write_all(bytes)).await.context("the server reads nothing")?.context("writing")
+    }
+
+    /// The next element.
+    ///
+    /// # Errors
+    /// When the stream ends, or nothing comes within [`PATIENCE`].
+    pub async fn element(&mut self) -> Result<Element> {
+        match self.see().await? {
+            Seen::Element(element) => Ok(element),
+            other => bail!("expected an element, saw {other:?}"),
+        }
+    }
+
+    /// Whatever comes next.
+    ///
+    /// # Errors
+    /// When nothing comes within [`PATIENCE`], or what comes is not XML.
+    pub async fn see(&mut self) -> Result<Seen> {
+        timeout(PATIENCE, self.see_whenever()).await.context("nothing came")?
+    }
+
+    /// Closes the stream in good order and waits for the server's end.
+    ///
+    /// # Errors
+    /// When the server does not end.
+    pub async fn close(mut self) -> Result<()> {
+        // The server may be gone already, which is an end as well.
+        let _ = self.write(b"</stream:stream>").await;
+        while self.see().await? != Seen::End {}
+        Ok(())
+    }
+
+    async fn see_whenever(&mut self) -> Result<Seen> {
+        loop {
+            while let Some(event) = self.reader.poll()? {
+                match event {
+                    Event::Open(open) => return Ok(Seen::Open(open)),
+                    Event::Child(bytes) => {
+                        let limits = Limits { stanza_bytes: 16 << 20, elements: 1 << 20, ..Limits::default() };
+                        return Ok(Seen::Element(Element::parse(&bytes, xml::ns::CLIENT, &limits)?));
+                    }
+                    Event::Close => return Ok(Seen::End),
+                    Event::Whitespace => {}
+                }
+            }
+            let mut buffer = [0; 4096];
+            match self.socket.read(&mut buffer).await {
+                Ok(0) | Err(_) => return Ok(Seen::End),
+                Ok(count) => self.reader.receive(&buffer[..count]),
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Runs a conformance script against a stage: something that serves the domains of the scripts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use xml::Element;
+
+use crate::client::{Client, Seen};
+use crate::pattern;
+use crate::script::{Action, Script, Step, User};
+
+/// Something that serves the domains of the scripts.
+#[async_trait]
+pub trait Stage: Send + Sync {
+    /// Creates an account.
+    async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()>;
+    /// Where session number `index` of a script connects: on a cluster each to another edge.
+    fn address(&self, index: usize) -> SocketAddr;
+}
+
+/// The password of every account in scripts.
+const PASSWORD: &str = "orchard wall";
+/// Namespace of the messages that find out whether anything is on its way.
+const BARRIER: &str = "test:barrier";
+
+/// Runs `script`; `tag` tells its accounts from those of other runs on the same stage.
+///
+/// # Errors
+/// Names the line that did not hold.
+pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
+    let mut run = Run { script, stage, tag, sessions: BTreeMap::new(), connected: 0, barrier: 0 };
+    run.prepare().await.context("before the first step")?;
+    for step in &script.steps {
+        run.step(step).await.with_context(|| format!("line {}: {} {:?}", step.line, step.who, step.action))?;
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    script: &'a Script,
+    stage: &'a dyn Stage,
+    tag: &'a str,
+    sessions: BTreeMap<String, Session>,
+    connected: usize,
+    barrier: u32,
+}
+
+struct Session {
+    client: Client,
+    /// Full address once logged in.
+    jid: Option<String>,
+    /// What has arrived and was not looked at yet.
+    pending: VecDeque<Element>,
+    ended: bool,
+}
+
+impl Run<'_> {
+    async fn prepare(&mut self) -> Result<()> {
+        for user in &self.script.users {
+            self.stage.create_account(&self.own_name(&user.name), &user.domain, PASSWORD).await?;
+        }
+        for (one, other) in &self.script.friends {
+            self.befriend(one, other).await.with_context(|| format!("befriending {one} and {other}"))?;
+        }
+        for user in &self.script.users {
+            for (resource, _) in user.resources.iter().filter(|(_, from_the_start)| *from_the_start) {
+                self.log_in(&format!("{}/{resource}", user.name)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<()> {
+        let who = step.who.as_str();
+        match &step.action {
+            Action::Sends(element) => {
+                let element = self.to_run(element);
+                self.session(who)?.client.send(&element).await
+            }
+            Action::Receives(wanted) => {
+                let wanted = self.to_run(wanted);
+                let element = self.session(who)?.next().await?;
+                pattern::compare(&wanted, &element).map_err(|reason| anyhow::anyhow!("{reason}\n  in {element}"))
+            }
+            Action::Gets(wanted) => {
+                let wanted = self.to_run(wanted);
+                self.session(who)?.find(&wanted).await
+            }
+            Action::ReceivesNothing => self.nothing_more(who).await,
+            Action::LogsIn => self.log_in(who).await,
+            Action::LogsOut => self.sessions.remove(who).context("no such session")?.client.close().await,
+            Action::Drops => self.sessions.remove(who).map(drop).context("no such session"),
+            Action::Connects => self.connect(who).await.map(drop),
+            Action::Opens(domain) => {
+                let features = self.connect(who).await?.client.open(domain).await?;
+                self.session(who)?.pending.push_back(features);
+                Ok(())
+            }
+            Action::Writes(bytes) => {
+                let text = bytes.clone();
+                // The server may close before it has read everything: what it says then is what counts.
+                let _ = self.session(who)?.client.write(&text).await;
+                Ok(())
+            }
+            Action::IsClosed(wanted) => {
+                let wanted = wanted.as_ref().map(|wanted| self.to_run(wanted));
+                self.session(who)?.end(wanted.as_ref()).await
+            }
+        }
+    }
+
+    /// Subscribes two users to each other with sessions that nobody sees later.
+    async fn befriend(&mut self, one: &str, other: &str) -> Result<()> {
+        let mut pair = Vec::new();
+        for name in [one, other] {
+            let user = self.user(name)?;
+            let mut client = Client::connect(self.stage.address(0)).await?;
+            client.log_in(&self.own_name(name), &user.domain, PASSWORD, "befriending").await?;
+            client.write(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>").await?;
+            pair.push((client, format!("{}@{}", self.own_name(name), user.domain)));
+        }
+        for (asks, grants) in [(0, 1), (1, 0)] {
+            let (asking, granting) = (pair[asks].1.clone(), pair[grants].1.clone());
+            pair[asks].0.write(format!("<presence to='{granting}' type='subscribe'/>").as_bytes()).await?;
+            until(&mut pair[grants].0, "presence", "subscribe").await?;
+            pair[grants].0.write(format!("<presence to='{asking}' type='subscribed'/>").as_bytes()).await?;
+            until(&mut pair[asks].0, "presence", "subscribed").await?;
+        }
+        for (client, _) in pair {
+            client.close().await?;
+        }
+        Ok(())
+    }
+
+    async fn log_in(&mut self, who: &str) -> Result<()> {
+        let (name, resource) = who.split_once('/').context("only name/resource can log in")?;
+        let (domain, own) = (self.user(name)?.domain.clone(), self.own_name(name));
+        let session = self.connect(who).await?;
+        session.jid = Some(session.client.log_in(&own, &domain, PASSWORD, resource).await?);
+        Ok(())
+    }
+
+    async fn connect(&mut self, who: &str) -> Result<&mut Session> {
+        let client = Client::connect(self.stage.address(self.connected)).await?;
+        self.connected += 1;
+        let session = Session { client, jid: None, pending: VecDeque::new(), ended: false };
+        self.sessions.insert(who.to_owned(), session);
+        self.session(who)
+    }
+
+    /// Everybody who is logged in tells everybody, twice: order per sender means that whatever was caused before, directly
+    /// or by way of somebody else's home, has arrived by then.
+    async fn nothing_more(&mut self, who: &str) -> Result<()> {
+        for _ in 0..2 {
+            self.barrier += 1;
+            let id = format!("barrier-{}", self.barrier);
+            let everybody: Vec<String> =
+                self.sessions.values().filter(|session| !session.ended).filter_map(|session| session.jid.clone()).collect();
+            let from_all = everybody.len();
+            for session in self.sessions.values_mut().filter(|session| session.jid.is_some() && !session.ended) {
+                for to in &everybody {
+                    let tell = Element::new(BARRIER, "barrier");
+                    let message = Element::new(xml::ns::CLIENT, "message").with("to", to.clone()).with("id", id.clone());
+                    session.client.send(&message.with("type", "headline").push(tell)).await?;
+                }
+            }
+            for session in self.sessions.values_mut().filter(|session| session.jid.is_some() && !session.ended) {
+                session.collect(&id, from_all).await?;
+            }
+        }
+        match self.session(who)?.pending.pop_front() {
+            None => Ok(()),
+            Some(element) => bail!("unexpected {element}"),
+        }
+    }
+
+    fn session(&mut self, who: &str) -> Result<&mut Session> {
+        self.sessions.get_mut(who).with_context(|| format!("{who} is not connected"))
+    }
+
+    fn user(&self, name: &str) -> Result<&User> {
+        self.script.users.iter().find(|user| user.name == name).with_context(|| format!("no user {name}"))
+    }
+
+    fn own_name(&self, name: &str) -> String {
+        format!("{name}-{}", self.tag)
+    }
+
+    /// The element with this run's addresses instead of the script's.
+    fn to_run(&self, element: &Element) -> Element {
+        pattern::rename(element, &|text| {
+            self.script.users.iter().fold(text.to_owned(), |text, user| {
+                let scripted = format!("{}@{}", user.name, user.domain);
+                text.replace(&scripted, &format!("{}@{}", self.own_name(&user.name), user.domain))
+            })
+        })
+    }
+}
+
+impl Session {
+    async fn next(&mut self) -> Result<Element> {
+        match self.pending.pop_front() {
+            Some(element) => Ok(element),
+            None => self.client.element().await,
+        }
+    }
+
+    async fn find(&mut self, wanted: &Element) -> Result<()> {
+        if let Some(at) = self.pending.iter().position(|element| pattern::compare(wanted, element).is_ok()) {
+            self.pending.remove(at);
+            return Ok(());
+        }
+        loop {
+            let element = self.client.element().await.with_context(|| format!("pending: {:?}", self.shown()))?;
+            if pattern::compare(wanted, &element).is_ok() {
+                return Ok(());
+            }
+            self.pending.push_back(element);
+        }
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.pending.iter().map(ToString::to_string).collect()
+    }
+
+    /// Reads until `count` barriers `id` have come; keeps everything else.
+    async fn collect(&mut self, id: &str, count: usize) -> Result<()> {
+        let mut seen = 0;
+        while seen < count {
+            let element = self.client.element().await.context("waiting for what is on its way")?;
+            if element.child(BARRIER, "barrier").is_none() {
+                self.pending.push_back(element);
+            } else if element.attribute("id") == Some(id) {
+                seen += 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, wanted: Option<&Element>) -> Result<()> {
+        self.ended = true;
+        let mut last = self.pending.drain(..).last();
+        loop {
+            match self.client.see().await {
+                Ok(Seen::Element(element)) => last = Some(element),
+                Ok(Seen::Open(_)) => {}
+                Ok(Seen::End) => break,
+                Err(error) => return Err(error.context("expected the end")),
+            }
+        }
+        match (wanted, last) {
+            (None, _) => Ok(()),
+            (Some(wanted), Some(last)) => pattern::compare(wanted, &last).map_err(|reason| anyhow::anyhow!("{reason}\n  in {last}")),
+            (Some(wanted), None) => bail!("ended without {wanted}"),
+        }
+    }
+}
+
+/// Reads until an element `name` of type `kind` comes.
+async fn until(client: &mut Client, name: &str, kind: &str) -> Result<()> {
+    loop {
+        let element = client.element().await?;
+        if element.name() == name && element.attribute("type") == Some(kind) {
+            return Ok(());
+        }
+    }
+}

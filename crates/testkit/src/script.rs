@@ -1,0 +1,245 @@
+//! The language of conformance scripts: who connects, sends, receives, and what must not arrive.
+//!
+//! ```text
+//! spec  RFC 6121, 8.5.3.1: a full address that is there
+//! users juliet@capulet.example (balcony, chamber later), romeo@montague.example (orchard)
+//! friends juliet romeo
+//!
+//! romeo/orchard    sends     <message to='juliet@capulet.example/balcony' type='chat'><body>Soft!</body></message>
+//! juliet/balcony   receives  <message from='romeo@montague.example/orchard'><body>Soft!</body></message>
+//! juliet/balcony   receives  nothing more
+//! ```
+//!
+//! A line that begins with white space goes on with the step before it; `#` begins a comment line. Sessions are logged in from
+//! the start unless marked `later`.
+
+use xml::{Element, Limits};
+
+/// A whole script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// What it proves: specification and section.
+    pub spec: String,
+    /// The accounts.
+    pub users: Vec<User>,
+    /// Pairs of users that are subscribed to each other before the first step.
+    pub friends: Vec<(String, String)>,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// How the script calls it.
+    pub name: String,
+    /// Its domain.
+    pub domain: String,
+    /// Its resources, and whether each is there from the start.
+    pub resources: Vec<(String, bool)>,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Line in the script, from 1.
+    pub line: usize,
+    /// Who: `name/resource`, or any word for a connection that does not log in.
+    pub who: String,
+    /// What.
+    pub action: Action,
+}
+
+/// What a session does or sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Sends an element.
+    Sends(Element),
+    /// The next element that arrives looks like this.
+    Receives(Element),
+    /// Some element that has arrived or arrives looks like this; others stay where they are.
+    Gets(Element),
+    /// Nothing has arrived, and nothing is on its way.
+    ReceivesNothing,
+    /// Logs in and binds its resource.
+    LogsIn,
+    /// Closes its stream in good order.
+    LogsOut,
+    /// Loses its connection.
+    Drops,
+    /// Connects and opens a stream to this domain without logging in.
+    Opens(String),
+    /// Connects without a word.
+    Connects,
+    /// Writes these bytes.
+    Writes(Vec<u8>),
+    /// The stream ends, after an element that looks like this if given.
+    IsClosed(Option<Element>),
+}
+
+/// Why a script cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Script {
+    /// Reads a script.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        let mut script = Self { spec: String::new(), users: Vec::new(), friends: Vec::new(), steps: Vec::new() };
+        for (line, text) in logical_lines(text) {
+            script.line(line, &text).map_err(|reason| Unreadable { line, reason })?;
+        }
+        match (script.spec.is_empty(), script.steps.is_empty()) {
+            (false, false) => Ok(script),
+            (true, _) => Err(Unreadable { line: 1, reason: "no spec line".to_owned() }),
+            (_, true) => Err(Unreadable { line: 1, reason: "no steps".to_owned() }),
+        }
+    }
+
+    fn line(&mut self, line: usize, text: &str) -> Result<(), String> {
+        let (word, rest) = text.split_once(char::is_whitespace).ok_or("a word alone")?;
+        let rest = rest.trim();
+        match word {
+            "spec" => rest.clone_into(&mut self.spec),
+            "users" => self.users = users(rest)?,
+            "friends" => {
+                let (one, other) = rest.split_once(' ').ok_or("friends are two")?;
+                self.friends.push((one.to_owned(), other.trim().to_owned()));
+            }
+            who => self.steps.push(Step { line, who: who.to_owned(), action: action(rest)? }),
+        }
+        Ok(())
+    }
+}
+
+/// Joins continued lines; leaves out comments and empty ones.
+fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match lines.last_mut() {
+            Some((_, last)) if line.starts_with(char::is_whitespace) => {
+                last.push(' ');
+                last.push_str(line.trim());
+            }
+            _ => lines.push((at + 1, line.trim_end().to_owned())),
+        }
+    }
+    lines
+}
+
+/// `juliet@capulet.example (balcony, chamber later), romeo@montague.example (orchard)`
+fn users(text: &str) -> Result<Vec<User>, String> {
+    let one = |text: &str| {
+        let (jid, resources) = text.split_once('(').ok_or("a user without resources")?;
+        let (name, domain) = jid.trim().split_once('@').ok_or("a user without @")?;
+        let resource = |text: &str| match text.trim().strip_suffix(" later") {
+            Some(resource) => (resource.trim().to_owned(), false),
+            None => (text.trim().to_owned(), true),
+        };
+        let resources = resources.split(',').map(resource).collect();
+        Ok(User { name: name.to_owned(), domain: domain.to_owned(), resources })
+    };
+    text.split(')').map(|part| part.trim_start_matches([',', ' '])).filter(|part| !part.is_empty()).map(one).collect()
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let rest = rest.trim();
+    match (verb, rest) {
+        ("sends", xml) => Ok(Action::Sends(element(xml)?)),
+        ("receives", "nothing more") => Ok(Action::ReceivesNothing),
+        ("receives", xml) => Ok(Action::Receives(element(xml)?)),
+        ("gets", xml) => Ok(Action::Gets(element(xml)?)),
+        ("logs", "in") => Ok(Action::LogsIn),
+        ("logs", "out") => Ok(Action::LogsOut),
+        ("drops", "") => Ok(Action::Drops),
+        ("connects", "") => Ok(Action::Connects),
+        ("opens", domain) => Ok(Action::Opens(domain.to_owned())),
+        ("writes", bytes) => Ok(Action::Writes(unescape(bytes)?)),
+        ("is", "closed") => Ok(Action::IsClosed(None)),
+        ("is", rest) => match rest.strip_prefix("closed with ") {
+            Some(xml) => Ok(Action::IsClosed(Some(element(xml)?))),
+            None => Err(format!("unknown: is {rest}")),
+        },
+        (verb, _) => Err(format!("unknown verb: {verb}")),
+    }
+}
+
+fn element(text: &str) -> Result<Element, String> {
+    Element::parse(text.as_bytes(), "jabber:client", &Limits::default()).map_err(|error| format!("{error}: {text}"))
+}
+
+/// `\n`, `\r`, `\t`, `\\`, `\xHH`, and `{N*text}` for repetition.
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (bytes, used) = match first {
+            '\\' => escape(rest)?,
+            '{' => repetition(rest)?,
+            other => (other.to_string().into_bytes(), other.len_utf8()),
+        };
+        out.extend(bytes);
+        rest = &rest[used..];
+    }
+    Ok(out)
+}
+
+fn escape(text: &str) -> Result<(Vec<u8>, usize), String> {
+    let simple = |byte: u8| Ok((vec![byte], 2));
+    match text.as_bytes().get(1) {
+        Some(b'n') => simple(b'\n'),
+        Some(b'r') => simple(b'\r'),
+        Some(b't') => simple(b'\t'),
+        Some(b'\\') => simple(b'\\'),
+        Some(b'{') => simple(b'{'),
+        Some(b'x') => {
+            let hex = text.get(2..4).ok_or("\\x needs two digits")?;
+            Ok((vec![u8::from_str_radix(hex, 16).map_err(|error| error.to_string())?], 4))
+        }
+        _ => Err(format!("unknown escape: {text}")),
+    }
+}
+
+fn repetition(text: &str) -> Result<(Vec<u8>, usize), String> {
+    let end = text.find('}').ok_or("{ without }")?;
+    let (count, what) = text[1..end].split_once('*').ok_or("{N*text}")?;
+    let count: usize = count.parse().map_err(|_| "{N*text}")?;
+    Ok((unescape(what)?.repeat(count), end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_read_whole() {
+        let script = Script::parse(
+            "spec  RFC 6121, 5\nusers a@x (one, two later), b@y (three)\nfriends a b\n\n# a comment\na/one sends <message\n   to='b@y'/>\n\
+             b/three receives nothing more\nc writes <a>{3*\\x41}\n",
+        )
+        .unwrap();
+        assert_eq!(script.spec, "RFC 6121, 5");
+        assert_eq!(script.users[0].resources, [("one".to_owned(), true), ("two".to_owned(), false)]);
+        assert_eq!(script.users[1].domain, "y");
+        assert_eq!(script.steps.len(), 3);
+        assert_eq!(script.steps[2].action, Action::Writes(b"<a>AAA".to_vec()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_its_line() {
+        for (text, line) in [("spec x\nusers a@x (r)\na/r dances now\n", 3), ("spec x\nusers ax (r)\n", 2), ("users a@x (r)\na/r drops\n", 1)] {
+            assert_eq!(Script::parse(text).unwrap_err().line, line, "{text}");
+        }
+    }
+}
