@@ -1,5 +1,7 @@
 //! Prints what reading and writing one chat message costs: `cargo run --release -p dunlin-stanza --example hot`.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -37,7 +37,10 @@ pub struct TlsFacts {
 
 /// One step of a SASL exchange, sent to a router.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "one for each step of a login, and gone at once")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each step of a login, and gone at once"
+)]
 pub enum SaslRequest {
     /// `<auth/>`
     Start {

@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<Stanza, InvalidStanza> {
 fn written(stanza: &Stanza) -> String {
     let mut out = Vec::new();
     stanza.write(&mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8(out).expect("stanzas are text")
 }
 
 /// `text` is read, and written as `expected`; that reads back as the same stanza.
@@ -232,7 +232,40 @@ fn foreign_bytes_do_no_harm() {
         "<![CDATA[",
     ] {
         let payload = Payload::from_canonical(bytes.as_bytes().to_vec().into());
-        let _ = payload.children().iter().map(|child| payload.element(child)).count();
+        payload.children().iter().for_each(|child| drop(payload.element(child)));
         let _ = Stanza::parse(payload.bytes());
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn writing_then_reading_is_identity(
+        name in "message|presence|iq",
+        kind in "chat|error|groupchat|get|set|result|subscribe|unavailable|odd",
+        id in "[ -~é]{1,8}",
+        resource in "[ -~é]{1,8}",
+        attribute in " (x|xml:x|p:x xmlns:p='&amp;')",
+        payload in "(<a xmlns='u'/>|<body>&lt;</body>|text|<p:b xmlns:p='v' p:c='\"'/>){0,3}",
+    ) {
+        let mut value = Vec::new();
+        xml::escape_attribute(&resource, &mut value);
+        let to = String::from_utf8(value).unwrap();
+        let mut value = Vec::new();
+        xml::escape_attribute(&id, &mut value);
+        let id = String::from_utf8(value).unwrap();
+        let extra = attribute.replacen('x', "x='1'", 1).replace("'1'mlns", "xmlns").replace("x='1'ml:x", "xml:x='1'");
+        let text = format!("<{name} to='a@b/{to}' id='{id}' type='{kind}'{extra}>{payload}</{name}>");
+        let stanza = match parse(&text) {
+            Ok(stanza) => stanza,
+            Err(InvalidStanza::Refused(stanza, _)) => *stanza,
+            Err(_) => return Ok(()),
+        };
+        let again = match parse(&written(&stanza)) {
+            Ok(stanza) => stanza,
+            Err(InvalidStanza::Refused(stanza, _)) => *stanza,
+            Err(error) => panic!("{stanza:?}: {error:?}"),
+        };
+        proptest::prop_assert_eq!(&again, &stanza);
+        proptest::prop_assert_eq!(written(&again), written(&stanza));
     }
 }

@@ -1,0 +1,7 @@
+//! Any bytes as a stream: see the checks of the target's code.
+#![no_main]
+
+#[path = "../../../crates/xml/tests/support/target.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
