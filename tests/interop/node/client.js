@@ -1,0 +1,75 @@
+// An xmpp.js client on a leash: the same commands and events, line by line, as slixmpp_client.py beside this folder.
+// NODE_EXTRA_CA_CERTS names the CA; Node verifies every certificate against it.
+
+import dns from "node:dns";
+import readline from "node:readline";
+import { client, xml } from "@xmpp/client";
+
+const tell = (event, fields) => console.log(JSON.stringify({ event, ...fields }));
+const bare = (address) => (address ?? "").split("/")[0];
+
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const login = JSON.parse((await lines.next()).value);
+const [username, domain] = login.jid.split("@");
+
+// The service is named by its domain, so that the certificate is checked for it, and looked up as the address given.
+dns.lookup = (_, options, answer) => {
+  const done = answer ?? options;
+  if (options.all) done(null, [{ address: login.host, family: 4 }]);
+  else done(null, login.host, 4);
+};
+
+const scheme = login.tls === "direct" ? "xmpps" : "xmpp";
+const service = `${scheme}://${domain}:${login.port}`;
+const xmpp = client({ service, domain, resource: "xmppjs", username, password: login.password });
+xmpp.reconnect.stop();
+
+xmpp.on("error", (why) => tell("failed", { why: String(why) }));
+xmpp.on("stanza", (stanza) => {
+  if (stanza.is("presence")) onPresence(stanza);
+  if (stanza.is("message") && stanza.getChildText("body")) onMessage(stanza);
+});
+xmpp.iqCallee.set("jabber:iq:roster", "query", ({ element }) => {
+  const [item] = element.getChildren("item");
+  tell("roster", { jid: item.attrs.jid, subscription: item.attrs.subscription });
+  return true;
+});
+
+function onPresence(presence) {
+  tell("presence", { from: bare(presence.attrs.from), type: presence.attrs.type ?? "available" });
+}
+
+function onMessage(message) {
+  const delay = message.getChild("delay", "urn:xmpp:delay");
+  const body = message.getChildText("body");
+  tell("message", { from: bare(message.attrs.from), body, delay: delay?.attrs.stamp ?? null });
+}
+
+async function obey({ do: what, to, body }) {
+  if (what === "subscribe" || what === "subscribed") {
+    await xmpp.send(xml("presence", { to, type: what }));
+  } else if (what === "say") {
+    await xmpp.send(xml("message", { to, type: "chat", id: String(Date.now()) }, xml("body", {}, body)));
+  } else if (what === "sync") {
+    // Any answer will do: it comes after everything that this session sent before.
+    await xmpp.iqCaller.get(xml("ping", "urn:xmpp:ping"), to, 20_000).catch(() => {});
+    tell("synced", {});
+  } else if (what === "forget") {
+    const item = xml("item", { jid: to, subscription: "remove" });
+    await xmpp.iqCaller.set(xml("query", "jabber:iq:roster", item));
+  } else if (what === "quit") {
+    await xmpp.stop();
+    process.exit(0);
+  } else {
+    throw new Error(`unknown command: ${what}`);
+  }
+}
+
+xmpp.on("online", async (jid) => {
+  await xmpp.iqCaller.get(xml("query", "jabber:iq:roster"));
+  await xmpp.send(xml("presence"));
+  tell("online", { jid: jid.toString(), tls: xmpp.socket.socket.getProtocol() });
+});
+xmpp.start().catch((why) => tell("failed", { why: String(why) }));
+
+for await (const line of lines) await obey(JSON.parse(line));
