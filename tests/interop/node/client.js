@@ -1,9 +1,12 @@
 // An xmpp.js client on a leash: the same commands and events, line by line, as slixmpp_client.py beside this folder.
 // NODE_EXTRA_CA_CERTS names the CA; Node verifies every certificate against it.
 
+import { webcrypto } from "node:crypto";
 import dns from "node:dns";
 import readline from "node:readline";
 import { client, xml } from "@xmpp/client";
+
+globalThis.crypto ??= webcrypto; // Node 18 does not have it there
 
 const tell = (event, fields) => console.log(JSON.stringify({ event, ...fields }));
 const bare = (address) => (address ?? "").split("/")[0];
