@@ -19,7 +19,7 @@ fmt: ## format the Rust code
 	@cargo fmt --all
 
 docs: ## rewrite the generated documents and build the API documentation
-	@UPDATE=1 cargo run --quiet --package dunlin -- docs && cargo doc --workspace --no-deps --quiet
+	@cargo run --quiet --package dunlin -- docs && cargo doc --workspace --no-deps --quiet
 
 quickstart: ## build, then run a server with two accounts that a real client can log in to
 	@scripts/deps build && cargo build --release --package dunlin && exec target/release/dunlin demo
