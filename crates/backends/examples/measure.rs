@@ -71,6 +71,10 @@ where
     for callers in [1, load.callers] {
         run(name, "archive rows appended", load, callers, store, append).await;
     }
+    for n in 0..1_000 {
+        let contacts: Vec<_> = (0..50).filter_map(contact).collect();
+        store.change(&jid(n), 0, &contacts, &[]).await?;
+    }
     run(name, "rosters changed", load, load.callers, store, change).await;
     run(name, "rosters of 50 contacts read", load, load.callers, store, roster).await;
     run(name, "accounts read", load, load.callers, store, read).await;
@@ -99,19 +103,17 @@ async fn append<S: Archive>(store: Arc<S>, n: u64) -> store::Result<()> {
         .map(drop)
 }
 
-/// The first change of a roster brings its fifty contacts.
+/// Each call finds its own roster, and changes one contact in it.
 async fn change<S: Rosters>(store: Arc<S>, n: u64) -> store::Result<()> {
-    let contacts = (0..50).filter_map(|c| {
-        Some(Contact {
-            in_roster: true,
-            ..Contact::new(Jid::parse(&format!("c{c}@x.example")).ok()?)
-        })
-    });
-    let contacts: Vec<_> = contacts.take(if n < ACCOUNTS { 50 } else { 1 }).collect();
-    store
-        .change(&jid(n % ACCOUNTS), n / ACCOUNTS, &contacts, &[])
-        .await
-        .map(drop)
+    let contacts: Vec<_> = contact(n % 50).into_iter().collect();
+    store.change(&jid(ACCOUNTS + n), 0, &contacts, &[]).await.map(drop)
+}
+
+fn contact(n: u64) -> Option<Contact> {
+    Some(Contact {
+        in_roster: true,
+        ..Contact::new(Jid::parse(&format!("contact{n}@x.example")).ok()?)
+    })
 }
 
 async fn roster<S: Rosters>(store: Arc<S>, n: u64) -> store::Result<()> {

@@ -1,5 +1,6 @@
 //! Adapters between the store's ports and databases: SQLite for a server alone; PostgreSQL, Redis and etcd for a cluster.
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis", feature = "etcd"))]
 mod observe;
 mod secret;
 

@@ -1,6 +1,6 @@
 //! What is measured of every call to a store: how long it took, and whether it failed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use store::{Error, Result};
 
@@ -37,7 +37,7 @@ impl At {
     #[cfg(any(feature = "postgres", feature = "redis", feature = "etcd"))]
     pub(crate) async fn call_within<T>(
         self,
-        limit: Duration,
+        limit: std::time::Duration,
         call: &'static str,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {

@@ -70,6 +70,31 @@ async fn several_may_migrate_at_once() {
 }
 
 #[tokio::test]
+async fn an_append_that_is_refused_harms_no_other() {
+    let (stores, ()) = fresh().await;
+    let append = |n: u128| store::Append {
+        owner: stanza::Bare::parse("r@x.example").unwrap(),
+        log: if n == 30 { "no text\0" } else { "offline" },
+        entry: store::Entry {
+            id: store::EntryId(n),
+            at: stanza::Timestamp(1),
+            with: None,
+            key: None,
+            stanza: "<message/>".into(),
+        },
+    };
+    let appends: Vec<_> = (0..60).map(|n| [append(n)]).collect();
+    let answers = futures::future::join_all(appends.iter().map(|entries| stores.archive.append(entries))).await;
+    let failed: Vec<_> = answers
+        .iter()
+        .enumerate()
+        .filter(|(_, answer)| answer.is_err())
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(failed, [30]);
+}
+
+#[tokio::test]
 async fn comes_back_by_itself_and_says_when_it_is_away() {
     let mut server = tokio::task::spawn_blocking(|| services::Postgres::start().unwrap())
         .await

@@ -124,3 +124,31 @@ fn unknown_keys_are_refused() {
     assert!(toml::from_str::<Config>("pfad = 'x'").is_err());
     assert!(toml::from_str::<Config>("busy_timeout = 5").is_err());
 }
+
+#[tokio::test]
+async fn a_write_that_breaks_harms_no_other() {
+    use sqlx::ConnectOptions;
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Sqlite::open(&config(&folder)).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
+    let mut connection = options.connect().await.unwrap();
+    let damaged = "INSERT INTO archive (owner, log, id, at, unique_key, stanza) VALUES ('r@x.example', 'offline', x'01', 1, x'ff', x'')";
+    sqlx::raw_sql(damaged).execute(&mut connection).await.unwrap();
+    let append = |n: u8| store::Append {
+        owner: stanza::Bare::parse("r@x.example").unwrap(),
+        log: "offline",
+        entry: store::Entry {
+            id: store::EntryId(1 << 100 | u128::from(n)),
+            at: stanza::Timestamp(1),
+            with: None,
+            key: Some(vec![n].into()),
+            stanza: "<message/>".into(),
+        },
+    };
+    let appends: Vec<_> = (200..=255).map(|n| [append(n)]).collect();
+    let answers =
+        futures::future::join_all(appends.iter().map(|entries| store::Archive::append(&sqlite, entries))).await;
+    let (last, others) = answers.split_last().unwrap();
+    assert!(matches!(last, Err(Error::Corrupt(_))), "{last:?}");
+    assert!(others.iter().all(Result::is_ok), "{others:?}");
+}

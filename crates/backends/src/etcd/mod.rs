@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use store::{Error, Result};
 
 pub use locations::Locations;
@@ -21,7 +22,7 @@ pub use members::Members;
 use crate::Secret;
 
 /// How etcd is reached.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where its members are: `http://host:port` or `https://host:port`. Default `http://127.0.0.1:2379`.
@@ -40,9 +41,11 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// How long a call may take before the caller is told that etcd is away. Default 3s.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
     /// How long a location waits for others to share its transaction. Default 10ms.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub linger: Duration,
     /// How many operations a transaction takes at most; etcd's own limit (`--max-txn-ops`) is 128. Default 128.
     pub operations: usize,

@@ -11,7 +11,8 @@ mod schema;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use store::{Error, Result};
 
@@ -21,7 +22,7 @@ use crate::sql::failed;
 use appender::Appender;
 
 /// How the cluster's database is reached.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where it is: `postgres://user@host:port/database`, with options such as `?sslmode=verify-full&sslrootcert=FILE`.
@@ -37,12 +38,14 @@ pub struct Config {
     pub append_rows: usize,
     /// How long a log entry waits for others to share its insert. Default 2ms.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub append_linger: Duration,
     /// How many appends may wait before callers do. Default 4096.
     pub queue: usize,
     /// How long a call may take, waiting for a connection included, before the caller is told that the database is away.
     /// Default 10s.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
 }
 

@@ -69,12 +69,20 @@ async fn make_table(connection: &mut PgConnection) -> Result<()> {
         "CREATE TABLE IF NOT EXISTS dunlin_schema (version BIGINT PRIMARY KEY, applied TIMESTAMPTZ NOT NULL)";
     match sqlx::query(TABLE).execute(&mut *connection).await {
         // Two processes at once: `IF NOT EXISTS` does not see what the other has not committed.
-        Err(error) if is_repetition(&error) => Ok(()),
+        Err(error) if is_repetition(&error) || is_duplicate_table(&error) => Ok(()),
         done => answer(done).map(drop),
     }
 }
 
 fn is_undefined_table(error: &sqlx::Error) -> bool {
+    has_code(error, "42P01")
+}
+
+fn is_duplicate_table(error: &sqlx::Error) -> bool {
+    has_code(error, "42P07")
+}
+
+fn has_code(error: &sqlx::Error, wanted: &str) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("42P01")
+    code.as_deref() == Some(wanted)
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Pipeline, Value, from_redis_value};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use stanza::Full;
 use store::{Error, Presence, PresenceRecord, Result};
 use topology::Slot;
@@ -23,7 +24,7 @@ use crate::observe::At;
 use link::Link;
 
 /// How Redis is reached.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where it is: `redis://host:port` or `rediss://host:port` (TLS); for a Redis Cluster some of its nodes.
@@ -39,6 +40,7 @@ pub struct Config {
     pub prefix: String,
     /// How long a call may take, connecting included, before the caller is told that Redis is away. Default 2s.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub timeout: Duration,
 }
 

@@ -40,7 +40,6 @@ pub(crate) const ROSTER_OLDEST: &str = include_str!("roster_oldest.sql");
 pub(crate) const CONTACT_REMOVE: &str = include_str!("contact_remove.sql");
 pub(crate) const CONTACT_EXCESS: &str = include_str!("contact_excess.sql");
 pub(crate) const CONTACT_FORGET: &str = include_str!("contact_forget.sql");
-pub(crate) const ARCHIVE_FIND: &str = include_str!("archive_find.sql");
 pub(crate) const ARCHIVE_FORWARD: &str = include_str!("archive_forward.sql");
 pub(crate) const ARCHIVE_BACKWARD: &str = include_str!("archive_backward.sql");
 pub(crate) const ARCHIVE_COUNT: &str = include_str!("archive_count.sql");

@@ -99,7 +99,7 @@ async fn append(connection: &mut SqliteConnection, Append { owner, log, entry }:
     let Some(key) = entry.key.as_deref().filter(|_| !kept) else {
         return Ok(entry.id);
     };
-    let find = sqlx::query_scalar(sql::ARCHIVE_FIND)
+    let find = sqlx::query_scalar(include_str!("sql/archive_find.sql"))
         .bind(owner.as_str())
         .bind(*log)
         .bind(key);

@@ -13,7 +13,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use store::{Error, Result};
@@ -22,7 +23,7 @@ use crate::sql::failed;
 use writer::Writer;
 
 /// How the embedded database is kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The database file; made, with its folder, when it does not exist. Default `dunlin.db`.
@@ -31,6 +32,7 @@ pub struct Config {
     pub readers: u32,
     /// How long a write waits for another process that writes, such as `dunlin user add`. Default 5s.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
     pub busy_timeout: Duration,
     /// Whether a commit waits for the disk, so that it outlives a power failure. Without, it outlives a crash of the server
     /// only. Default true.

@@ -53,18 +53,19 @@ async fn serve(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<d
 
 /// Commits all jobs together. When one of them broke the transaction, each gets its own, so that it harms no other.
 async fn commit(connection: &mut SqliteConnection, jobs: &mut Vec<Box<dyn Job>>) {
-    let broken = match attempt(connection, jobs).await {
-        Err(Broken::Job(_)) if jobs.len() > 1 => {
+    match attempt(connection, jobs).await {
+        Ok(()) => jobs.drain(..).for_each(|job| job.settle(None)),
+        Err(Broken::Job(_)) => {
             for mut job in jobs.drain(..) {
                 let broken = attempt(connection, std::slice::from_mut(&mut job)).await.err();
-                job.settle(broken.as_ref().map(Broken::text));
+                job.settle(broken.map(Broken::error));
             }
-            return;
         }
-        attempt => attempt.err(),
-    };
-    for job in jobs.drain(..) {
-        job.settle(broken.as_ref().map(Broken::text));
+        Err(Broken::Transaction(error)) => {
+            let reason = error.to_string();
+            jobs.drain(..)
+                .for_each(|job| job.settle(Some(Error::Unavailable(reason.clone().into()))));
+        }
     }
 }
 
@@ -77,10 +78,10 @@ enum Broken {
 }
 
 impl Broken {
-    fn text(&self) -> String {
+    fn error(self) -> Error {
         match self {
-            Self::Transaction(error) => error.to_string(),
-            Self::Job(error) => error.to_string(),
+            Self::Transaction(error) => Error::Unavailable(Box::new(error)),
+            Self::Job(error) => error,
         }
     }
 }
@@ -118,7 +119,7 @@ trait Job: Send {
     fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, Result<()>>;
 
     /// Tells the caller, after the transaction ended or broke.
-    fn settle(self: Box<Self>, broken: Option<String>);
+    fn settle(self: Box<Self>, broken: Option<Error>);
 }
 
 struct Pending<W: Write> {
@@ -140,13 +141,11 @@ impl<W: Write> Job for Pending<W> {
         })
     }
 
-    fn settle(self: Box<Self>, broken: Option<String>) {
-        let outcome = match broken {
-            Some(reason) => Err(Error::Unavailable(reason.into())),
-            None => self.outcome.unwrap_or_else(|| Err(gone())),
-        };
+    fn settle(self: Box<Self>, broken: Option<Error>) {
+        let Self { outcome, answer, .. } = *self;
+        let outcome = broken.map_or_else(|| outcome.unwrap_or_else(|| Err(gone())), Err);
         // Nobody waits any more when the caller gave up.
-        let _ = self.answer.send(outcome);
+        let _ = answer.send(outcome);
     }
 }
 

@@ -1,0 +1,192 @@
+//! The role: listeners, sessions, fencing, and the end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use link::Router;
+use rand::seq::SliceRandom;
+use stanza::{Peer, StreamCondition};
+use stream::HostConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::listener::Listener;
+use crate::outbox::Order;
+use crate::pace;
+use crate::session::serve;
+use crate::sessions::Sessions;
+use crate::shared::Shared;
+use crate::tls::{Tls, Way};
+
+/// What an edge is made of.
+pub struct Parts {
+    /// Its settings. Listeners in it are not bound by the edge: give them to [`Edge::run`].
+    pub config: Config,
+    /// The virtual hosts.
+    pub hosts: Vec<HostConfig>,
+    /// Certificates; without them there is no TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// The table that routers deliver to.
+    pub sessions: Arc<Sessions>,
+    /// What is asked.
+    pub router: Arc<dyn Router>,
+    /// True while the edge may not do anything, because the cluster may think it dead.
+    pub fenced: watch::Receiver<bool>,
+}
+
+/// Whether clients should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet listening.
+    Starting,
+    /// Yes.
+    Ready,
+    /// Not now: the edge has lost its lease.
+    Fenced,
+    /// No more: it stops.
+    Draining,
+    /// It has stopped.
+    Stopped,
+}
+
+/// An edge.
+pub struct Edge {
+    shared: Arc<Shared>,
+    admission: Arc<Admission>,
+    tasks: TaskTracker,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Edge {
+    /// Puts an edge together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { config, hosts, tls, sessions, router, fenced } = parts;
+        let stream = Arc::new(config.stream(hosts, tls.is_some()));
+        let admission = Admission::new(config.limits.clone());
+        let stopping = CancellationToken::new();
+        let shared = Shared { config, stream, tls, sessions, router, fenced, stopping };
+        let readiness = watch::Sender::new(Readiness::Starting);
+        Arc::new(Self { shared: Arc::new(shared), admission, tasks: TaskTracker::new(), readiness })
+    }
+
+    /// Whether clients should be sent here, now and as it changes.
+    pub fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.readiness.subscribe()
+    }
+
+    /// Accepts connections until `drain`; then closes all sessions, paced, and returns when they have ended or the time
+    /// allowed for that is over. Returns how many sessions had to be cut off.
+    pub async fn run(self: &Arc<Self>, listeners: Vec<Listener>, drain: impl Future<Output = ()>) -> usize {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            let edge = self.clone();
+            accepting.spawn(async move { edge.accept(&listener).await });
+        }
+        tokio::select! {
+            () = drain => {}
+            () = self.watch_fence() => {}
+        }
+        self.readiness.send_replace(Readiness::Draining);
+        self.shared.stopping.cancel();
+        accepting.shutdown().await;
+        let left = self.close_all().await;
+        self.readiness.send_replace(Readiness::Stopped);
+        left
+    }
+
+    /// Serves a connection that something else accepted, such as a simulated network; `direct_tls` says how it begins.
+    /// Needs a tokio runtime.
+    pub fn serve<T>(&self, io: T, address: Option<IpAddr>, direct_tls: bool)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let way = if direct_tls { Way::Direct } else { Way::StartTls };
+        self.admit(io, address, way);
+    }
+
+    async fn accept(&self, listener: &Listener) {
+        let keepalive = self.shared.config.timeouts.keepalive;
+        listener.accept(keepalive, |stream, address, way| self.admit(stream, Some(address.ip()), way)).await;
+    }
+
+    fn admit<T>(&self, io: T, address: Option<IpAddr>, way: Way)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let meters = self.shared.meters();
+        if *self.shared.fenced.borrow() {
+            return meters.refused("fenced"); // closed at once: the client tries another edge sooner
+        }
+        match self.admission.enter(address) {
+            Err(refused) => meters.refused(refused.0),
+            Ok(place) => {
+                meters.accepted(if way == Way::Direct { "c2s_tls" } else { "c2s" });
+                let peer = Peer { address: address.map(|a| a.to_canonical()), tls: None };
+                self.tasks.spawn(serve(self.shared.clone(), io, peer, way, place));
+            }
+        }
+    }
+
+    /// Keeps sessions and readiness as the fence says; ends never.
+    async fn watch_fence(&self) {
+        let mut fenced = self.shared.fenced.clone();
+        loop {
+            if *fenced.borrow_and_update() {
+                tracing::warn!(sessions = self.shared.sessions.len(), "fenced: closing all sessions");
+                self.readiness.send_replace(Readiness::Fenced);
+                self.shared.sessions.order_all(&Order::Fence);
+            } else {
+                self.readiness.send_replace(Readiness::Ready);
+            }
+            if fenced.changed().await.is_err() {
+                return std::future::pending().await; // nobody can fence any more
+            }
+        }
+    }
+
+    async fn close_all(&self) -> usize {
+        let drain = &self.shared.config.drain;
+        let until = Instant::now() + drain.timeout;
+        let condition = match &drain.see_other_host {
+            Some(host) => StreamCondition::SeeOtherHost(host.clone()),
+            None => StreamCondition::SystemShutdown,
+        };
+        let leave = Order::Leave(condition);
+        tracing::info!(sessions = self.shared.sessions.len(), "closing all sessions");
+        let _ = tokio::time::timeout_at(until, self.pace(&leave)).await;
+        self.shared.sessions.order_all(&leave);
+        self.tasks.close();
+        if tokio::time::timeout_at(until, self.tasks.wait()).await.is_ok() {
+            return 0;
+        }
+        let left = self.tasks.len();
+        tracing::warn!(left, "cutting off what is left");
+        self.shared.sessions.order_all(&Order::Abort);
+        left
+    }
+
+    /// Closes the sessions in a random order, at a random pace around the configured one.
+    async fn pace(&self, leave: &Order) {
+        let mut ids = self.shared.sessions.ids();
+        ids.shuffle(&mut rand::rng());
+        let count = ids.len();
+        while !ids.is_empty() {
+            let batch = pace::batch(count, &self.shared.config.drain, rand::random());
+            let rest = ids.len().saturating_sub(batch);
+            ids.drain(rest..).for_each(|id| self.shared.sessions.order(id, leave.clone()));
+            tokio::time::sleep(pace::TICK).await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("sessions", &self.shared.sessions).finish_non_exhaustive()
+    }
+}

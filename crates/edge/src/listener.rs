@@ -1,0 +1,79 @@
+//! Sockets that clients connect to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::tls::Way;
+
+/// The first and the longest pause after the system had no more to give for a connection.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A bound socket and what is spoken on it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    way: Way,
+}
+
+impl Listener {
+    /// Plain TCP with STARTTLS.
+    pub fn starttls(socket: TcpListener) -> Self {
+        Self { socket, way: Way::StartTls }
+    }
+
+    /// TLS from the first byte (XEP-0368).
+    pub fn direct_tls(socket: TcpListener) -> Self {
+        Self { socket, way: Way::Direct }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Hands every connection to `connected`; ends never.
+    pub(crate) async fn accept(&self, keepalive: Duration, connected: impl Fn(TcpStream, SocketAddr, Way)) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, address)) => {
+                    pause = PAUSES.0;
+                    prepare(&stream, keepalive);
+                    connected(stream, address, self.way);
+                }
+                Err(error) if is_of_connection(&error) => tracing::debug!(%error, "connection ended before it began"),
+                Err(error) => {
+                    tracing::warn!(%error, ?pause, "cannot accept connections");
+                    metrics::counter!("dunlin_edge_accept_errors_total").increment(1);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+    }
+}
+
+/// A connection that cannot be set up so still works.
+fn prepare(stream: &TcpStream, keepalive: Duration) {
+    let mut outcome = stream.set_nodelay(true);
+    if !keepalive.is_zero() {
+        let settings = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
+        outcome = outcome.and(SockRef::from(stream).set_tcp_keepalive(&settings));
+    }
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "cannot set socket options");
+    }
+}
+
+/// Errors that say nothing of the next connection; all others (such as no more file descriptors) will come again at once.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,445 @@
+//! One client connection from its first byte to its last: the loop between a socket, the stream machine and a router.
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures::FutureExt;
+use link::{CloseReason, Gone, SessionRef, Submission};
+use stanza::{Bare, BindReply, BindRequest, Grant, Peer, SaslRequest, SessionId, Stanza, StreamCondition};
+use stream::{Closed, Event, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Instrument;
+
+use crate::admission::Place;
+use crate::alarm::Alarm;
+use crate::handshake::handshake;
+use crate::meters::{Counted, mechanism};
+use crate::outbox::{Item, Next, Order};
+use crate::sessions::Entry;
+use crate::shaper::Shaper;
+use crate::shared::{Shared, now};
+use crate::socket::Socket;
+use crate::tls::Way;
+use crate::trace;
+use crate::wire::Wire;
+
+/// Deliveries are gathered until there is this much to write, in bytes.
+const COALESCED: usize = 16 << 10;
+
+/// With this much still to be written, in bytes, nothing more is read.
+const MOST_UNWRITTEN: usize = 64 << 10;
+
+/// What a client may still send after a stream error before the connection is cut, in bytes.
+const LINGERING: usize = 256 << 10;
+
+/// Serves `io` until the connection ends.
+pub(crate) async fn serve<T>(shared: Arc<Shared>, io: T, mut peer: Peer, way: Way, place: Place)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let _counted = Counted::new(&shared.meters().connections);
+    let socket = match way {
+        Way::StartTls => Socket::Plain(io),
+        Way::Direct => {
+            let Some((io, facts)) = Box::pin(handshake(&shared, io, way)).await else {
+                return;
+            };
+            peer.tls = Some(facts);
+            Socket::Tls(io)
+        }
+    };
+    let id = SessionId(rand::random());
+    // Below INFO, so that a million sessions do not each keep a span by default.
+    let span = tracing::debug_span!("session", %id);
+    Session::new(shared, socket, id, peer, place).live().instrument(span).await;
+}
+
+/// A connection and all that belongs to it.
+struct Session<T> {
+    shared: Arc<Shared>,
+    id: SessionId,
+    stream: Stream,
+    wire: Wire<T>,
+    entry: Entry,
+    place: Place,
+    /// Until a resource is bound.
+    peer: Option<Box<Peer>>,
+    mechanism: Option<&'static str>,
+    bound: Option<Bound>,
+    /// Counts the client's stanzas.
+    submitted: u64,
+    /// The highest delivery given to the stream, and the highest reported as written.
+    delivered: u64,
+    reported: u64,
+    bytes: Shaper,
+    stanzas: Shaper,
+    /// Read no more before.
+    rests_until: Option<Instant>,
+    alarm: Alarm,
+    /// Why the session is being closed, if not by the client.
+    reason: Option<CloseReason>,
+    /// The connection is of no use any more.
+    lost: bool,
+    /// The edge is fenced, or the home gone: nothing more is submitted.
+    mute: bool,
+}
+
+/// A session with a resource.
+struct Bound {
+    session: SessionRef,
+    _counted: Counted,
+}
+
+/// What a turn came to.
+enum Turn {
+    /// The machine has something to say.
+    Changed,
+    /// The connection went away, or is given up.
+    Lost,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
+    fn new(shared: Arc<Shared>, socket: Socket<T>, id: SessionId, peer: Peer, place: Place) -> Self {
+        let entry = shared.sessions.enter(id);
+        // Entered first: whoever fences or stops the edge later finds the entry.
+        if *shared.fenced.borrow() {
+            entry.order(Order::Fence);
+        }
+        if shared.stopping.is_cancelled() {
+            entry.order(Order::Leave(StreamCondition::SystemShutdown));
+        }
+        Self {
+            stream: Stream::new(shared.stream.clone(), id, peer.clone(), rand::random(), now()),
+            wire: Wire::new(socket),
+            entry,
+            place,
+            peer: Some(Box::new(peer)),
+            mechanism: None,
+            bound: None,
+            submitted: 0,
+            delivered: 0,
+            reported: 0,
+            bytes: Shaper::default(),
+            stanzas: Shaper::default(),
+            rests_until: None,
+            alarm: Alarm::default(),
+            reason: None,
+            lost: false,
+            mute: false,
+            shared,
+            id,
+        }
+    }
+
+    /// Runs to the end. Whatever happens, the home is told.
+    async fn live(mut self) {
+        let closed = match AssertUnwindSafe(self.run()).catch_unwind().await {
+            Ok(closed) => closed,
+            Err(_) => {
+                tracing::error!("session failed");
+                self.lost = true;
+                self.reason = Some(CloseReason::Edge);
+                Closed::Error(StreamCondition::InternalServerError)
+            }
+        };
+        tracing::debug!(?closed, "stream ended");
+        self.shared.meters().closed(&closed);
+        self.finish(&closed).await;
+    }
+
+    async fn run(&mut self) -> Closed {
+        loop {
+            while let Some(event) = self.stream.poll() {
+                if let ControlFlow::Break(closed) = self.perform(event).await {
+                    return closed;
+                }
+            }
+            if self.lost {
+                self.stream.hang_up();
+            } else if let Turn::Lost = poll_fn(|cx| self.poll_turn(cx, false)).await {
+                self.lost = true;
+            }
+        }
+    }
+
+    async fn perform(&mut self, event: Event) -> ControlFlow<Closed> {
+        match event {
+            Event::StartTls => self.secure().await,
+            Event::Sasl(request) => self.sasl(request).await,
+            Event::Bind { account, grant, resource } => self.bind(account, grant, resource).await,
+            Event::Stanza(stanza) => self.submit(stanza).await,
+            Event::Closed(closed) => return ControlFlow::Break(closed),
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn secure(&mut self) {
+        self.lost |= !self.flush().await;
+        let socket = std::mem::replace(&mut self.wire.socket, Socket::Gone);
+        let (Socket::Plain(io), false) = (socket, self.lost) else {
+            self.lost = true;
+            return;
+        };
+        let Some((io, facts)) = Box::pin(handshake(&self.shared, io, Way::StartTls)).await else {
+            self.lost = true;
+            return;
+        };
+        self.wire = Wire::new(Socket::Tls(io));
+        if let Some(peer) = &mut self.peer {
+            peer.tls = Some(facts.clone());
+        }
+        self.stream.secured(facts, now());
+    }
+
+    async fn sasl(&mut self, request: SaslRequest) {
+        let shared = self.shared.clone();
+        self.mechanism = mechanism(&request).or(self.mechanism);
+        let abort = matches!(request, SaslRequest::Abort { .. });
+        let reply = self.ask(shared.router.sasl(request)).await;
+        if abort {
+            return;
+        }
+        shared.meters().sasl(self.mechanism.unwrap_or("other"), &reply);
+        self.stream.sasl(reply, now());
+    }
+
+    async fn bind(&mut self, account: Bare, grant: Grant, resource: Option<String>) {
+        let shared = self.shared.clone();
+        let peer = self.peer.as_deref().cloned().unwrap_or_default();
+        let request = BindRequest { session: self.id, account, grant, resource, peer };
+        let reply = self.ask(shared.router.bind(request)).await;
+        if let BindReply::Bound(jid) = &reply {
+            let session = SessionRef::new(self.id, jid.clone());
+            self.bound = Some(Bound { session, _counted: Counted::new(&shared.meters().sessions) });
+            self.peer = None;
+            self.place.established();
+            self.bytes = Shaper::default();
+        }
+        self.stream.bound(reply, now());
+    }
+
+    async fn submit(&mut self, stanza: Stanza) {
+        let Some(bound) = self.bound.as_ref().filter(|_| !self.mute) else {
+            return;
+        };
+        let (shared, session) = (self.shared.clone(), bound.session.clone());
+        shared.meters().stanzas_in.increment(1);
+        let rest = self.stanzas.take(1, &shared.config.rates.stanzas, now());
+        self.rests_until = self.rests_until.max(rest);
+        self.submitted += 1;
+        let number = self.submitted;
+        let trace = trace::sample(shared.config.trace_ratio);
+        let span = trace::span("edge.submit", trace.as_ref());
+        let submission = Submission { number, stanza, trace };
+        if let Err(gone) = self.ask(shared.router.submit(&session, submission).instrument(span)).await {
+            self.abandoned(gone);
+        }
+    }
+
+    /// The home is gone, and with it the session.
+    fn abandoned(&mut self, gone: Gone) {
+        let condition = match gone {
+            Gone::Session => StreamCondition::Conflict,
+            Gone::Home | Gone::Unreachable => StreamCondition::RemoteConnectionFailed,
+        };
+        self.mute = true;
+        self.close(CloseReason::Edge, condition);
+    }
+
+    fn close(&mut self, reason: CloseReason, condition: StreamCondition) {
+        self.reason = self.reason.or(Some(reason));
+        self.stream.close(Some(condition), now());
+    }
+
+    /// Waits for a router's answer, however long; writes meanwhile, but reads nothing from the client.
+    async fn ask<A>(&mut self, answer: impl Future<Output = A>) -> A {
+        let mut answer = pin!(answer);
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            while !self.lost {
+                match self.poll_turn(cx, true) {
+                    Poll::Pending => break,
+                    Poll::Ready(Turn::Changed) => {}
+                    Poll::Ready(Turn::Lost) => self.lost = true,
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Does all that can be done without a router: writes, gathers deliveries, obeys orders, reads (unless `asking`), keeps
+    /// time. Ready when the machine must be looked at.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, asking: bool) -> Poll<Turn> {
+        loop {
+            let blocked = match self.poll_write(cx) {
+                Poll::Ready(true) => false,
+                Poll::Ready(false) => return Poll::Ready(Turn::Lost),
+                Poll::Pending => true,
+            };
+            match self.gather(cx, blocked) {
+                ControlFlow::Break(turn) => return Poll::Ready(turn),
+                ControlFlow::Continue(gathered) if gathered && !blocked => {}
+                ControlFlow::Continue(_) => break,
+            }
+        }
+        if !asking && let Poll::Ready(turn) = self.poll_read(cx) {
+            return Poll::Ready(turn);
+        }
+        self.poll_alarm(cx, asking)
+    }
+
+    /// Ready with true when all output has left, with false when none will.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut sent = 0;
+        let outcome = self.wire.poll_write(self.stream.output(), self.shared.config.timeouts.write, &mut sent, cx);
+        if sent > 0 {
+            self.shared.meters().bytes_out.increment(sent);
+        }
+        outcome.map(|outcome| {
+            if outcome.is_ok() {
+                self.report();
+            }
+            outcome.is_ok()
+        })
+    }
+
+    /// Everything delivered so far has been written: tells the home.
+    fn report(&mut self) {
+        if let Some(bound) = self.bound.as_ref().filter(|_| self.delivered > self.reported) {
+            self.reported = self.delivered;
+            self.entry.written(self.delivered);
+            self.shared.router.written(&bound.session, self.delivered);
+        }
+    }
+
+    /// Takes what others left in the outbox, as much as is written at once. Continues with whether there was anything.
+    fn gather(&mut self, cx: &mut Context<'_>, blocked: bool) -> ControlFlow<Turn, bool> {
+        let mut gathered = false;
+        loop {
+            let room = self.stream.output().len() < COALESCED;
+            if !room && !blocked {
+                return ControlFlow::Continue(gathered); // write first
+            }
+            match self.entry.next(room && self.stream.address().is_some(), cx) {
+                Some(Next::Deliver(item)) => self.deliver(&item),
+                Some(Next::Close(order)) => return ControlFlow::Break(self.obey(order)),
+                None => return ControlFlow::Continue(gathered),
+            }
+            gathered = true;
+        }
+    }
+
+    fn deliver(&mut self, item: &Item) {
+        let _entered = trace::span("edge.deliver", item.trace.as_ref()).entered();
+        let to = self.bound.as_ref().filter(|_| item.readdress).map(|bound| bound.session.jid.jid());
+        self.stream.deliver(&item.stanza, to);
+        self.delivered = item.number;
+        self.shared.meters().stanzas_out.increment(1);
+    }
+
+    fn obey(&mut self, order: Order) -> Turn {
+        match order {
+            Order::Kick(condition) => self.close(CloseReason::Kicked, condition),
+            Order::Leave(condition) => self.close(CloseReason::Edge, condition),
+            Order::Overflow => self.close(CloseReason::Edge, StreamCondition::PolicyViolation),
+            Order::Fence => {
+                self.mute = true;
+                self.close(CloseReason::Edge, StreamCondition::SystemShutdown);
+            }
+            Order::Abort => {
+                self.reason = self.reason.or(Some(CloseReason::Edge));
+                return Turn::Lost;
+            }
+        }
+        Turn::Changed
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let full = self.stream.output().len() >= MOST_UNWRITTEN;
+        if full || self.rests_until.is_some() || !self.stream.wants_input() {
+            return Poll::Pending;
+        }
+        let stream = &mut self.stream;
+        match self.wire.socket.poll_receive(cx, |bytes| stream.receive(bytes, now())) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(read)) if read > 0 => {
+                self.count(read as u64);
+                Poll::Ready(Turn::Changed)
+            }
+            Poll::Ready(_) => Poll::Ready(Turn::Lost),
+        }
+    }
+
+    fn count(&mut self, read: u64) {
+        self.shared.meters().bytes_in.increment(read);
+        let rates = &self.shared.config.rates;
+        let rate = if self.bound.is_some() { &rates.bytes } else { &rates.bytes_before };
+        self.rests_until = self.bytes.take(read, rate, now());
+    }
+
+    /// While a router is asked, the stream's own deadline waits for the answer.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, asking: bool) -> Poll<Turn> {
+        let deadline = self.stream.deadline().filter(|_| !asking);
+        let stalled = self.wire.stalled_until();
+        let Some(due) = [deadline, stalled, self.rests_until].into_iter().flatten().min() else {
+            self.alarm.clear();
+            return Poll::Pending;
+        };
+        std::task::ready!(self.alarm.poll(due, cx));
+        if stalled == Some(due) {
+            self.reason = self.reason.or(Some(CloseReason::Edge));
+            return Poll::Ready(Turn::Lost);
+        }
+        if self.rests_until == Some(due) {
+            self.rests_until = None;
+        } else {
+            self.stream.tick(now());
+        }
+        Poll::Ready(Turn::Changed)
+    }
+
+    /// Writes what is left, reports, tells the home, and lets the client read the last words.
+    async fn finish(&mut self, closed: &Closed) {
+        let limit = self.shared.config.timeouts.close;
+        if !self.lost {
+            self.lost = !tokio::time::timeout(limit, self.flush()).await.unwrap_or(false);
+        }
+        if let Some(bound) = self.bound.take() {
+            let by_client = matches!(closed, Closed::Clean | Closed::HungUp | Closed::PeerError);
+            let reason = if by_client { CloseReason::Client } else { CloseReason::Edge };
+            self.shared.router.close(&bound.session, self.reason.unwrap_or(reason)).await;
+        }
+        if !self.lost {
+            let _ = tokio::time::timeout(limit, self.part(closed)).await;
+        }
+    }
+
+    async fn flush(&mut self) -> bool {
+        poll_fn(|cx| self.poll_write(cx)).await
+    }
+
+    /// Ends our direction. After a stream error, what still comes is thrown away for a while: unread input would make the
+    /// kernel reset the connection, and the client would never see the error.
+    async fn part(&mut self, closed: &Closed) {
+        let socket = &mut self.wire.socket;
+        let shut = poll_fn(|cx| socket.poll_shutdown(cx)).await;
+        if shut.is_err() || !matches!(closed, Closed::Error(_)) {
+            return;
+        }
+        let mut left = LINGERING;
+        while let Ok(read) = poll_fn(|cx| socket.poll_receive(cx, |_| ())).await {
+            left = left.saturating_sub(read);
+            if read == 0 || left == 0 {
+                return;
+            }
+        }
+    }
+}

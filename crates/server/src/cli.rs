@@ -1,0 +1,172 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Role;
+
+/// Dunlin, a clustered XMPP server.
+#[derive(Debug, Parser)]
+#[command(name = "dunlin", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(Serve),
+    /// Run a throw-away server with two accounts, to try things out.
+    Demo(Demo),
+    /// Bring the database's schema up to date (a cluster does not do it by itself).
+    Migrate(ConfigFile),
+    /// Add, change, remove and list accounts; works beside a running server.
+    #[command(subcommand)]
+    User(User),
+    /// Check and explain the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Write the generated documents, or check that they are fresh.
+    #[command(hide = true)]
+    Docs(Docs),
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file (TOML). Environment variables `DUNLIN_SECTION__KEY` override it. Default: built-in defaults.
+    #[arg(short, long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `dunlin serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Which configuration.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// What this process does, instead of `roles` in the configuration.
+    #[arg(long, value_enum)]
+    pub role: Option<RoleChoice>,
+}
+
+/// Roles on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RoleChoice {
+    /// Client connections only.
+    Edge,
+    /// Accounts and routing only.
+    Router,
+    /// Both in one process.
+    All,
+}
+
+/// `dunlin demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Also write endpoints and credentials to this file, as JSON, once clients can log in.
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+    /// Keep the data in this folder instead of one that is removed at the end.
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// The domain.
+    #[arg(long, default_value = "localhost")]
+    pub domain: String,
+}
+
+/// `dunlin user …`
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Create an account; the password is read from standard input or a file.
+    Add {
+        /// The new account's address (not with --bulk).
+        #[arg(required_unless_present = "bulk")]
+        jid: Option<String>,
+        /// Create many: a file with an address and a password, parted by white space, on each line.
+        #[arg(long, value_name = "FILE", conflicts_with = "jid")]
+        bulk: Option<PathBuf>,
+        /// PBKDF2 iterations instead of `passwords.iterations`: fewer are quicker to create and easier to guess when stolen.
+        #[arg(long, value_name = "N")]
+        iterations: Option<u32>,
+        /// Where the password is.
+        #[command(flatten)]
+        password: PasswordSource,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Change a password.
+    Passwd {
+        /// The account's address.
+        jid: String,
+        /// Where the password is.
+        #[command(flatten)]
+        password: PasswordSource,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Remove an account and everything kept for it.
+    Remove {
+        /// The account's address.
+        jid: String,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// List the accounts of a domain (default: of all).
+    List {
+        /// The domain.
+        domain: Option<String>,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+/// Where a password is.
+#[derive(Debug, Args)]
+pub struct PasswordSource {
+    /// Read the password from the first line of this file instead of standard input.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `dunlin config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration is good, and what is wrong with it.
+    Check(ConfigFile),
+    /// Explain a key, a section (such as `edge`), or everything.
+    Explain {
+        /// The key or the beginning of one.
+        key: Option<String>,
+    },
+}
+
+/// `dunlin docs`
+#[derive(Debug, Args)]
+pub struct Docs {
+    /// Only compare; fail when a committed document is stale.
+    #[arg(long)]
+    pub check: bool,
+    /// The project's folder.
+    #[arg(long, default_value = ".")]
+    pub root: PathBuf,
+}
+
+impl RoleChoice {
+    /// As roles.
+    pub fn roles(self) -> Vec<Role> {
+        match self {
+            Self::Edge => vec![Role::Edge],
+            Self::Router => vec![Role::Router],
+            Self::All => vec![Role::Edge, Role::Router],
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The configuration: one TOML file, environment overrides, secrets from files. Each component's settings stand beside the
+//! component; here they are put together.
+
+mod explain;
+mod load;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use explain::{Entry, entries};
+pub use load::{Problem, load, load_text};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What this process does: `edge` (client connections), `router` (accounts, routing), or both.
+    pub roles: Vec<Role>,
+    /// Name of this node, unique in the cluster. Default: the host's name.
+    pub node: String,
+    /// Folder for everything that is kept on this machine: the embedded database, the development CA.
+    pub data: PathBuf,
+    /// The virtual hosts. Default: one, `localhost`.
+    pub hosts: Vec<HostConfig>,
+    /// Settings of modules, by module name, for all virtual hosts. `enabled = false` switches one off.
+    pub modules: BTreeMap<String, Value>,
+    /// Client connections.
+    pub edge: edge::Config,
+    /// Accounts and routing.
+    pub router: router::Config,
+    /// How nodes reach each other.
+    pub link: LinkConfig,
+    /// Where things are kept.
+    pub store: StoreConfig,
+    /// How passwords are kept.
+    pub passwords: PasswordConfig,
+    /// Health, readiness and metrics.
+    pub http: HttpConfig,
+    /// Logs and traces.
+    pub log: LogConfig,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Client connections.
+    Edge,
+    /// Accounts and routing.
+    Router,
+}
+
+/// A virtual host.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// Its domain.
+    pub domain: String,
+    /// PEM file with its certificate chain. Without one, a certificate of the development CA is made.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's private key.
+    pub key: Option<PathBuf>,
+    /// SASL mechanisms offered, in order of preference; -PLUS forms follow from the TLS layer.
+    pub mechanisms: Vec<String>,
+    /// Whether PLAIN may be used without TLS. Passwords then travel readable.
+    pub plain_without_tls: bool,
+    /// Settings of modules for this host only, by module name; they replace those under `modules`.
+    pub modules: BTreeMap<String, Value>,
+}
+
+/// How nodes reach each other.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinkConfig {
+    /// Routers: where to listen for edges and other routers. Unset: this process stands alone.
+    pub listen: Option<SocketAddr>,
+    /// Routers: the address at which others reach this one, `host:port`. Default: `listen`.
+    pub advertise: Option<String>,
+    /// Edges: routers to join the cluster through, `host:port` each. Unset: the router in this process.
+    pub routers: Vec<String>,
+    /// PEM file with the CA that signs the nodes' certificates. Unset: links are not encrypted (loopback and trusted networks only).
+    pub ca: Option<PathBuf>,
+    /// PEM file with this node's certificate.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with this node's private key.
+    pub key: Option<PathBuf>,
+}
+
+/// Where things are kept.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Durable data: `sqlite` (embedded, the default) or `postgres`.
+    pub durable: Durable,
+    /// The embedded database. Its path defaults to `dunlin.db` in `data`.
+    pub sqlite: backends::sqlite::Config,
+    /// PostgreSQL, for clusters.
+    pub postgres: backends::postgres::Config,
+    /// Redis (presence). Unset: kept in memory, for a single process.
+    pub redis: Option<backends::redis::Config>,
+    /// etcd (membership, locations). Unset: kept in memory, for a single process.
+    pub etcd: Option<backends::etcd::Config>,
+}
+
+/// The durable store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Durable {
+    /// The embedded database.
+    #[default]
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// How passwords are kept: as SCRAM verifiers, never as such.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordConfig {
+    /// PBKDF2 iterations for new passwords (4,096 to 10,000,000). More makes a stolen database harder to use, and each new
+    /// password and PLAIN login dearer; SCRAM logins cost the client, not the server.
+    pub iterations: u32,
+}
+
+/// Health, readiness and metrics.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Where to listen; unset: no such endpoint.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// What to log, such as `info` or `info,dunlin_edge=debug`. Reloadable.
+    pub filter: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// OTLP endpoint (gRPC) to export traces to, such as `http://127.0.0.1:4317`. Unset: no export.
+    pub otlp: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For collectors.
+    Json,
+}
+
+impl Config {
+    /// Whether this process does `role`.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether this process is part of a cluster: it listens for other nodes or joins through them.
+    pub fn is_clustered(&self) -> bool {
+        self.link.listen.is_some() || !self.link.routers.is_empty()
+    }
+
+    /// Where the embedded database is.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.data.join("dunlin.db")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            roles: vec![Role::Edge, Role::Router],
+            node: std::env::var("HOSTNAME").unwrap_or_else(|_| "dunlin".to_owned()),
+            data: PathBuf::from("data"),
+            hosts: vec![HostConfig::default()],
+            modules: BTreeMap::new(),
+            edge: edge::Config::default(),
+            router: router::Config::default(),
+            link: LinkConfig::default(),
+            store: StoreConfig::default(),
+            passwords: PasswordConfig::default(),
+            http: HttpConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        let mechanisms = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "EXTERNAL", "PLAIN"];
+        Self {
+            domain: "localhost".to_owned(),
+            certificate: None,
+            key: None,
+            mechanisms: mechanisms.map(str::to_owned).to_vec(),
+            plain_without_tls: false,
+            modules: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self { iterations: 10_000 }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 5280))) }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text, otlp: None }
+    }
+}

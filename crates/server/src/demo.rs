@@ -1,0 +1,108 @@
+//! `dunlin demo`: a throw-away server with two accounts, to try things out.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rand::distr::{Alphanumeric, SampleString};
+use serde_json::json;
+use stanza::Bare;
+
+use crate::cli::Demo;
+use crate::config::{Config, HostConfig};
+use crate::{serve, stores, user};
+
+/// The accounts.
+const NAMES: [&str; 2] = ["alice", "bob"];
+
+/// Runs the demo until it is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(demo: Demo) -> Result<()> {
+    let scratch = tempfile::Builder::new().prefix("dunlin-demo-").tempdir().context("making a data folder")?;
+    let data = demo.data.clone().unwrap_or_else(|| scratch.path().to_owned());
+    let config = configuration(&demo, &data)?;
+    let accounts = accounts(&config, &demo.domain).await?;
+    let ready = demo.ready_file.clone();
+    let domain = demo.domain.clone();
+    serve::serve(config, None, move |started| {
+        announce(&domain, &accounts, started);
+        ready.as_deref().map_or(Ok(()), |file| write_ready(file, &domain, &accounts, started))
+    })
+    .await
+}
+
+/// The standard ports where they are free, others where they are taken.
+fn configuration(demo: &Demo, data: &Path) -> Result<Config> {
+    let mut config = Config { data: data.to_owned(), ..Config::default() };
+    config.node = "demo".to_owned();
+    config.hosts = vec![HostConfig { domain: demo.domain.clone(), ..HostConfig::default() }];
+    config.edge.listeners.c2s = vec![free(5222)?];
+    config.edge.listeners.c2s_tls = vec![free(5223)?];
+    config.http.listen = Some(free(5280)?);
+    config.log.filter = "warn".to_owned();
+    Ok(config)
+}
+
+fn free(port: u16) -> Result<SocketAddr> {
+    let wanted = SocketAddr::from(([127, 0, 0, 1], port));
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TcpListener::bind(wanted).or_else(|_| TcpListener::bind(any)).context("finding a free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// Makes the accounts that are not there yet, with new passwords; those of an earlier run get new ones as well.
+async fn accounts(config: &Config, domain: &str) -> Result<Vec<(String, String)>> {
+    let stores = stores::durable(config).await?;
+    let mut made = Vec::new();
+    for name in NAMES {
+        let jid = Bare::parse(&format!("{name}@{domain}"))?;
+        let password = Alphanumeric.sample_string(&mut rand::rng(), 16);
+        let account = user::new_account(jid.clone(), &password, config.passwords.iterations)?;
+        if stores.accounts.get(&jid).await?.is_some() {
+            stores.accounts.set_verifiers(&jid, &account.verifiers).await?;
+        } else {
+            stores.accounts.create(&[account]).await?;
+        }
+        made.push((jid.to_string(), password));
+    }
+    Ok(made)
+}
+
+fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Started) {
+    let ca = started.ca.as_ref().map(|ca| ca.display().to_string()).unwrap_or_default();
+    println!("Dunlin is up, for {domain}.\n");
+    println!("  STARTTLS    {}", serve::first(&started.c2s));
+    println!("  direct TLS  {}", serve::first(&started.c2s_tls));
+    println!("  health      http://{}/ready and /metrics", serve::first(&started.http));
+    println!("  CA          {ca}\n");
+    for (jid, password) in accounts {
+        println!("  {jid}  {password}");
+    }
+    let (jid, password) = &accounts[0];
+    let (other, _) = &accounts[1];
+    println!("\nTo chat, log in with any client that trusts the CA; for instance send a message with go-sendxmpp:\n");
+    println!(
+        "  echo 'Hello' | SSL_CERT_FILE={ca} go-sendxmpp -u {jid} -p {password} -j {} {other}\n\nCtrl-C ends it and removes the data.",
+        serve::first(&started.c2s)
+    );
+}
+
+fn write_ready(file: &Path, domain: &str, accounts: &[(String, String)], started: &serve::Started) -> Result<()> {
+    let accounts: Vec<_> = accounts.iter().map(|(jid, password)| json!({ "jid": jid, "password": password })).collect();
+    let ready = json!({
+        "domain": domain,
+        "ca": started.ca,
+        "c2s": serve::first(&started.c2s),
+        "c2s_tls": serve::first(&started.c2s_tls),
+        "http": serve::first(&started.http),
+        "accounts": accounts,
+        "pid": std::process::id(),
+    });
+    // Readers wait for the file to appear: it appears whole.
+    let draft = file.with_extension("draft");
+    fs::write(&draft, serde_json::to_vec_pretty(&ready)?).with_context(|| draft.display().to_string())?;
+    fs::rename(&draft, file).with_context(|| file.display().to_string())
+}

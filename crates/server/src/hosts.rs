@@ -1,0 +1,78 @@
+//! Virtual hosts from the configuration: which modules run where, and what streams announce.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use engine::{Pipeline, Row};
+use serde_json::{Map, Value};
+use stanza::{Jid, Timestamp};
+
+use crate::config::{Config, HostConfig};
+
+/// The pipeline of each virtual host, by prepared domain.
+///
+/// # Errors
+/// When a domain is not one, appears twice, or a module's settings do not fit.
+pub fn pipelines(config: &Config) -> Result<BTreeMap<String, (HostConfig, Pipeline)>> {
+    let mut all = BTreeMap::new();
+    if config.hosts.is_empty() {
+        bail!("hosts: at least one virtual host is needed");
+    }
+    for (at, host) in config.hosts.iter().enumerate() {
+        let domain = prepare(&host.domain).with_context(|| format!("hosts[{at}].domain: {:?}", host.domain))?;
+        let pipeline = pipeline(config, host).with_context(|| format!("host {domain}"))?;
+        if all.insert(domain.clone(), (host.clone(), pipeline)).is_some() {
+            bail!("hosts[{at}].domain: {domain} appears twice");
+        }
+    }
+    Ok(all)
+}
+
+/// Software, start and everything advertised, as the modules of `domain` see it.
+pub fn host(domain: &str, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
+    let software = ("Dunlin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    engine::Host { domain: domain.to_owned(), software, started, disco: pipeline.disco().clone() }
+}
+
+fn prepare(domain: &str) -> Result<String> {
+    let jid = Jid::parse(domain)?;
+    if jid.local().is_some() || jid.resource().is_some() {
+        bail!("not a domain");
+    }
+    Ok(jid.as_str().to_owned())
+}
+
+fn pipeline(config: &Config, host: &HostConfig) -> Result<Pipeline> {
+    for name in config.modules.keys().chain(host.modules.keys()) {
+        if !modules::ALL.iter().any(|row| row.about.name == *name) {
+            bail!("modules.{name}: there is no such module{}", suggestion(name));
+        }
+    }
+    let mut enabled: Vec<(&Row, Value)> = Vec::new();
+    for row in modules::ALL {
+        let settings = settings(config, host, row.about.name)?;
+        if let Some(settings) = settings {
+            enabled.push((row, settings));
+        }
+    }
+    Ok(Pipeline::new(enabled.iter().map(|(row, settings)| (*row, settings)))?)
+}
+
+/// The settings of module `name` at `host`: `None` when it is switched off.
+fn settings(config: &Config, host: &HostConfig, name: &str) -> Result<Option<Value>> {
+    let mut merged = Map::new();
+    for layer in [config.modules.get(name), host.modules.get(name)].into_iter().flatten() {
+        let Value::Object(layer) = layer else { bail!("modules.{name}: must be a table") };
+        merged.extend(layer.clone());
+    }
+    match merged.remove("enabled") {
+        None | Some(Value::Bool(true)) => Ok(Some(Value::Object(merged))),
+        Some(Value::Bool(false)) => Ok(None),
+        Some(_) => bail!("modules.{name}.enabled: must be true or false"),
+    }
+}
+
+fn suggestion(name: &str) -> String {
+    let nearest = modules::ALL.iter().map(|row| (strsim::damerau_levenshtein(name, row.about.name), row.about.name)).min();
+    nearest.filter(|(distance, _)| *distance <= 3).map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default()
+}
