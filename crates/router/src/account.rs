@@ -155,6 +155,11 @@ impl Account {
         }
     }
 
+    /// The session's record at its edge is out of date.
+    pub(crate) fn touch(&mut self, id: SessionId) {
+        self.dirty.insert(id);
+    }
+
     /// Gives the edges their new records of sessions that changed.
     pub(crate) fn mirror(&mut self) {
         for id in std::mem::take(&mut self.dirty) {

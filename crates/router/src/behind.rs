@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parking_lot::Mutex;
 use stanza::Full;
 use store::{Location, PresenceRecord, Stores};
+use tokio::sync::Notify;
 use topology::Slot;
 
 use crate::gauges;
@@ -17,6 +18,7 @@ const BATCH: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Behind {
     state: Mutex<Pending>,
+    due: Notify,
 }
 
 #[derive(Default)]
@@ -39,16 +41,18 @@ impl Behind {
             None => known.remove(jid),
         };
         state.changed.entry(slot).or_default().insert(jid.clone());
+        self.due.notify_one();
     }
 
     /// A session is there now, or nowhere.
     pub(crate) fn location(&self, jid: &Full, location: Option<Location>) {
         self.state.lock().locations.insert(jid.clone(), location);
+        self.due.notify_one();
     }
 
-    /// The store has this generation of the slot's presence.
-    pub(crate) fn generation(&self, slot: Slot, generation: u64) {
-        self.state.lock().generations.insert(slot, generation);
+    /// Waits until something is to be written.
+    pub(crate) async fn due(&self) {
+        self.due.notified().await;
     }
 
     /// The slot has another home: what is not written yet is its business.
@@ -132,6 +136,7 @@ impl Behind {
                     .flat_map(|known| known.keys().cloned())
                     .collect();
                 state.changed.entry(slot).or_default().extend(all);
+                self.due.notify_one();
                 true
             }
             Err(error) => {

@@ -51,7 +51,7 @@ async fn open(core: &Core, edge: &EdgeRef, request: BindRequest) -> Result<(Full
 
 async fn enter(core: &Core, account: &mut Account, edge: &EdgeRef, request: BindRequest, jid: &Full, out: &mut Out) {
     let (id, now) = (request.session, core.now());
-    let session = Session::new(id, request.account, edge.clone(), request.grant, request.peer, now);
+    let session = Session::new(id, request.account, edge.clone(), now);
     core.directory.insert(id, session.handle.clone());
     locate(core, id, jid, edge);
     gauges::session(true);

@@ -49,6 +49,17 @@ pub enum ResourceConflict {
     Rename,
 }
 
+/// What a router does that cannot ask the membership store.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blind {
+    /// It goes on: a store that is away must not stop the sessions there are.
+    #[default]
+    Serve,
+    /// It stops serving.
+    Fence,
+}
+
 /// Settings of authentication.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,6 +84,9 @@ pub struct SaslConfig {
 pub struct ClusterConfig {
     /// How long a router that has gone silent counts as alive, in milliseconds.
     pub ttl_ms: u64,
+    /// What a router does that cannot ask the membership store for longer than `ttl_ms`: `serve` goes on with the slots it has
+    /// (edges leave it as soon as any other router tells them to), `fence` stops serving until it can ask again.
+    pub blind: Blind,
     /// Share of slots relative to other routers.
     pub weight: u32,
     /// Most slots that move away from routers that stay, per step.
@@ -127,6 +141,7 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             ttl_ms: 5_000,
+            blind: Blind::default(),
             weight: 100,
             moves: 512,
             opening_ms: 2_000,

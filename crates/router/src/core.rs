@@ -5,7 +5,8 @@ use std::sync::Arc;
 use link::Peers;
 use stanza::Timestamp;
 use store::Stores;
-use topology::NodeId;
+use tokio::sync::watch;
+use topology::{NodeId, Snapshot};
 
 use crate::behind::Behind;
 use crate::cells::Cells;
@@ -31,6 +32,10 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Slots>,
     pub(crate) edges: Edges,
     pub(crate) behind: Behind,
+    /// Membership and slot table, as last seen; the empty one on a single node.
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    /// The slot table up to which slots that were lost have been given away.
+    pub(crate) sealed: watch::Sender<u64>,
 }
 
 impl Core {

@@ -1,24 +1,30 @@
 //! The sessions here by id: what is reached without an account's lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use stanza::SessionId;
+use parking_lot::{Mutex, RwLock};
+use stanza::{Bare, SessionId};
+use topology::{Epoch, NodeId};
 
 use crate::session::Handle;
 
 const SHARDS: usize = 64;
+/// How many sessions that ended are remembered.
+const ENDED: usize = 65_536;
 
 /// The sessions here by id.
 pub(crate) struct Directory {
     shards: Vec<RwLock<HashMap<SessionId, Arc<Handle>>>>,
+    /// Sessions that ended here lately: an edge that has not heard of it may not attach them again.
+    ended: Mutex<(HashSet<SessionId>, VecDeque<SessionId>)>,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            ended: Mutex::default(),
         }
     }
 
@@ -36,6 +42,52 @@ impl Directory {
         if shard.get(&id).is_some_and(|other| Arc::ptr_eq(other, handle)) {
             shard.remove(&id);
         }
+    }
+
+    /// Remembers that the session has ended.
+    pub(crate) fn end(&self, id: SessionId, handle: &Arc<Handle>) {
+        self.remove(id, handle);
+        let (ended, order) = &mut *self.ended.lock();
+        if ended.insert(id) {
+            order.push_back(id);
+        }
+        if order.len() > ENDED
+            && let Some(oldest) = order.pop_front()
+        {
+            ended.remove(&oldest);
+        }
+    }
+
+    /// Whether the session ended here lately.
+    pub(crate) fn has_ended(&self, id: SessionId) -> bool {
+        self.ended.lock().0.contains(&id)
+    }
+
+    /// The edges that hold sessions, each with its life, in order.
+    pub(crate) fn edges(&self) -> BTreeSet<(NodeId, Epoch)> {
+        let mut edges = BTreeSet::new();
+        for shard in &self.shards {
+            for handle in shard.read().values() {
+                if !edges.contains(&handle.edge) {
+                    edges.insert(handle.edge.clone());
+                }
+            }
+        }
+        edges
+    }
+
+    /// The sessions that `edge` holds in that life, in order.
+    pub(crate) fn of_edge(&self, edge: &NodeId, epoch: Epoch) -> Vec<(SessionId, Bare)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let of_edge = shard
+                .iter()
+                .filter(|(_, handle)| handle.edge.0 == *edge && handle.edge.1 == epoch);
+            found.extend(of_edge.map(|(id, handle)| (*id, handle.account.clone())));
+        }
+        found.sort();
+        found
     }
 
     pub(crate) fn count(&self) -> usize {

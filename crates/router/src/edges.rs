@@ -28,11 +28,15 @@ impl Edges {
         }
     }
 
-    /// A link is up. An older life of the edge is forgotten.
-    pub(crate) fn up(&self, edge: EdgeRef) {
+    /// A link is up. An older life of the edge is forgotten, and returned.
+    pub(crate) fn up(&self, edge: EdgeRef) -> Option<Epoch> {
+        let mut older = None;
         self.change(|edges| {
-            edges.insert(edge.id.clone(), Known { edge, attached: 0 });
+            let epoch = edge.epoch;
+            let before = edges.insert(edge.id.clone(), Known { edge, attached: 0 });
+            older = before.map(|known| known.edge.epoch).filter(|before| *before < epoch);
         });
+        older
     }
 
     /// A link broke.
@@ -64,6 +68,11 @@ impl Edges {
         edges
             .get(id)
             .is_some_and(|known| known.edge.epoch == epoch && known.attached >= table)
+    }
+
+    /// Whether the edge is in this process: it lives as long as this router does.
+    pub(crate) fn is_local(&self, id: &NodeId, epoch: Epoch) -> bool {
+        self.has_attached(id, epoch, u64::MAX)
     }
 
     /// The linked edges in order of their names.

@@ -23,7 +23,7 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
         return false;
     };
     gauges::session(false);
-    core.directory.remove(id, &session.handle);
+    core.directory.end(id, &session.handle);
     core.behind.presence(&view.jid, None);
     core.behind.location(&view.jid, None);
     let flushing = account.flush.take_if(|flush| flush.session == id).is_some();

@@ -20,7 +20,7 @@ pub type Hosts = BTreeMap<String, Arc<VirtualHost>>;
 /// Whose address it is.
 pub(crate) enum Whose<'a> {
     /// A user's of a virtual host.
-    User(&'a Arc<VirtualHost>),
+    User,
     /// A virtual host's own.
     Server(&'a Arc<VirtualHost>),
     /// Somebody else's.
@@ -30,7 +30,7 @@ pub(crate) enum Whose<'a> {
 /// Whose address `jid` is.
 pub(crate) fn whose<'a>(hosts: &'a Hosts, jid: &Jid) -> Whose<'a> {
     match hosts.get(jid.domain()) {
-        Some(host) if jid.local().is_some() => Whose::User(host),
+        Some(_) if jid.local().is_some() => Whose::User,
         Some(host) => Whose::Server(host),
         None => Whose::Remote,
     }

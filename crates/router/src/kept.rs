@@ -69,7 +69,7 @@ async fn page(core: &Core, account: &mut Account, id: SessionId, after: Option<s
             };
             let manner = Manner {
                 readdress: false,
-                fate: Fate::Kept(entry.id),
+                fate: Fate::Kept,
                 limits,
                 trace,
             };

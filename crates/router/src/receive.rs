@@ -18,7 +18,7 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
     let mut travel = Travel::new(core.clone());
     let single = route.to.len() == 1;
     for to in route.to {
-        if !matches!(whose(&core.hosts, &to), Whose::User(_)) {
+        if !matches!(whose(&core.hosts, &to), Whose::User) {
             // A peer with other virtual hosts: nothing here to deliver to, and sending it back would not end.
             continue;
         }

@@ -1,13 +1,14 @@
 //! The router: what it offers to edges and peers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use link::{CloseReason, EdgeRef, Gone, Home, PeerHome, Peers, Route, SessionRef, Submission};
+use link::{Attach, CloseReason, EdgeRef, Gone, Home, PeerHome, Peers, Route, SessionRef, Submission};
 use stanza::{BindReply, BindRequest, Condition, Jid, SaslReply, SaslRequest};
 use store::Stores;
-use topology::{Epoch, NodeId, Slot};
+use tokio::sync::watch;
+use topology::{Epoch, NodeId, Slot, Snapshot};
 
 use crate::auth::Auth;
 use crate::behind::Behind;
@@ -18,9 +19,11 @@ use crate::core::Core;
 use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::hosts::Hosts;
+use crate::member::Member;
 use crate::slots::{Phase, Slots};
+use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
-use crate::{bind, gauges, kept, receive, submit};
+use crate::{attach, bind, gauges, kept, lost, receive, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -47,13 +50,15 @@ pub struct Parts {
 pub struct Router {
     pub(crate) core: Arc<Core>,
     auth: Arc<Auth>,
+    pub(crate) member: Arc<OnceLock<Arc<Member>>>,
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// There are no other homes: a single node.
 pub struct NoPeers;
 
 impl Router {
-    /// A router that serves no slot yet.
+    /// A router that serves no slot yet. It starts tasks, so call it on a runtime.
     pub fn new(parts: Parts) -> Self {
         let config = parts.config;
         let idle_for = Duration::from_secs(config.idle_account_s);
@@ -66,21 +71,28 @@ impl Router {
             entropy: parts.entropy,
             cells: Cells::new(config.idle_accounts as usize, idle_for),
             directory: Directory::new(),
-            slots: Arc::new(Slots::new(Phase::Closed, ms(config.cluster.hold_ms))),
+            slots: Arc::new(Slots::new(ms(config.cluster.hold_ms))),
             edges: Edges::new(),
             behind: Behind::default(),
+            snapshot: watch::Sender::new(Arc::new(Snapshot::empty())),
+            sealed: watch::Sender::new(0),
             config,
         };
-        Self {
+        let router = Self {
             auth: Arc::new(Auth::new(&core.config.sasl, parts.secret)),
             core: Arc::new(core),
-        }
+            member: Arc::default(),
+            tasks: Arc::default(),
+        };
+        router.tasks.spawn(tasks::write_behind(router.core.clone()));
+        router.tasks.spawn(tasks::sweep(router.core.clone()));
+        router
     }
 
     /// Serves every slot: a single node without a cluster.
     pub fn serve_alone(&self) {
         let all: Vec<Slot> = Slot::all().collect();
-        self.core.slots.set(&all, Phase::Serving);
+        self.core.slots.set(&all, Phase::Serving, 0);
     }
 
     /// How many sessions are here.
@@ -106,11 +118,17 @@ impl Router {
 #[async_trait]
 impl Home for Router {
     async fn edge_up(&self, edge: EdgeRef) {
-        self.core.edges.up(edge);
+        let (id, sealed) = (edge.id.clone(), *self.core.sealed.borrow());
+        edge.edge.sealed(sealed);
+        if let Some(older) = self.core.edges.up(edge) {
+            let core = self.core.clone();
+            tokio::spawn(async move { lost::end_all(&core, &id, older).await });
+        }
     }
 
     async fn edge_down(&self, edge: &NodeId, epoch: Epoch) {
         self.core.edges.down(edge, epoch);
+        tokio::spawn(lost::link_broke(self.core.clone(), edge.clone(), epoch));
     }
 
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
@@ -136,8 +154,24 @@ impl Home for Router {
             .unwrap_or_else(|| BindReply::Refused(Condition::InternalServerError.into())))
     }
 
-    async fn attach(&self, _edge: &EdgeRef, _attach: link::Attach) -> Result<(), Gone> {
-        Err(Gone::Session)
+    async fn attach(&self, edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
+        let session = &attach.session;
+        if !self.auth.proved(&attach.grant, session.id, &session.account()) {
+            return Err(Gone::Session);
+        }
+        let wait = ms(self.core.config.cluster.opening_ms);
+        let pass = self
+            .core
+            .slots
+            .enter_opening(session.slot, wait)
+            .await
+            .map_err(|_| Gone::Home)?;
+        let (core, edge) = (self.core.clone(), edge.clone());
+        let work = async move {
+            let _pass = pass;
+            attach::attach(&core, &edge, attach).await
+        };
+        Self::whole(work).await.unwrap_or(Err(Gone::Session))
     }
 
     async fn attached(&self, edge: &EdgeRef, table: u64) {

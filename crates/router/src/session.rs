@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use link::EdgeRef;
-use stanza::{Bare, Grant, Peer, SessionId, Stanza, Timestamp};
-use store::EntryId;
+use stanza::{Bare, SessionId, Stanza, Timestamp};
+use topology::{Epoch, NodeId};
 
 /// What is reached without the account's lock.
 pub(crate) struct Handle {
     /// Whose session it is.
     pub(crate) account: Bare,
+    /// The edge that holds it, and that edge's life.
+    pub(crate) edge: (NodeId, Epoch),
     /// Held while a stanza of the session is dealt with, so that they are taken in order.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     /// The highest delivery that was written to the client.
@@ -25,8 +27,6 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) handle: Arc<Handle>,
     pub(crate) edge: EdgeRef,
-    pub(crate) grant: Grant,
-    pub(crate) peer: Peer,
     /// When it was bound.
     pub(crate) connected: Timestamp,
     /// The highest number of the client's stanzas that was taken in.
@@ -53,7 +53,7 @@ pub(crate) enum Fate {
     /// It goes the account's way in again, unless another session that got it has taken it (shared by all that got it).
     Again(Arc<AtomicBool>),
     /// It is still in the log of kept messages.
-    Kept(EntryId),
+    Kept,
 }
 
 /// How much may wait for one client.
@@ -64,9 +64,10 @@ pub(crate) struct QueueLimits {
 }
 
 impl Handle {
-    pub(crate) fn new(account: Bare) -> Self {
+    fn new(account: Bare, edge: (NodeId, Epoch)) -> Self {
         Self {
             account,
+            edge,
             turn: Arc::default(),
             written: AtomicU64::new(0),
             flushing: AtomicU64::new(0),
@@ -91,13 +92,11 @@ impl Handle {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, account: Bare, edge: EdgeRef, grant: Grant, peer: Peer, now: Timestamp) -> Self {
+    pub(crate) fn new(id: SessionId, account: Bare, edge: EdgeRef, now: Timestamp) -> Self {
         Self {
             id,
-            handle: Arc::new(Handle::new(account)),
+            handle: Arc::new(Handle::new(account, (edge.id.clone(), edge.epoch))),
             edge,
-            grant,
-            peer,
             connected: now,
             accepted: 0,
             delivered: 0,

@@ -1,6 +1,7 @@
 //! Which slots are served here, and what is in work for each.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,11 +27,16 @@ pub(crate) struct Slots {
     changes: watch::Sender<u64>,
     /// Longest wait for a slot to open.
     hold: Duration,
+    /// Until then this router may act as a home, in milliseconds since `start`.
+    until: AtomicU64,
+    start: Instant,
 }
 
 #[derive(Clone, Copy)]
 struct One {
     phase: Phase,
+    /// The slot table by which it got that phase.
+    table: u64,
     working: u32,
 }
 
@@ -45,13 +51,36 @@ pub(crate) struct Pass {
 pub(crate) struct NotHome;
 
 impl Slots {
-    /// Every slot in `phase`. Stanzas for slots that open wait up to `hold`.
-    pub(crate) fn new(phase: Phase, hold: Duration) -> Self {
+    /// Every slot closed. Stanzas for slots that open wait up to `hold`.
+    pub(crate) fn new(hold: Duration) -> Self {
+        let one = || {
+            Mutex::new(One {
+                phase: Phase::Closed,
+                table: 0,
+                working: 0,
+            })
+        };
         Self {
-            slots: (0..SLOTS).map(|_| Mutex::new(One { phase, working: 0 })).collect(),
+            slots: (0..SLOTS).map(|_| one()).collect(),
             changes: watch::Sender::new(0),
             hold,
+            until: AtomicU64::new(u64::MAX),
+            start: Instant::now(),
         }
+    }
+
+    /// From `until` on nothing is taken in unless this is said again: the membership lease may have ended by then, even if
+    /// the process slept through it.
+    pub(crate) fn permit_until(&self, until: Instant) {
+        let until = until.saturating_duration_since(self.start).as_millis();
+        self.until
+            .store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// Whether this router may act as a home now.
+    pub(crate) fn is_permitted(&self) -> bool {
+        let until = self.until.load(Ordering::Acquire);
+        until == u64::MAX || self.start.elapsed().as_millis() < u128::from(until)
     }
 
     pub(crate) fn phase(&self, slot: Slot) -> Phase {
@@ -62,32 +91,60 @@ impl Slots {
     pub(crate) async fn enter(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
         match self.try_enter(slot, false) {
             Ok(pass) => Ok(pass),
-            Err(Phase::Opening) => self.enter_opened(slot).await,
+            Err(Phase::Opening) => {
+                self.wait_for(slot, self.hold, false, |phase| phase == Phase::Opening)
+                    .await
+            }
             Err(_) => Err(NotHome),
         }
     }
 
-    /// Permission to attach sessions: as [`Slots::enter`], but already while the slot opens.
-    pub(crate) fn enter_opening(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
-        self.try_enter(slot, true).map_err(|_| NotHome)
+    /// Permission to attach sessions: as [`Slots::enter`], but already while the slot opens. An edge may hear of a slot table
+    /// before this router does: it waits a little.
+    pub(crate) async fn enter_opening(self: &Arc<Self>, slot: Slot, wait: Duration) -> Result<Pass, NotHome> {
+        self.wait_for(slot, wait, true, |_| true).await
     }
 
-    pub(crate) fn set(&self, slots: &[Slot], phase: Phase) {
+    /// Changes what this router is to `slots` by the slot table `table`.
+    pub(crate) fn set(&self, slots: &[Slot], phase: Phase, table: u64) {
         for slot in slots {
-            self.one(*slot).lock().phase = phase;
+            let mut one = self.one(*slot).lock();
+            (one.phase, one.table) = (phase, table);
         }
         self.changes.send_modify(|n| *n += 1);
     }
 
-    /// Opens those of `slots` that still wait for it.
-    pub(crate) fn serve(&self, slots: &[Slot]) {
+    /// Lets sessions of `slots` be attached, unless a newer table than `table` has taken them away again.
+    pub(crate) fn open(&self, slots: &[Slot], table: u64) {
         for slot in slots {
             let mut one = self.one(*slot).lock();
-            if one.phase == Phase::Opening {
+            if one.table <= table {
+                (one.phase, one.table) = (Phase::Opening, table);
+            }
+        }
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Opens those of `slots` that still wait for it by the slot table `table`.
+    pub(crate) fn serve(&self, slots: &[Slot], table: u64) {
+        for slot in slots {
+            let mut one = self.one(*slot).lock();
+            if one.phase == Phase::Opening && one.table == table {
                 one.phase = Phase::Serving;
             }
         }
         self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Whether this router is the slot's home by the slot table `table`.
+    pub(crate) fn is_home(&self, slot: Slot, table: u64) -> bool {
+        let one = self.one(slot).lock();
+        one.phase != Phase::Closed && one.table == table
+    }
+
+    /// The slots this router is or is about to be the home of.
+    pub(crate) fn held(&self) -> Vec<Slot> {
+        Slot::all().filter(|slot| self.phase(*slot) != Phase::Closed).collect()
     }
 
     /// Waits until nothing is in work for `slots`; `false` when that took longer than `limit`.
@@ -109,13 +166,20 @@ impl Slots {
         (count(Phase::Serving), count(Phase::Opening))
     }
 
-    async fn enter_opened(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
-        let deadline = Instant::now() + self.hold;
+    /// Waits for permission, at most `limit`, and only in phases that are `worth` it.
+    async fn wait_for(
+        self: &Arc<Self>,
+        slot: Slot,
+        limit: Duration,
+        opening: bool,
+        worth: impl Fn(Phase) -> bool,
+    ) -> Result<Pass, NotHome> {
+        let deadline = Instant::now() + limit;
         let mut changes = self.changes.subscribe();
         loop {
-            match self.try_enter(slot, false) {
+            match self.try_enter(slot, opening) {
                 Ok(pass) => return Ok(pass),
-                Err(Phase::Opening) => {}
+                Err(phase) if worth(phase) => {}
                 Err(_) => return Err(NotHome),
             }
             let changed = tokio::time::timeout_at(deadline, changes.changed()).await;
@@ -124,6 +188,9 @@ impl Slots {
     }
 
     fn try_enter(self: &Arc<Self>, slot: Slot, opening: bool) -> Result<Pass, Phase> {
+        if !self.is_permitted() {
+            return Err(Phase::Closed);
+        }
         let mut one = self.one(slot).lock();
         if one.phase == Phase::Serving || (opening && one.phase == Phase::Opening) {
             one.working += 1;
@@ -162,33 +229,50 @@ mod tests {
         Slot::of("juliet@capulet.example")
     }
 
+    fn slots(phase: Phase) -> Arc<Slots> {
+        let slots = Slots::new(HOLD);
+        slots.set(&[slot()], phase, 1);
+        Arc::new(slots)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_comes_while_a_slot_opens_waits() {
-        let slots = Arc::new(Slots::new(Phase::Opening, HOLD));
-        assert!(slots.enter_opening(slot()).is_ok());
+        let slots = slots(Phase::Opening);
+        assert!(slots.enter_opening(slot(), HOLD).await.is_ok());
         let waiting = tokio::spawn({
             let slots = slots.clone();
             async move { slots.enter(slot()).await.is_ok() }
         });
         tokio::task::yield_now().await;
-        slots.serve(&[slot()]);
+        slots.serve(&[slot()], 0);
+        assert_eq!(slots.phase(slot()), Phase::Opening, "an older table opens nothing");
+        slots.serve(&[slot()], 1);
         assert!(waiting.await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_does_not_wait_for_ever() {
-        let slots = Arc::new(Slots::new(Phase::Opening, HOLD));
+        let slots = slots(Phase::Opening);
         assert!(slots.enter(slot()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_slot_is_quiet_once_every_pass_is_returned() {
-        let slots = Arc::new(Slots::new(Phase::Serving, HOLD));
+        let slots = slots(Phase::Serving);
         let pass = slots.enter(slot()).await.unwrap();
-        slots.set(&[slot()], Phase::Closed);
+        slots.set(&[slot()], Phase::Closed, 2);
         assert!(slots.enter(slot()).await.is_err());
         assert!(!slots.quiet(&[slot()], Duration::from_secs(1)).await);
         drop(pass);
         assert!(slots.quiet(&[slot()], Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_taken_in_once_the_lease_may_have_ended() {
+        let slots = slots(Phase::Serving);
+        slots.permit_until(Instant::now() + Duration::from_secs(4));
+        assert!(slots.enter(slot()).await.is_ok());
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(slots.enter(slot()).await.is_err());
     }
 }

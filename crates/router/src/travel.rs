@@ -120,7 +120,7 @@ impl Travel {
         let core = self.core.clone();
         let Some(to) = stanza.to().cloned() else { return };
         match whose(&core.hosts, &to) {
-            Whose::User(_) => self.to_user(to.bare(), stanza, trace, depth).await,
+            Whose::User => self.to_user(to.bare(), stanza, trace, depth).await,
             Whose::Server(host) => self.to_server(host, stanza, trace, depth),
             Whose::Remote => self.bounce(remote(&stanza), trace, depth),
         }
@@ -159,7 +159,7 @@ impl Travel {
     async fn broadcast(&mut self, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<&Trace>, depth: u32) {
         let mut away: Option<(Slot, Vec<Jid>)> = None;
         for jid in to {
-            let user = matches!(whose(&self.core.hosts, &jid), Whose::User(_));
+            let user = matches!(whose(&self.core.hosts, &jid), Whose::User);
             let slot = Slot::of(jid.bare().as_str());
             let own = |jid: &Jid| addressed(&stanza, jid.clone());
             if !user {

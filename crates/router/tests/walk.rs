@@ -86,8 +86,6 @@ async fn errors() {
             "<iq type='get' id='1' to='a.example'><x xmlns='y'/></iq>".into(),
             "service-unavailable",
         ),
-            "bad-request",
-        ),
         (
             "iq to a resource of the server",
             format!("<iq type='get' id='1' to='a.example/x'>{ping}</iq>"),

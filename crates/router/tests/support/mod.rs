@@ -321,6 +321,16 @@ impl Client {
         self.router.submit(&self.session, submission).await
     }
 
+    /// How many stanzas the client has sent.
+    pub fn sent(&self) -> u64 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    /// The last stanza was not taken in: the next one bears its number.
+    pub fn unsend(&self) {
+        self.number.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub async fn available(&self) {
         self.send("<presence/>").await.unwrap();
     }

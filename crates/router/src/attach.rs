@@ -1,0 +1,102 @@
+//! An edge hands a session over whose home moved here, or whose link broke for a moment.
+
+use std::sync::Arc;
+
+use link::{Attach, Delivery, EdgeRef, Gone};
+use stanza::StreamCondition;
+use topology::{LiveNodes, Verdict};
+
+use crate::account::Account;
+use crate::bind::{locate, replace};
+use crate::core::Core;
+use crate::errand::Out;
+use crate::gauges;
+use crate::load;
+use crate::mirror::Mirror;
+use crate::perform::{finish, record_presence};
+use crate::session::Session;
+use crate::travel::Travel;
+
+/// Takes over a session whose grant has been checked. The caller holds the slot's pass.
+///
+/// # Errors
+/// `Gone::Session` when it has ended, or another took its resource.
+pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
+    if core.directory.has_ended(attach.session.id) || is_dead(core, edge) {
+        return Err(Gone::Session);
+    }
+    let jid = attach.session.account();
+    let cell = core.cells.get(&jid);
+    let mut state = cell.state.lock().await;
+    let account = load::account(core, &jid, &mut state)
+        .await
+        .map_err(|_| Gone::Unreachable)?;
+    let account = account.ok_or(Gone::Session)?;
+    let mut out = Out::default();
+    let taken = if account.sessions.contains_key(&attach.session.id) {
+        relink(account, edge, &attach);
+        Ok(())
+    } else {
+        take_over(core, account, edge, attach, &mut out).await
+    };
+    let batch = finish(&cell, account, out).await;
+    drop(state);
+    Travel::carry(core, batch).await;
+    taken
+}
+
+/// Whether the edge is known to be dead in that life.
+fn is_dead(core: &Core, edge: &EdgeRef) -> bool {
+    let live: LiveNodes = core.snapshot.borrow().live();
+    live.revision > 0 && !core.edges.is_local(&edge.id, edge.epoch) && live.judge(&edge.id, edge.epoch) == Verdict::Dead
+}
+
+/// The link came back: what did not reach the edge is sent again, under its old numbers.
+fn relink(account: &mut Account, edge: &EdgeRef, attach: &Attach) {
+    let id = attach.session.id;
+    let Some(session) = account.sessions.get_mut(&id) else {
+        return;
+    };
+    session.edge = edge.clone();
+    session.handle.note_written(attach.written);
+    for queued in session.unwritten().filter(|queued| queued.number > attach.delivered) {
+        edge.edge.deliver(Delivery {
+            sessions: vec![(id, queued.number)],
+            stanza: queued.stanza.clone(),
+            readdress: queued.readdress,
+            trace: None,
+        });
+    }
+    account.touch(id);
+}
+
+async fn take_over(
+    core: &Core,
+    account: &mut Account,
+    edge: &EdgeRef,
+    attach: Attach,
+    out: &mut Out,
+) -> Result<(), Gone> {
+    let (id, jid) = (attach.session.id, attach.session.jid);
+    let mirror = Mirror::decode(attach.mirror).unwrap_or_default();
+    let other = account.view.resource(jid.resource()).map(|other| other.id);
+    if let Some(other) = other.and_then(|other| account.sessions.get(&other)) {
+        // Two sessions with one resource, bound at two homes: the later one wins, as it would have at one.
+        if other.connected >= mirror.connected {
+            edge.edge.kick(id, StreamCondition::Conflict);
+            return Err(Gone::Session);
+        }
+        let other = other.id;
+        replace(core, account, other, out).await;
+    }
+    let mut session = Session::new(id, jid.bare(), edge.clone(), mirror.connected);
+    session.accepted = attach.done;
+    session.delivered = attach.delivered;
+    session.handle.note_written(attach.written);
+    core.directory.insert(id, session.handle.clone());
+    locate(core, id, &jid, edge);
+    gauges::session(true);
+    account.open(session, jid, mirror);
+    record_presence(core, account, id);
+    Ok(())
+}

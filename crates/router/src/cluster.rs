@@ -1,0 +1,136 @@
+//! The router as a member of a cluster: joining, draining, and membership on behalf of edges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use link::Registry;
+use store::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use topology::{Epoch, Lease, NodeId, NodeRecord, Role, Snapshot};
+
+use crate::config::ms;
+use crate::member::{Life, Member};
+use crate::router::Router;
+use crate::slots::Phase;
+use crate::{follow, handover, publish};
+
+/// Slot tables that may wait to be carried out.
+const CHANGES: usize = 16;
+/// How long to wait before asking the membership store again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What a health check needs to know of a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it may act as a home: it is alone, or a living member of its cluster.
+    pub permitted: bool,
+    /// Slots it serves.
+    pub serving: usize,
+    /// Slots that wait for their sessions.
+    pub opening: usize,
+    /// Sessions here.
+    pub sessions: usize,
+}
+
+impl Router {
+    /// Joins the cluster as `record` and stays in it. Slots come by the published table.
+    pub fn join(&self, mut record: NodeRecord) {
+        record.weight = self.core.config.cluster.weight;
+        let member = Arc::new(Member::new(record));
+        if self.member.set(member.clone()).is_err() {
+            return;
+        }
+        let (changes, work) = mpsc::channel(CHANGES);
+        self.tasks.spawn(handover::run(self.core.clone(), work));
+        self.tasks
+            .spawn(follow::run(self.core.clone(), member.clone(), changes));
+        self.tasks.spawn(publish::run(self.core.clone(), member.clone()));
+        self.tasks.spawn(member.run(self.core.clone()));
+    }
+
+    /// How the router is.
+    pub fn health(&self) -> Health {
+        let (serving, opening) = self.core.slots.count();
+        Health {
+            permitted: self.core.slots.is_permitted(),
+            serving,
+            opening,
+            sessions: self.sessions(),
+        }
+    }
+
+    /// Gives all slots to the other routers and leaves the cluster; at most `cluster.drain_ms`.
+    pub async fn drain(&self) {
+        let limit = ms(self.core.config.cluster.drain_ms);
+        let deadline = Instant::now() + limit;
+        if let Some(member) = self.member.get()
+            && let Some(life) = member.life()
+        {
+            if tokio::time::timeout_at(deadline, self.hand_over(member, life))
+                .await
+                .is_err()
+            {
+                tracing::warn!("stopping before every slot was taken over");
+            }
+            self.tasks.stop();
+            let leave = self.core.stores.members.leave(&self.core.node, life.lease);
+            let _ = tokio::time::timeout(AGAIN * 10, leave).await;
+        }
+        self.core.slots.set(&self.core.slots.held(), Phase::Closed, u64::MAX);
+        let _ = tokio::time::timeout(AGAIN * 10, self.core.behind.flush(&self.core.stores)).await;
+    }
+
+    async fn hand_over(&self, member: &Member, life: Life) {
+        let mut snapshots = self.core.snapshot.subscribe();
+        while self.has_heirs() && !member.give_up_slots(&*self.core.stores.members).await {
+            tokio::time::sleep(AGAIN).await;
+        }
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            let left = snapshot.table.slots_of(&self.core.node, life.epoch).len();
+            if left == 0 {
+                let mut sealed = self.core.sealed.subscribe();
+                let _ = sealed.wait_for(|table| *table >= snapshot.table.revision).await;
+                return;
+            }
+            if !self.has_heirs() || snapshots.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether another live router takes slots.
+    fn has_heirs(&self) -> bool {
+        let snapshot = self.core.snapshot.borrow().clone();
+        snapshot
+            .of_role(Role::Router)
+            .any(|member| member.record.id != self.core.node && member.record.weight > 0)
+    }
+}
+
+#[async_trait]
+impl Registry for Router {
+    async fn join(&self, node: NodeRecord, ttl: Duration) -> Option<(Epoch, Lease)> {
+        self.core.stores.members.join(&node, ttl).await.ok()
+    }
+
+    async fn keep_alive(&self, lease: Lease) -> Option<bool> {
+        match self.core.stores.members.keep_alive(lease).await {
+            Ok(()) => Some(true),
+            Err(Error::Precondition(_)) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    async fn leave(&self, node: &NodeId, lease: Lease) {
+        if let Err(error) = self.core.stores.members.leave(node, lease).await {
+            tracing::debug!(%error, %node, "leaving the cluster");
+        }
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.core.snapshot.subscribe()
+    }
+}

@@ -1,0 +1,86 @@
+//! Follows membership and slot table, and says what they change for this router.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use topology::{Slot, SlotTable, Snapshot};
+
+use crate::core::Core;
+use crate::handover::Change;
+use crate::lost;
+use crate::member::{Life, Member};
+
+/// How long to wait before asking the membership store again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Follows membership for ever.
+pub(crate) async fn run(core: Arc<Core>, member: Arc<Member>, changes: mpsc::Sender<Change>) {
+    let mut held = BTreeSet::new();
+    let mut life = member.watch();
+    loop {
+        let mut snapshots = watch_members(&core).await;
+        loop {
+            let now = *life.borrow_and_update();
+            let snapshot = snapshots.borrow_and_update().clone();
+            if !apply(&core, now, snapshot, &mut held, &changes).await {
+                return;
+            }
+            tokio::select! {
+                _ = life.changed() => {}
+                changed = snapshots.changed() => if changed.is_err() { break },
+            }
+        }
+    }
+}
+
+async fn watch_members(core: &Core) -> watch::Receiver<Snapshot> {
+    loop {
+        match core.stores.members.watch().await {
+            Ok(snapshots) => return snapshots,
+            Err(error) => tracing::debug!(%error, "watching the cluster"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn apply(
+    core: &Arc<Core>,
+    life: Option<Life>,
+    snapshot: Snapshot,
+    held: &mut BTreeSet<Slot>,
+    changes: &mpsc::Sender<Change>,
+) -> bool {
+    let known = core.snapshot.borrow().clone();
+    if snapshot.revision < known.revision {
+        return true;
+    }
+    let change = difference(core, life, &snapshot.table, held);
+    // At once, so that nothing new is taken in for slots that another router may open.
+    core.slots.set(&change.lost, crate::slots::Phase::Closed, change.table);
+    let is_news = change.table > known.table.revision || !change.lost.is_empty() || !change.gained.is_empty();
+    if known.members != snapshot.members {
+        tokio::spawn(lost::bury(core.clone()));
+    }
+    core.snapshot.send_replace(Arc::new(snapshot));
+    !is_news || changes.send(change).await.is_ok()
+}
+
+fn difference(core: &Core, life: Option<Life>, table: &SlotTable, held: &mut BTreeSet<Slot>) -> Change {
+    let mine: BTreeSet<Slot> = life
+        .map(|life| table.slots_of(&core.node, life.epoch))
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    let lost = held.difference(&mine).copied().collect();
+    let is_fresh = |slot: &Slot| table.at(*slot).is_some_and(|(_, _, slot_epoch)| slot_epoch == 1);
+    let (fresh, gained) = mine.difference(held).copied().partition(is_fresh);
+    *held = mine;
+    Change {
+        table: table.revision,
+        lost,
+        fresh,
+        gained,
+    }
+}
