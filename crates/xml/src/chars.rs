@@ -40,19 +40,23 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// The qualified name at the start of `text`: its length, prefix (empty when there is none) and local part.
 pub(crate) fn take_name(text: &str) -> Result<(usize, &str, &str), Error> {
-    let bytes = text.as_bytes();
-    let first = plain_length(bytes);
-    let (colon, end) = match bytes.get(first) {
-        Some(b':') => (Some(first), first + 1 + plain_length(&bytes[first + 1..])),
-        _ => (None, first),
-    };
-    match bytes.get(end) {
-        Some(b':' | 0x80..) => take_unusual_name(text),
-        _ => split_name(&text[..end], colon).map(|(prefix, local)| (end, prefix, local)),
+    let (mut colon, mut begun) = (None, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match ASCII[usize::from(byte)] {
+            START => begun = true,
+            INNER if begun => {}
+            UNSURE if byte == b':' && begun && colon.is_none() => (colon, begun) = (Some(at), false),
+            OTHER if begun => {
+                let (prefix, from) = colon.map_or(("", 0), |colon| (&text[..colon], colon + 1));
+                return Ok((at, prefix, &text[from..at]));
+            }
+            _ => break,
+        }
     }
+    take_unusual_name(text)
 }
 
-/// As [`take_name`], with characters beyond ASCII or too many colons.
+/// As [`take_name`], with characters beyond ASCII; and all names that are none.
 fn take_unusual_name(text: &str) -> Result<(usize, &str, &str), Error> {
     let end = text
         .bytes()
@@ -60,13 +64,6 @@ fn take_unusual_name(text: &str) -> Result<(usize, &str, &str), Error> {
         .unwrap_or(text.len());
     let (prefix, local) = split_name(&text[..end], memchr(b':', &text.as_bytes()[..end]))?;
     Ok((end, prefix, local))
-}
-
-fn plain_length(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .position(|byte| ASCII[usize::from(*byte)] < INNER)
-        .unwrap_or(bytes.len())
 }
 
 fn split_name(name: &str, colon: Option<usize>) -> Result<(&str, &str), Error> {
@@ -81,12 +78,6 @@ fn split_name(name: &str, colon: Option<usize>) -> Result<(&str, &str), Error> {
 
 /// Whether `name` is an `NCName` (Namespaces in XML, 3).
 fn is_ncname(name: &str) -> bool {
-    if plain_length(name.as_bytes()) == name.len() {
-        return name
-            .bytes()
-            .next()
-            .is_some_and(|first| ASCII[usize::from(first)] == START);
-    }
     let mut chars = name.chars();
     chars.next().is_some_and(is_name_start) && chars.all(is_name_char)
 }
@@ -101,7 +92,7 @@ const INNER: u8 = 2;
 const START: u8 = 3;
 
 /// What each byte is to a name.
-const ASCII: [u8; 256] = {
+static ASCII: [u8; 256] = {
     let mut table = [OTHER; 256];
     let mut byte = 0;
     while byte < 256 {

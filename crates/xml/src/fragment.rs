@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::limits::Limits;
 use crate::scan::Scan;
+use crate::scope::same;
 use crate::tag;
 
 /// The start tag of an element, and where its content is.
@@ -91,7 +92,7 @@ impl<'a> Tag<'a> {
             .tag
             .attributes
             .iter()
-            .find(|attribute| attribute.declares() == Some(prefix))?;
+            .find(|attribute| attribute.declares().is_some_and(|declared| same(declared, prefix)))?;
         found.value().ok()
     }
 

@@ -49,7 +49,7 @@ const ELSEWHERE: usize = usize::MAX;
 const CDATA: &[u8] = b"[CDATA[";
 
 /// The bytes that matter inside a start tag.
-const TAG: [bool; 256] = {
+static TAG: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {

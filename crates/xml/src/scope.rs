@@ -77,16 +77,26 @@ impl<'a> Scope<'a> {
             .inside
             .iter()
             .rev()
-            .find(|declaration| declaration.prefix == prefix)
+            .find(|declaration| same(declaration.prefix, prefix))
         {
             return Ok((&found.ns, false));
         }
         if prefix.is_empty() {
             return Ok((self.outside.default_ns, true));
         }
-        let found = self.outside.prefixes.iter().find(|(declared, _)| **declared == *prefix);
+        let found = self
+            .outside
+            .prefixes
+            .iter()
+            .find(|(declared, _)| same(declared, prefix));
         found
             .map(|(_, ns)| (ns.as_ref(), true))
             .ok_or(Error::NotWellFormed("undeclared prefix"))
     }
+}
+
+/// Whether two prefixes are equal. Most are empty, and comparing nothing at no address is surprisingly slow on processors
+/// with masked loads.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
 }

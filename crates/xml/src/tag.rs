@@ -158,7 +158,7 @@ const REFERENCE: u8 = 2;
 const CONTROL: u8 = 4;
 
 /// What each byte is to an attribute value.
-const VALUE: [u8; 256] = {
+static VALUE: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
