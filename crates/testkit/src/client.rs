@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use xml::{Element, Event, Limits, Reader};
@@ -13,9 +13,14 @@ use xml::{Element, Event, Limits, Reader};
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a client talks over: TCP, or a pipe within the process.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 /// A connection to a server.
 pub struct Client {
-    socket: TcpStream,
+    socket: Box<dyn Io>,
     reader: Reader,
 }
 
@@ -38,8 +43,13 @@ impl Client {
     pub async fn connect(address: SocketAddr) -> Result<Self> {
         let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         socket.set_nodelay(true)?;
+        Ok(Self::over(socket))
+    }
+
+    /// A client on a connection that is there.
+    pub fn over(socket: impl Io + 'static) -> Self {
         let limits = Limits { stanza_bytes: 16 << 20, elements: 1 << 20, ..Limits::default() };
-        Ok(Self { socket, reader: Reader::new(limits) })
+        Self { socket: Box::new(socket), reader: Reader::new(limits) }
     }
 
     /// Opens a stream and reads the server's header and features.

@@ -5,3 +5,4 @@ pub mod pattern;
 pub mod runner;
 pub mod script;
 pub mod services;
+pub mod single;

@@ -1,7 +1,6 @@
 //! Runs a conformance script against a stage: something that serves the domains of the scripts.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -16,8 +15,8 @@ use crate::script::{Action, Script, Step, User};
 pub trait Stage: Send + Sync {
     /// Creates an account.
     async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()>;
-    /// Where session number `index` of a script connects: on a cluster each to another edge.
-    fn address(&self, index: usize) -> SocketAddr;
+    /// Connects session number `index` of a script: on a cluster each to another edge.
+    async fn connect(&self, index: usize) -> Result<Client>;
 }
 
 /// The password of every account in scripts.
@@ -116,7 +115,7 @@ impl Run<'_> {
         let mut pair = Vec::new();
         for name in [one, other] {
             let user = self.user(name)?;
-            let mut client = Client::connect(self.stage.address(0)).await?;
+            let mut client = self.stage.connect(0).await?;
             client.log_in(&self.own_name(name), &user.domain, PASSWORD, "befriending").await?;
             client.write(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>").await?;
             pair.push((client, format!("{}@{}", self.own_name(name), user.domain)));
@@ -143,7 +142,7 @@ impl Run<'_> {
     }
 
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {
-        let client = Client::connect(self.stage.address(self.connected)).await?;
+        let client = self.stage.connect(self.connected).await?;
         self.connected += 1;
         let session = Session { client, jid: None, pending: VecDeque::new(), ended: false };
         self.sessions.insert(who.to_owned(), session);

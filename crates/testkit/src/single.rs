@@ -1,0 +1,114 @@
+//! A whole server in the test's process: one edge and one router joined by direct calls, stores in memory, clients on pipes.
+//! Nothing leaves the runtime, so tests may pause time.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use edge::{Edge, Sessions};
+use engine::Pipeline;
+use link::EdgeRef;
+use router::{Clock, Hosts, NoPeers, Router, System, VirtualHost};
+use serde_json::Value;
+use stanza::{Bare, Timestamp};
+use store::{Account, Stores, memory};
+use stream::HostConfig;
+use tokio::sync::watch;
+use topology::{Epoch, NodeId};
+
+use crate::client::Client;
+use crate::runner::Stage;
+
+/// The domains of conformance scripts.
+pub const DOMAINS: [&str; 2] = ["capulet.example", "montague.example"];
+/// How much a pipe holds.
+const PIPE: usize = 64 << 10;
+/// PBKDF2 iterations: as few as RFC 7677 allows, so that tests are quick.
+const ITERATIONS: u32 = 4_096;
+
+/// A server in the test's process.
+pub struct Single {
+    edge: Arc<Edge>,
+    stores: Stores,
+    /// Keeps the edge unfenced.
+    _fence: watch::Sender<bool>,
+}
+
+impl Single {
+    /// A server with every module on, for [`DOMAINS`].
+    ///
+    /// # Errors
+    /// When it cannot be put together.
+    pub async fn start() -> Result<Self> {
+        let stores = memory::stores();
+        let (hosts, streams) = virtual_hosts()?;
+        let mut config = router::Config::default();
+        config.sasl.iterations = ITERATIONS;
+        config.sasl.failures = 0;
+        let router = Router::new(router::Parts {
+            node: NodeId::from("single"),
+            config,
+            hosts,
+            stores: stores.clone(),
+            peers: Arc::new(NoPeers),
+            clock: Arc::new(System),
+            entropy: Arc::new(System),
+            secret: stores.members.secret().await?,
+        });
+        router.serve_alone();
+        let sessions = Sessions::new(edge::Outbox::default());
+        let edge_ref = EdgeRef { id: NodeId::from("single"), epoch: Epoch(1), edge: sessions.clone() };
+        let (fence, fenced) = watch::channel(false);
+        let parts = edge::Parts {
+            config: edge::Config::default(),
+            hosts: streams,
+            tls: None,
+            sessions,
+            router: link::local(Arc::new(router), edge_ref),
+            fenced,
+        };
+        Ok(Self { edge: Edge::new(parts), stores, _fence: fence })
+    }
+}
+
+#[async_trait]
+impl Stage for Single {
+    async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()> {
+        let account = account(name, domain, password, System.now())?;
+        self.stores.accounts.create(&[account]).await.with_context(|| format!("creating {name}@{domain}"))
+    }
+
+    async fn connect(&self, _index: usize) -> Result<Client> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        self.edge.serve(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), false);
+        Ok(Client::over(ours))
+    }
+}
+
+/// Every module on, for every domain of the scripts.
+fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
+    let mut hosts = Hosts::new();
+    let mut streams = Vec::new();
+    for domain in DOMAINS {
+        let pipeline = Pipeline::new(modules::ALL.iter().map(|row| (row, &Value::Null)))?;
+        streams.push(HostConfig {
+            domain: domain.to_owned(),
+            mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).to_vec(),
+            plain_without_tls: true,
+            features: pipeline.stream_features(domain),
+        });
+        let software = ("Dunlin".to_owned(), "test".to_owned());
+        let disco = pipeline.disco().clone();
+        let host = Arc::new(engine::Host { domain: domain.to_owned(), software, started: System.now(), disco });
+        hosts.insert(domain.to_owned(), Arc::new(VirtualHost { pipeline, host }));
+    }
+    Ok((hosts, streams))
+}
+
+fn account(name: &str, domain: &str, password: &str, created: Timestamp) -> Result<Account> {
+    let jid = Bare::parse(&format!("{name}@{domain}"))?;
+    let salt = name.as_bytes().iter().chain(&[0; 16]).take(16).copied().collect::<Vec<u8>>();
+    let verifiers = sasl::verifiers(password, ITERATIONS, &salt).context("password")?;
+    Ok(Account { jid, created, verifiers, last_seen: None })
+}
