@@ -149,7 +149,6 @@ impl Auth {
     }
 
     fn hold(&self, core: &Core, asker: Asker, exchange: sasl::Exchange, data: Bytes) -> SaslReply {
-        #[expect(clippy::cast_possible_truncation, reason = "as good a number as any")]
         let number = core.entropy.bits() as u64;
         let until = Instant::now() + self.lifetime;
         let mut held = self.held.lock();

@@ -114,7 +114,6 @@ impl Cells {
     }
 
     fn shard(&self, jid: &Bare) -> &Mutex<HashMap<Bare, Arc<Cell>>> {
-        #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
         let at = self.hasher.hash_one(jid) as usize % SHARDS;
         &self.shards[at]
     }

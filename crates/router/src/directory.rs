@@ -96,7 +96,6 @@ impl Directory {
 
     fn shard(&self, id: SessionId) -> &RwLock<HashMap<SessionId, Arc<Handle>>> {
         // Session ids are random.
-        #[expect(clippy::cast_possible_truncation, reason = "only the low bits count")]
         let at = id.0 as usize % SHARDS;
         &self.shards[at]
     }

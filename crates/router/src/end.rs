@@ -28,7 +28,7 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
     core.behind.location(&view.jid, None);
     let flushing = account.flush.take_if(|flush| flush.session == id).is_some();
     for queued in session.take_unwritten() {
-        if let Some(stanza) = queued.is_orphan().filter(|stanza| goes_again(stanza)) {
+        if let Some(stanza) = queued.orphan().filter(|stanza| goes_again(stanza)) {
             arrive::place(core, account, (*stanza).clone(), out).await;
         }
     }

@@ -30,7 +30,6 @@ pub(crate) fn loaded() {
 
 /// So many accounts are held in memory.
 pub(crate) fn accounts(held: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     gauge!("dunlin_router_accounts").set(held as f64);
 }
 
@@ -46,7 +45,6 @@ pub(crate) fn panicked(module: &'static str) {
 
 /// So many slots are served and are opening.
 pub(crate) fn slots(serving: usize, opening: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
     for (state, slots) in [("serving", serving), ("opening", opening)] {
         gauge!("dunlin_router_slots", "state" => state).set(slots as f64);
     }

@@ -155,8 +155,8 @@ impl Session {
 }
 
 impl Queued {
-    /// Whether it must find its way to somebody else when its session ends: nobody took it and nobody else still may.
-    pub(crate) fn is_orphan(self) -> Option<Arc<Stanza>> {
+    /// The stanza, if it must find its way to somebody else now that its session ends: nobody took it, nobody else still may.
+    pub(crate) fn orphan(self) -> Option<Arc<Stanza>> {
         match self.fate {
             Fate::Again(taken) if !taken.load(Ordering::Acquire) && Arc::strong_count(&taken) == 1 => Some(self.stanza),
             _ => None,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use engine::{At, Outcome, Way};
-use link::{Gone, SessionRef, Submission};
+use link::{Gone, SessionRef, Submission, Trace};
 use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
+use tracing::{Instrument, Span};
 
 use crate::account::{Account, Manner};
 use crate::arrive::is_request;
@@ -19,9 +20,21 @@ use crate::travel::Travel;
 
 /// Does everything that a client's stanza asks for. The caller holds the session's turn and the slot's pass.
 pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
-    let batch = leave(core, session, submission).await?;
-    Travel::carry(core, batch).await;
-    Ok(())
+    let span = span(submission.trace.as_ref());
+    let work = async {
+        let batch = leave(core, session, submission).await?;
+        Travel::carry(core, batch).await;
+        Ok(())
+    };
+    work.instrument(span).await
+}
+
+/// A span for what the edge chose to sample; nothing for the rest.
+fn span(trace: Option<&Trace>) -> Span {
+    match trace {
+        Some(trace) => tracing::info_span!("submit", traceparent = %trace.0),
+        None => Span::none(),
+    }
 }
 
 /// The way out, under the account's lock.

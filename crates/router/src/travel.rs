@@ -120,13 +120,13 @@ impl Travel {
         let core = self.core.clone();
         let Some(to) = stanza.to().cloned() else { return };
         match whose(&core.hosts, &to) {
-            Whose::User => self.to_user(to.bare(), stanza, trace, depth).await,
-            Whose::Server(host) => self.to_server(host, stanza, trace, depth),
+            Whose::User => self.carry_to_user(to.bare(), stanza, trace, depth).await,
+            Whose::Server(host) => self.carry_to_server(host, stanza, trace, depth),
             Whose::Remote => self.bounce(remote(&stanza), trace, depth),
         }
     }
 
-    async fn to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+    async fn carry_to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
         match self.core.slots.enter(slot).await {
             Ok(_pass) => {
@@ -135,13 +135,13 @@ impl Travel {
             }
             Err(_) => {
                 let to = stanza.to().cloned().into_iter().collect();
-                self.to_peers(slot, to, Arc::new(stanza), trace, depth).await;
+                self.carry_to_peers(slot, to, Arc::new(stanza), trace, depth).await;
             }
         }
     }
 
     /// RFC 6120, 10.5.1 and RFC 6121, 8: stanzas to a domain that is hosted here.
-    fn to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+    fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
         let bare = stanza.to().is_some_and(Jid::is_bare);
         match &stanza {
             Stanza::Iq(iq) if bare && arrive::is_request(&stanza) => {
@@ -174,12 +174,19 @@ impl Travel {
             }
         }
         if let Some((slot, to)) = away {
-            self.to_peers(slot, to, stanza, trace, depth).await;
+            self.carry_to_peers(slot, to, stanza, trace, depth).await;
         }
     }
 
     /// Hands a stanza over to other homes. It is queued there before this returns; whether it arrived is known later.
-    async fn to_peers(&mut self, slot: Slot, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<&Trace>, depth: u32) {
+    async fn carry_to_peers(
+        &mut self,
+        slot: Slot,
+        to: Vec<Jid>,
+        stanza: Arc<Stanza>,
+        trace: Option<&Trace>,
+        depth: u32,
+    ) {
         let (peers, trace) = (self.core.peers.clone(), trace.cloned());
         let mut later: Later = Box::pin(async move {
             let route = Route {

@@ -1,6 +1,8 @@
 //! Homes that move: routing between routers, sealing, attaching, fencing, and the sessions of the dead. Time is paused; edges
 //! and links are played by the test.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::collections::BTreeMap;

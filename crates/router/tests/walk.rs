@@ -1,5 +1,7 @@
 //! The walk of a stanza through one router, on memory stores: order, delivery, errors, binding, and the end of sessions.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::sync::atomic::Ordering;
@@ -58,6 +60,7 @@ async fn a_stanza_that_was_taken_in_is_not_taken_twice() {
 
 /// What a stanza to an address comes back as; empty: not at all.
 #[tokio::test(start_paused = true)]
+#[allow(clippy::too_many_lines, reason = "a table")]
 async fn errors() {
     let ping = "<ping xmlns='urn:xmpp:ping'/>";
     let table: &[(&str, String, &str)] = &[

@@ -1,6 +1,13 @@
 //! A house for tests: routers on memory stores, an edge that remembers, a few modules, clients with one verb per line.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test binary uses a part"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
