@@ -71,9 +71,11 @@ impl File {
         self.path.strip_prefix("crates/")?.split('/').next()
     }
 
-    /// Whether the whole file is test code: below a `tests`, `examples` or `benches` folder, the test kit, or a `tests.rs`.
+    /// Whether the whole file is test code: below a `tests`, `examples` or `benches` folder, the test kit, or named
+    /// `tests.rs` or `…_tests.rs`.
     pub(crate) fn is_test(&self) -> bool {
-        let is_test_folder = |part: &str| matches!(part, "tests" | "examples" | "benches" | "tests.rs");
+        let is_test_folder =
+            |part: &str| matches!(part, "tests" | "examples" | "benches" | "tests.rs") || part.ends_with("_tests.rs");
         self.crate_name() == Some("testkit") || self.path.split('/').any(is_test_folder)
     }
 
@@ -167,6 +169,7 @@ mod tests {
             (1, 2, false)
         );
         assert!(File::new("crates/x/tests/a.rs", "").is_test());
+        assert!(File::new("crates/x/src/a_tests.rs", "").is_test());
         assert!(File::new("crates/testkit/src/a.rs", "").is_test());
     }
 }
