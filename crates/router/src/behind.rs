@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use stanza::Full;
 use store::{Location, PresenceRecord, Stores};
@@ -11,6 +12,8 @@ use topology::Slot;
 
 use crate::gauges;
 
+/// Slots whose presence is written at a time.
+const AT_ONCE: usize = 16;
 /// Most records in one batch.
 const BATCH: usize = 1_000;
 
@@ -20,6 +23,9 @@ pub(crate) struct Behind {
     state: Mutex<Pending>,
     due: Notify,
 }
+
+/// A session's presence, or that it has none any more.
+type Record = (Full, Option<PresenceRecord>);
 
 #[derive(Default)]
 struct Pending {
@@ -72,15 +78,16 @@ impl Behind {
     pub(crate) async fn flush(&self, stores: &Stores) -> bool {
         let locations = self.flush_locations(stores).await;
         let due: Vec<Slot> = self.state.lock().changed.keys().copied().collect();
-        let mut all = locations;
-        for slot in due {
-            // A store that is away is asked once per round, not once per slot.
-            all = self.flush_presence(stores, slot).await && all;
-            if !all {
+        let mut written = stream::iter(due)
+            .map(|slot| self.flush_presence(stores, slot))
+            .buffer_unordered(AT_ONCE);
+        // A store that is away is not asked for every slot.
+        while let Some(taken) = written.next().await {
+            if !taken {
                 return false;
             }
         }
-        all
+        locations
     }
 
     async fn flush_locations(&self, stores: &Stores) -> bool {
@@ -113,40 +120,31 @@ impl Behind {
         }
     }
 
+    /// What is due stays due until the store has taken it: this may be given up at any point.
     async fn flush_presence(&self, stores: &Stores, slot: Slot) -> bool {
         let Some(generation) = self.generation_of(stores, slot).await else {
             return false;
         };
-        let Some(batch) = self.take_presence(slot) else {
+        let Some(batch) = self.due_presence(slot) else {
             return true;
         };
         match stores.presence.put(slot, generation, &batch).await {
             Ok(true) => {
                 gauges::written_behind("presence", "written", batch.len());
-                true
+                self.state.lock().written(slot, &batch);
             }
             Ok(false) => {
                 gauges::written_behind("presence", "lost", batch.len());
-                let mut state = self.state.lock();
-                state.generations.remove(&slot);
-                let all: BTreeSet<Full> = state
-                    .presence
-                    .get(&slot)
-                    .into_iter()
-                    .flat_map(|known| known.keys().cloned())
-                    .collect();
-                state.changed.entry(slot).or_default().extend(all);
+                self.state.lock().lost(slot);
                 self.due.notify_one();
-                true
             }
             Err(error) => {
                 tracing::debug!(%error, "writing presence");
                 gauges::written_behind("presence", "failed", batch.len());
-                let jids = batch.into_iter().map(|(jid, _)| jid);
-                self.state.lock().changed.entry(slot).or_default().extend(jids);
-                false
+                return false;
             }
         }
+        true
     }
 
     async fn generation_of(&self, stores: &Stores, slot: Slot) -> Option<u64> {
@@ -160,15 +158,49 @@ impl Behind {
     }
 
     /// The records of `slot` that are due, newest.
-    fn take_presence(&self, slot: Slot) -> Option<Vec<(Full, Option<PresenceRecord>)>> {
-        let mut state = self.state.lock();
-        let changed = state.changed.remove(&slot)?;
-        let known = state.presence.get(&slot);
-        let record = |jid: &Full| known.and_then(|known| known.get(jid)).cloned();
-        let batch = changed.into_iter().map(|jid| (jid.clone(), record(&jid))).collect();
-        if known.is_some_and(BTreeMap::is_empty) {
-            state.presence.remove(&slot);
+    fn due_presence(&self, slot: Slot) -> Option<Vec<Record>> {
+        let state = self.state.lock();
+        let changed = state.changed.get(&slot)?;
+        Some(
+            changed
+                .iter()
+                .map(|jid| (jid.clone(), state.record(slot, jid).cloned()))
+                .collect(),
+        )
+    }
+}
+
+impl Pending {
+    fn record(&self, slot: Slot, jid: &Full) -> Option<&PresenceRecord> {
+        self.presence.get(&slot)?.get(jid)
+    }
+
+    /// The store took `batch`: what did not change meanwhile is not due any more.
+    fn written(&mut self, slot: Slot, batch: &[Record]) {
+        for (jid, record) in batch {
+            if self.record(slot, jid) == record.as_ref()
+                && let Some(changed) = self.changed.get_mut(&slot)
+            {
+                changed.remove(jid);
+            }
         }
-        Some(batch)
+        if self.changed.get(&slot).is_some_and(BTreeSet::is_empty) {
+            self.changed.remove(&slot);
+        }
+        if self.presence.get(&slot).is_some_and(BTreeMap::is_empty) {
+            self.presence.remove(&slot);
+        }
+    }
+
+    /// The store lost the slot: everything is due.
+    fn lost(&mut self, slot: Slot) {
+        self.generations.remove(&slot);
+        let all: Vec<Full> = self
+            .presence
+            .get(&slot)
+            .into_iter()
+            .flat_map(|known| known.keys().cloned())
+            .collect();
+        self.changed.entry(slot).or_default().extend(all);
     }
 }

@@ -1,0 +1,193 @@
+//! Stores that are away or lose their data, and what depends on them: nothing is half done, nothing waits for soft state.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dunlin_router::{Config, NoPeers};
+use link::Home;
+use stanza::{Bare, Jid, Peer, SaslFailure, SaslReply, SaslRequest, SessionId};
+use store::{Accounts, Contact, Error, Roster, Rosters, Stores};
+use support::{House, bare, settle};
+use topology::Slot;
+
+/// Rosters that can be away for writing.
+struct Away {
+    rosters: Arc<dyn Rosters>,
+    is_away: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Rosters for Away {
+    async fn load(&self, owner: &Bare) -> store::Result<Roster> {
+        self.rosters.load(owner).await
+    }
+
+    async fn change(&self, owner: &Bare, seen: u64, put: &[Contact], remove: &[Jid]) -> store::Result<u64> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable("away".into()));
+        }
+        self.rosters.change(owner, seen, put, remove).await
+    }
+}
+
+async fn house(stores: Stores) -> House {
+    let router = support::router("router-1", stores.clone(), Arc::new(NoPeers), Config::default());
+    router.serve_alone();
+    House {
+        router,
+        edge: Arc::default(),
+        stores,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_roster_that_cannot_be_written_bounces_and_changes_nothing() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let stores = support::stores(&["alice"]).await;
+    let rosters = Arc::new(Away {
+        rosters: stores.rosters.clone(),
+        is_away: is_away.clone(),
+    });
+    let house = house(Stores { rosters, ..stores }).await;
+    let alice = house.client("alice", "a").await;
+    let befriend = "<iq type='set' id='1'><befriend xmlns='test:befriend'/></iq>";
+    alice.send(befriend).await.unwrap();
+    let got = alice.got();
+    assert!(
+        got.len() == 1 && got[0].contains("type='error'") && got[0].contains("resource-constraint"),
+        "{got:?}"
+    );
+    is_away.store(false, Ordering::SeqCst);
+    alice.send(befriend).await.unwrap();
+    assert!(alice.got()[0].contains("type='result'"));
+    assert_eq!(house.stores.rosters.load(&bare("alice")).await.unwrap().version, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_that_was_lost_is_written_again_from_memory() {
+    let presence = Arc::new(store::memory::Presence::default());
+    let stores = support::stores(&["alice"]).await;
+    let house = house(Stores {
+        presence: presence.clone(),
+        ..stores
+    })
+    .await;
+    let kept = async || {
+        house
+            .stores
+            .presence
+            .load(Slot::of(bare("alice").as_str()))
+            .await
+            .unwrap()
+            .1
+            .len()
+    };
+    let (one, two) = (house.client("alice", "1").await, house.client("alice", "2").await);
+    one.available().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kept().await, 1);
+    presence.forget();
+    two.available().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kept().await, 2, "both, though only one was news");
+    one.close().await;
+    two.close().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kept().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn locations_follow_sessions() {
+    let house = House::new(&["alice"]).await;
+    let kept = async || {
+        house
+            .stores
+            .locations
+            .load(Slot::of(bare("alice").as_str()))
+            .await
+            .unwrap()
+    };
+    let alice = house.client("alice", "a").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        kept().await.iter().map(|record| record.session).collect::<Vec<_>>(),
+        [alice.session.id.0]
+    );
+    alice.close().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(kept().await, []);
+}
+
+fn plain(session: u128, user: &str, password: &str) -> SaslRequest {
+    SaslRequest::Start {
+        session: SessionId(session),
+        domain: support::DOMAIN.into(),
+        mechanism: "PLAIN".into(),
+        offered: vec!["PLAIN".into()],
+        initial: Some(format!("\0{user}\0{password}").into_bytes().into()),
+        peer: Peer {
+            address: "192.0.2.1".parse().ok(),
+            tls: None,
+        },
+    }
+}
+
+#[tokio::test]
+async fn logins_succeed_fail_alike_and_are_limited() {
+    let mut config = Config::default();
+    (config.sasl.failures, config.sasl.iterations) = (2, 10);
+    let house = House::with(&["alice"], config).await;
+    let verifiers = sasl::verifiers("pencil", 10, &[1; 16]).unwrap();
+    let accounts: &dyn Accounts = &*house.stores.accounts;
+    accounts.set_verifiers(&bare("alice"), &verifiers).await.unwrap();
+
+    let SaslReply::Success { account, grant, .. } = house.router.sasl(plain(1, "alice", "pencil")).await else {
+        panic!("the password is right")
+    };
+    assert_eq!(account, bare("alice"));
+    let now = stanza::Timestamp(1_800_000_000_000_000);
+    assert!(sasl::open(&support::SECRET, &grant, SessionId(1), &account, now).is_ok());
+
+    for (user, password) in [("alice", "pen"), ("eve", "pencil")] {
+        let reply = house.router.sasl(plain(2, user, password)).await;
+        assert_eq!(reply, SaslReply::Failure(SaslFailure::NotAuthorized), "{user}");
+    }
+    let reply = house.router.sasl(plain(3, "alice", "pencil")).await;
+    assert_eq!(
+        reply,
+        SaslReply::Failure(SaslFailure::TemporaryAuthFailure),
+        "too many failures"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_ends_when_its_client_takes_too_long() {
+    let house = House::new(&["alice"]).await;
+    let start = |session| SaslRequest::Start {
+        session: SessionId(session),
+        domain: support::DOMAIN.into(),
+        mechanism: "PLAIN".into(),
+        offered: vec!["PLAIN".into()],
+        initial: None,
+        peer: Peer::default(),
+    };
+    let SaslReply::Challenge { exchange, .. } = house.router.sasl(start(1)).await else {
+        panic!("a challenge")
+    };
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    settle().await;
+    let respond = SaslRequest::Respond {
+        exchange,
+        response: "\0alice\0x".into(),
+    };
+    assert_eq!(
+        house.router.sasl(respond).await,
+        SaslReply::Failure(SaslFailure::TemporaryAuthFailure)
+    );
+}
