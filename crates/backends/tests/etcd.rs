@@ -170,6 +170,29 @@ async fn session_keys_bear_no_lease() {
     assert!(pair.key_str().unwrap().ends_with("/romeo@montague.example/orchard"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_asked_for() {
+    let server = services::Etcd::start().unwrap();
+    let mut plain = etcd_client::Client::connect([server.url()], None).await.unwrap();
+    plain.user_add("root", "hush", None).await.unwrap();
+    plain.user_grant_role("root", "root").await.unwrap();
+    plain.auth_enable().await.unwrap();
+    let config = Config {
+        user: Some("root".into()),
+        password: Some("hush".into()),
+        ..config(server.url())
+    };
+    let members = Etcd::connect(&config).await.unwrap().members();
+    let (_, lease) = members.join(&node("edge-1"), TTL).await.unwrap();
+    members.keep_alive(lease).await.unwrap();
+    names(&members, &["edge-1"]).await;
+    let wrong = Config {
+        password: Some("guess".into()),
+        ..config
+    };
+    assert!(Etcd::connect(&wrong).await.is_err());
+}
+
 #[test]
 fn secrets_are_not_shown_and_files_are_named() {
     let config: Config = toml::from_str("user = 'u'\npassword = 'hush'\nlinger = '5ms'").unwrap();
