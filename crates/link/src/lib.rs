@@ -1,0 +1,21 @@
+//! How the tiers talk: the ports between edge and router and between routers, in process and over gRPC.
+//!
+//! Domain types only; what `prost` and `tonic` generate stays private to this crate.
+
+mod backoff;
+mod courier;
+mod lanes;
+mod link_id;
+mod local;
+mod outbox;
+mod ports;
+mod sessions;
+mod slots;
+mod wire;
+
+pub use courier::Window;
+pub use local::local;
+pub use ports::{
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,
+    Submission, Trace,
+};

@@ -1,0 +1,235 @@
+//! The ports between the tiers. An edge calls [`Router`]; a router calls [`Edge`] and [`Peers`]; [`Home`] and [`PeerHome`]
+//! are what a router offers to the links that reach it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stanza::{
+    Bare, BindReply, BindRequest, Full, Grant, Jid, Peer, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+};
+use tokio::sync::watch;
+use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
+
+/// A session as both tiers name it. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRef {
+    /// Its id.
+    pub id: SessionId,
+    /// Its address.
+    pub jid: Full,
+    /// The slot of its account.
+    pub slot: Slot,
+}
+
+/// W3C trace context (`traceparent`), present when the edge chose to sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace(pub Arc<str>);
+
+/// A stanza from a client, numbered by the edge.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Counts this session's stanzas, from 1.
+    pub number: u64,
+    /// The stanza as read from the client (its `from` is not yet set or checked).
+    pub stanza: Stanza,
+    /// Trace context.
+    pub trace: Option<Trace>,
+}
+
+/// A stanza for sessions on one edge. One frame whatever their number.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The sessions, each with the number of this delivery in its own count, from 1.
+    pub sessions: Vec<(SessionId, u64)>,
+    /// The stanza. Each session's edge writes it with its own full address in `to` when `readdress` is set.
+    pub stanza: Arc<Stanza>,
+    /// Whether `to` is replaced by each session's full address when written.
+    pub readdress: bool,
+    /// Trace context.
+    pub trace: Option<Trace>,
+}
+
+/// Stanzas between homes: one stanza for recipients that share a home.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The recipients; their homes are found by their bare addresses' slots. One for ordinary stanzas; many for
+    /// presence broadcasts and probes, where each recipient gets the stanza with its own address in `to`.
+    pub to: Vec<Jid>,
+    /// The stanza; `from` is set and true.
+    pub stanza: Arc<Stanza>,
+    /// Trace context.
+    pub trace: Option<Trace>,
+}
+
+/// Everything a new home needs to take over a session from its edge.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    /// The session.
+    pub session: SessionRef,
+    /// Proof that it authenticated.
+    pub grant: Grant,
+    /// The connection.
+    pub peer: Peer,
+    /// The home's own record of the session, as the last home gave it to [`Edge::mirror`]; opaque to the edge.
+    pub mirror: Bytes,
+    /// The highest delivery number that reached the edge.
+    pub delivered: u64,
+    /// The highest delivery number that was written to the client.
+    pub written: u64,
+    /// The highest number of the client's stanzas that a home has reported done.
+    pub done: u64,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client closed the stream or the connection.
+    Client,
+    /// The edge ended it (stream error, time-out, drain).
+    Edge,
+    /// The home asked for it ([`Edge::kick`]).
+    Kicked,
+}
+
+/// The home does not know the session, or this router is not its home: nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// The home has no such session (it was replaced or fenced off): close it.
+    #[error("no such session")]
+    Session,
+    /// This router is not the home (any more): find the new one and try there.
+    #[error("not the home of this slot")]
+    Home,
+    /// Nobody could be reached within the time allowed.
+    #[error("no router reachable")]
+    Unreachable,
+}
+
+/// What an edge calls. Implementations find the home by the account's slot; in process there is only one.
+#[async_trait]
+pub trait Router: Send + Sync {
+    /// One SASL step. An unreachable router is `temporary-auth-failure`.
+    async fn sasl(&self, request: SaslRequest) -> SaslReply;
+    /// Binds a resource; from here on deliveries for the session may arrive at the [`Edge`].
+    async fn bind(&self, request: BindRequest) -> BindReply;
+    /// Hands over a client's stanza. Returns when it is accepted in order (in process: done); waiting is back-pressure, the
+    /// caller reads no further from the client meanwhile.
+    ///
+    /// # Errors
+    /// [`Gone`] when the session must be closed.
+    async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone>;
+    /// Reports that deliveries up to `number` were written to the client.
+    fn written(&self, session: &SessionRef, number: u64);
+    /// Ends a session, after everything submitted before.
+    async fn close(&self, session: &SessionRef, reason: CloseReason);
+}
+
+/// What a router calls on an edge. None of these blocks or fails: an edge that is away is found out by membership.
+pub trait Edge: Send + Sync {
+    /// A stanza for sessions here.
+    fn deliver(&self, delivery: Delivery);
+    /// The session's stanzas up to `number` are done. Called by the link when [`Home::submit`] returns; a home need not.
+    fn done(&self, session: SessionId, number: u64);
+    /// The home's record of the session, to be given back in [`Attach::mirror`]. Over gRPC the link keeps it, the edge is not
+    /// called; in process nobody needs it.
+    fn mirror(&self, session: SessionId, state: Bytes);
+    /// Close the session's stream with this condition.
+    fn kick(&self, session: SessionId, condition: StreamCondition);
+    /// Everything the caller has to say about sessions that the slot table of revision `table` took from it has been said:
+    /// they may be attached elsewhere. A router says so for every table it has applied, also when that took nothing from it.
+    /// In process there is nothing to do.
+    fn sealed(&self, _table: u64) {}
+}
+
+/// An edge as a router knows it.
+#[derive(Clone)]
+pub struct EdgeRef {
+    /// Its name.
+    pub id: NodeId,
+    /// Its life.
+    pub epoch: Epoch,
+    /// How to reach it.
+    pub edge: Arc<dyn Edge>,
+}
+
+/// What a router offers to edges.
+#[async_trait]
+pub trait Home: Send + Sync {
+    /// An edge's link is up (again). It attaches its sessions next.
+    async fn edge_up(&self, edge: EdgeRef);
+    /// An edge's link broke.
+    async fn edge_down(&self, edge: &NodeId, epoch: Epoch);
+    /// Decides a SASL step.
+    async fn sasl(&self, request: SaslRequest) -> SaslReply;
+    /// Binds a resource.
+    ///
+    /// # Errors
+    /// `Gone::Home` when this router is not the account's home.
+    async fn bind(&self, edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone>;
+    /// Takes over a session whose home moved here, or whose link came back.
+    ///
+    /// # Errors
+    /// As [`Gone`].
+    async fn attach(&self, edge: &EdgeRef, attach: Attach) -> Result<(), Gone>;
+    /// The edge has attached all its sessions that are at home here by the slot table of `table` (a revision). An edge in the
+    /// same process says so once, for [`u64::MAX`]: its sessions are always attached.
+    async fn attached(&self, edge: &EdgeRef, table: u64);
+    /// Does what a client's stanza asks for; returns when it is done. A number that was done before comes again when a link
+    /// broke or a slot moved before the edge heard so: it must do nothing, and succeed.
+    ///
+    /// # Errors
+    /// As [`Gone`].
+    async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone>;
+    /// Deliveries up to `number` were written to the client.
+    fn written(&self, session: &SessionRef, number: u64);
+    /// Ends a session.
+    async fn close(&self, session: &SessionRef, reason: CloseReason);
+}
+
+/// What a router offers to its peers.
+#[async_trait]
+pub trait PeerHome: Send + Sync {
+    /// Takes in a stanza for recipients that are at home here. Recipients that are not are given back, for the peer to
+    /// send again by a newer table.
+    async fn route(&self, from: &NodeId, route: Route) -> Vec<Jid>;
+}
+
+/// What a router calls to reach other homes.
+#[async_trait]
+pub trait Peers: Send + Sync {
+    /// Hands a stanza over to the home of `slot`, in order per slot: queued when first polled, resolved when that home has
+    /// taken it in. Holds it (bounded) while that home moves or is away. With several recipients each goes by the slot of its
+    /// own bare address, and `slot` is not looked at. Dropping the future does not take the stanza back.
+    ///
+    /// # Errors
+    /// `Gone::Unreachable` when it could not be handed over within the time allowed.
+    async fn route(&self, slot: Slot, route: Route) -> Result<(), Gone>;
+}
+
+/// Membership as routers offer it to edges, which do not reach etcd themselves.
+#[async_trait]
+pub trait Registry: Send + Sync {
+    /// Joins `node` under a lease of `ttl`; `None` while it cannot be (store away, or its last life still has its key).
+    async fn join(&self, node: NodeRecord, ttl: Duration) -> Option<(Epoch, Lease)>;
+    /// Renews a lease. `Some(false)`: it has ended, the node must fence itself. `None`: could not ask.
+    async fn keep_alive(&self, lease: Lease) -> Option<bool>;
+    /// Leaves at once.
+    async fn leave(&self, node: &NodeId, lease: Lease);
+    /// The current snapshot and its changes.
+    fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
+}
+
+impl SessionRef {
+    /// The session `id` at `jid`.
+    pub fn new(id: SessionId, jid: Full) -> Self {
+        let slot = Slot::of(jid.bare().as_str());
+        Self { id, jid, slot }
+    }
+
+    /// Its account.
+    pub fn account(&self) -> Bare {
+        self.jid.bare()
+    }
+}

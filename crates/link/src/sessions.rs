@@ -1,0 +1,494 @@
+//! An edge's bound sessions: where each is attached, what of it is undone, and when it moves. Pure: links are ports, time is an
+//! argument.
+//!
+//! ```text
+//!                    bound                     table names another home
+//!                      │            ┌────────────────────────────────────────────┐
+//!                      ▼            │                                            ▼
+//!   homeless ──────▶ attached ──────┤                                         leaving ── the old home still answers
+//!      ▲  Attach, all undone again  │ link ends, refused                         │
+//!      └────────────────────────────┴──────────── Sealed, link ends, waited enough
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use stanza::{Grant, Peer, SessionId};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use topology::{Epoch, NodeId, Slot, SlotTable};
+
+use crate::courier::{Courier, Item};
+use crate::link_id::LinkId;
+use crate::wire::EdgeFrame;
+use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission, Window};
+
+/// Where frames for a router go. Neither call waits or fails.
+pub(crate) trait Port {
+    fn send(&self, frame: EdgeFrame);
+    /// The session's deliveries up to `number` were written; only the highest counts.
+    fn written(&self, session: SessionId, number: u64);
+}
+
+/// Bounds and patience.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Undone submissions of one session.
+    pub(crate) session: Window,
+    /// Undone submissions of all.
+    pub(crate) total: Window,
+    /// How long a session waits for its old home to say that it is sealed.
+    pub(crate) seal: Duration,
+}
+
+/// What became of a submission.
+pub(crate) enum Submit {
+    Taken,
+    /// Wait for the notification and try again.
+    Full(Submission, OwnedNotified),
+    Gone,
+}
+
+/// All sessions of an edge.
+pub(crate) struct Sessions<P> {
+    limits: Limits,
+    table: SlotTable,
+    links: BTreeMap<NodeId, Link<P>>,
+    sessions: HashMap<SessionId, Session>,
+    /// Binds that a router has not answered, by call.
+    binding: HashMap<u64, (Slot, LinkId)>,
+    load: Window,
+    relief: Arc<Notify>,
+}
+
+struct Link<P> {
+    id: LinkId,
+    epoch: Epoch,
+    port: Arc<P>,
+    /// Highest table the router has sealed.
+    sealed: u64,
+    /// Highest table for which it was told that all is attached.
+    told: Option<u64>,
+}
+
+struct Session {
+    session: SessionRef,
+    grant: Grant,
+    peer: Peer,
+    mirror: Bytes,
+    delivered: u64,
+    written: u64,
+    done: u64,
+    undone: Courier<Submission>,
+    closing: Option<CloseReason>,
+    at: Option<(NodeId, LinkId)>,
+    leaving: Option<Leaving>,
+    refusal: Option<Refusal>,
+    room: Option<Arc<Notify>>,
+}
+
+#[derive(Clone, Copy)]
+struct Leaving {
+    table: u64,
+    since: Instant,
+}
+
+#[derive(Clone, Copy)]
+struct Refusal {
+    table: u64,
+    times: u32,
+    until: Instant,
+}
+
+/// Where a session stands after it was looked at.
+enum Standing {
+    Attached,
+    /// Not yet; look again then, if not before.
+    Waiting(Option<Instant>),
+}
+
+impl<P: Port> Sessions<P> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            table: SlotTable::empty(),
+            links: BTreeMap::new(),
+            sessions: HashMap::new(),
+            binding: HashMap::new(),
+            load: Window { items: 0, bytes: 0 },
+            relief: Arc::default(),
+        }
+    }
+
+    /// A newer slot table; an older one is ignored.
+    pub(crate) fn publish(&mut self, table: &SlotTable) {
+        if table.revision > self.table.revision {
+            self.table = table.clone();
+        }
+    }
+
+    pub(crate) fn link_up(&mut self, node: NodeId, epoch: Epoch, id: LinkId, port: Arc<P>) {
+        self.links.insert(
+            node,
+            Link {
+                id,
+                epoch,
+                port,
+                sealed: 0,
+                told: None,
+            },
+        );
+    }
+
+    pub(crate) fn link_down(&mut self, id: LinkId) {
+        self.links.retain(|_, link| link.id != id);
+        self.binding.retain(|_, (_, link)| *link != id);
+    }
+
+    /// The router has said all about sessions that `table` took from it.
+    pub(crate) fn sealed(&mut self, id: LinkId, table: u64) {
+        for link in self.links.values_mut().filter(|link| link.id == id) {
+            link.sealed = link.sealed.max(table);
+        }
+    }
+
+    /// The link to the home of `slot`, if it is up.
+    pub(crate) fn home(&self, slot: Slot) -> Option<(LinkId, &Arc<P>)> {
+        target(&self.table, &self.links, slot).map(|(_, link)| (link.id, &link.port))
+    }
+
+    /// A bind for `slot` goes to `link` as `call`.
+    pub(crate) fn bind(&mut self, call: u64, slot: Slot, link: LinkId) {
+        self.binding.insert(call, (slot, link));
+    }
+
+    /// The bind `call` was answered, or given up.
+    pub(crate) fn bind_over(&mut self, call: u64) {
+        self.binding.remove(&call);
+    }
+
+    /// A router has bound a session.
+    pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer) {
+        let at = self
+            .links
+            .iter()
+            .find(|(_, up)| up.id == link)
+            .map(|(node, up)| (node.clone(), up.id));
+        let undone = if at.is_some() {
+            Courier::flowing()
+        } else {
+            Courier::new()
+        };
+        let session = Session {
+            session,
+            grant,
+            peer,
+            mirror: Bytes::new(),
+            delivered: 0,
+            written: 0,
+            done: 0,
+            undone,
+            closing: None,
+            at,
+            leaving: None,
+            refusal: None,
+            room: None,
+        };
+        self.sessions.insert(session.session.id, session);
+    }
+
+    /// A client's stanza of about `size` bytes.
+    pub(crate) fn submit(&mut self, id: SessionId, submission: Submission, size: usize) -> Submit {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else {
+            return Submit::Gone;
+        };
+        if session.undone.is_full(self.limits.session) {
+            return Submit::Full(
+                submission,
+                Arc::clone(session.room.get_or_insert_default()).notified_owned(),
+            );
+        }
+        if self.load.items >= self.limits.total.items || self.load.bytes >= self.limits.total.bytes {
+            return Submit::Full(submission, Arc::clone(&self.relief).notified_owned());
+        }
+        self.load.items += 1;
+        self.load.bytes += size;
+        let flows = session.undone.push(Item {
+            number: submission.number,
+            size,
+            value: submission.clone(),
+        });
+        if flows {
+            let generation = session.undone.generation();
+            let frame = EdgeFrame::Submit {
+                session: id,
+                generation,
+                submission,
+            };
+            session.port(&self.links).inspect(|port| port.send(frame));
+        }
+        Submit::Taken
+    }
+
+    /// Deliveries up to `number` were written to the client.
+    pub(crate) fn written(&mut self, id: SessionId, number: u64) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.written = session.written.max(number);
+        session.port(&self.links).inspect(|port| port.written(id, number));
+    }
+
+    /// The client's stream has ended: once all is done and the home has said so, the session is forgotten.
+    pub(crate) fn close(&mut self, id: SessionId, reason: CloseReason) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else {
+            return;
+        };
+        session.closing = Some(reason);
+        if session.undone.is_flowing() {
+            let frame = EdgeFrame::Close {
+                session: id,
+                generation: session.undone.generation(),
+                reason,
+            };
+            session.port(&self.links).inspect(|port| port.send(frame));
+        }
+    }
+
+    /// Leaves of a delivery what is new to sessions that `link` may speak for.
+    pub(crate) fn delivery(&mut self, link: LinkId, delivery: &mut Delivery) {
+        delivery.sessions.retain(|(id, number)| match self.heard(link, *id) {
+            Some(session) if session.delivered < *number => {
+                session.delivered = *number;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Submissions up to `number` are done. Returns whether that is news.
+    pub(crate) fn done(&mut self, link: LinkId, id: SessionId, number: u64) -> bool {
+        let Some(session) = self.heard(link, id).filter(|session| session.done < number) else {
+            return false;
+        };
+        session.done = number;
+        session.refusal = None;
+        let freed = session.undone.ack(number);
+        session.room.take().inspect(|room| room.notify_one());
+        self.free(freed);
+        true
+    }
+
+    /// The home's record of the session.
+    pub(crate) fn mirror(&mut self, link: LinkId, id: SessionId, state: Bytes) {
+        if let Some(session) = self.heard(link, id) {
+            session.mirror = state;
+        }
+    }
+
+    /// Whether `link` may speak for the session.
+    pub(crate) fn speaks(&mut self, link: LinkId, id: SessionId) -> bool {
+        self.heard(link, id).is_some()
+    }
+
+    /// An attachment was refused. Returns whether the session is gone and its stream to be closed.
+    pub(crate) fn refused(&mut self, link: LinkId, id: SessionId, generation: u32, why: Gone, now: Instant) -> bool {
+        let table = self.table.revision;
+        let Some(session) = self
+            .heard(link, id)
+            .filter(|session| session.undone.generation() == generation)
+        else {
+            return false;
+        };
+        if why == Gone::Session {
+            let open = session.closing.is_none();
+            self.forget(id);
+            return open;
+        }
+        let times = session.refusal.map_or(0, |refusal| refusal.times);
+        let until = now + Duration::from_millis(50) * 2_u32.pow(times.min(5));
+        session.refusal = Some(Refusal {
+            table,
+            times: times + 1,
+            until,
+        });
+        session.leave();
+        false
+    }
+
+    /// The home has dealt with the session's end.
+    pub(crate) fn closed(&mut self, link: LinkId, id: SessionId) {
+        if self.heard(link, id).is_some_and(|session| session.closing.is_some()) {
+            self.forget(id);
+        }
+    }
+
+    /// Forgets everything but the table: this life of the edge is over.
+    pub(crate) fn clear(&mut self) -> Vec<SessionId> {
+        self.links.clear();
+        self.binding.clear();
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.iter().for_each(|id| self.forget(*id));
+        ids
+    }
+
+    /// Looks at every session and moves those that may; tells routers that have got all theirs. Returns when to look again,
+    /// if nothing happens before.
+    pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
+        let mut waiting = HashMap::<NodeId, usize>::new();
+        let mut again = None::<Instant>;
+        for session in self.sessions.values_mut() {
+            if let Standing::Waiting(until) = session.settle(&self.table, &self.links, self.limits.seal, now) {
+                again = again.into_iter().chain(until).min();
+                if let Some((home, ..)) = self.table.at(session.session.slot) {
+                    *waiting.entry(home.clone()).or_default() += 1;
+                }
+            }
+        }
+        self.tell_attached(&waiting);
+        again
+    }
+
+    /// How many sessions, undone submissions and their bytes.
+    pub(crate) fn load(&self) -> (usize, Window) {
+        (self.sessions.len(), self.load)
+    }
+
+    fn tell_attached(&mut self, waiting: &HashMap<NodeId, usize>) {
+        let table = &self.table;
+        for (node, link) in &mut self.links {
+            let elsewhere =
+                |(slot, at): &(Slot, LinkId)| *at != link.id && table.at(*slot).is_some_and(|(home, ..)| home == node);
+            let complete = !waiting.contains_key(node) && !self.binding.values().any(elsewhere);
+            if complete && link.told.is_none_or(|told| told < table.revision) {
+                link.told = Some(table.revision);
+                link.port.send(EdgeFrame::Attached(table.revision));
+            }
+        }
+    }
+
+    /// The session, if it is attached to `link` or leaving it: what others say of it is void.
+    fn heard(&mut self, link: LinkId, id: SessionId) -> Option<&mut Session> {
+        self.sessions
+            .get_mut(&id)
+            .filter(|session| session.at.as_ref().is_some_and(|(_, at)| *at == link))
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            session.room.inspect(|room| room.notify_one());
+            self.free(session.undone.load());
+        }
+    }
+
+    fn free(&mut self, freed: Window) {
+        self.load.items -= freed.items;
+        self.load.bytes -= freed.bytes;
+        self.relief.notify_waiters();
+    }
+}
+
+impl Session {
+    fn settle<P: Port>(
+        &mut self,
+        table: &SlotTable,
+        links: &BTreeMap<NodeId, Link<P>>,
+        patience: Duration,
+        now: Instant,
+    ) -> Standing {
+        let target = target(table, links, self.session.slot);
+        if let Some((node, id)) = &self.at {
+            let stays = target.is_some_and(|(_, link)| link.id == *id);
+            if stays && self.undone.is_flowing() {
+                return Standing::Attached;
+            }
+            self.undone.pause();
+            let leaving = *self.leaving.get_or_insert(Leaving {
+                table: table.revision,
+                since: now,
+            });
+            let unsealed = links
+                .get(node)
+                .is_some_and(|link| link.id == *id && link.sealed < leaving.table);
+            let until = leaving.since + patience;
+            if !stays && unsealed && now < until {
+                return Standing::Waiting(Some(until));
+            }
+            self.leave();
+        }
+        if let Some(refusal) = self
+            .refusal
+            .filter(|refusal| refusal.table == table.revision && now < refusal.until)
+        {
+            return Standing::Waiting(Some(refusal.until));
+        }
+        let Some((node, link)) = target else {
+            return Standing::Waiting(None);
+        };
+        self.attach(node, link);
+        Standing::Attached
+    }
+
+    fn attach<P: Port>(&mut self, node: &NodeId, link: &Link<P>) {
+        self.at = Some((node.clone(), link.id));
+        let attach = Attach {
+            session: self.session.clone(),
+            grant: self.grant.clone(),
+            peer: self.peer.clone(),
+            mirror: self.mirror.clone(),
+            delivered: self.delivered,
+            written: self.written,
+            done: self.done,
+        };
+        let (session, generation) = (self.session.id, self.undone.generation() + 1);
+        link.port.send(EdgeFrame::Attach {
+            generation,
+            attach: Box::new(attach),
+        });
+        for item in self.undone.resume() {
+            link.port.send(EdgeFrame::Submit {
+                session,
+                generation,
+                submission: item.value.clone(),
+            });
+        }
+        if let Some(reason) = self.closing {
+            link.port.send(EdgeFrame::Close {
+                session,
+                generation,
+                reason,
+            });
+        }
+    }
+
+    /// Nobody is home any more; what is on its way will not be answered.
+    fn leave(&mut self) {
+        self.at = None;
+        self.leaving = None;
+        self.undone.reset();
+    }
+
+    fn port<'a, P>(&self, links: &'a BTreeMap<NodeId, Link<P>>) -> Option<&'a P> {
+        let (node, id) = self.at.as_ref()?;
+        links.get(node).filter(|link| link.id == *id).map(|link| &*link.port)
+    }
+}
+
+/// The home of `slot` and the link to it, if that is up.
+fn target<'a, P>(
+    table: &'a SlotTable,
+    links: &'a BTreeMap<NodeId, Link<P>>,
+    slot: Slot,
+) -> Option<(&'a NodeId, &'a Link<P>)> {
+    let (node, epoch, _) = table.at(slot)?;
+    links
+        .get(node)
+        .filter(|link| link.epoch == epoch)
+        .map(|link| (node, link))
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

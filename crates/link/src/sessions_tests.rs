@@ -1,0 +1,518 @@
+//! Sessions against simulated routers: tables move, links die, homes refuse; nothing is lost, repeated or reordered.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use stanza::{Full, Message, Stanza};
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    session: Window { items: 4, bytes: 1000 },
+    total: Window {
+        items: 10,
+        bytes: 10_000,
+    },
+    seal: Duration::from_secs(5),
+};
+
+#[derive(Default)]
+struct Wire(Mutex<VecDeque<EdgeFrame>>);
+
+impl Port for Wire {
+    fn send(&self, frame: EdgeFrame) {
+        self.0.lock().push_back(frame);
+    }
+    fn written(&self, session: SessionId, number: u64) {
+        self.send(EdgeFrame::Written { session, number });
+    }
+}
+
+impl Wire {
+    fn drain(&self) -> Vec<EdgeFrame> {
+        self.0.lock().drain(..).collect()
+    }
+
+    /// What was sent, in short.
+    fn said(&self) -> Vec<String> {
+        self.drain().iter().map(short).collect()
+    }
+}
+
+fn short(frame: &EdgeFrame) -> String {
+    match frame {
+        EdgeFrame::Attach { generation, attach } => {
+            format!("attach {} g{generation} after {}", attach.session.id.0, attach.done)
+        }
+        EdgeFrame::Attached(table) => format!("attached {table}"),
+        EdgeFrame::Submit {
+            session,
+            generation,
+            submission,
+        } => {
+            format!("submit {} g{generation} #{}", session.0, submission.number)
+        }
+        EdgeFrame::Close {
+            session, generation, ..
+        } => format!("close {} g{generation}", session.0),
+        EdgeFrame::Written { session, number } => format!("written {} #{number}", session.0),
+        other => format!("{other:?}"),
+    }
+}
+
+fn submission(number: u64) -> Submission {
+    let stanza = Stanza::Message(Message {
+        head: stanza::Head::default(),
+        kind: stanza::MessageType::Chat,
+        payload: stanza::Payload::default(),
+    });
+    Submission {
+        number,
+        stanza,
+        trace: None,
+    }
+}
+
+fn session(id: u128) -> SessionRef {
+    SessionRef::new(SessionId(id), Full::parse(&format!("user{id}@example.com/r")).unwrap())
+}
+
+fn name(router: usize) -> NodeId {
+    format!("router-{router}").as_str().into()
+}
+
+fn weights(weights: &[u32]) -> Vec<(NodeId, Epoch, u32)> {
+    weights
+        .iter()
+        .enumerate()
+        .map(|(n, weight)| (name(n), Epoch(1), *weight))
+        .collect()
+}
+
+/// An edge with links to routers 0 and 1, of which 0 is home of everything, and one session.
+fn edge() -> (Sessions<Wire>, Vec<Arc<Wire>>, SlotTable) {
+    let mut sessions = Sessions::new(LIMITS);
+    let wires: Vec<_> = (0..2).map(|_| Arc::new(Wire::default())).collect();
+    let table = SlotTable::empty().next(&weights(&[100]), usize::MAX).unwrap();
+    sessions.publish(&table);
+    for (n, wire) in wires.iter().enumerate() {
+        sessions.link_up(name(n), Epoch(1), LinkId(n as u64), Arc::clone(wire));
+    }
+    sessions.settle(Instant::now());
+    sessions.bound(LinkId(0), session(7), Grant::default(), Peer::default());
+    wires.iter().for_each(|wire| assert_eq!(wire.said(), ["attached 1"]));
+    (sessions, wires, table)
+}
+
+fn moved(table: &SlotTable) -> SlotTable {
+    table.next(&weights(&[0, 100]), usize::MAX).unwrap()
+}
+
+fn put(sessions: &mut Sessions<Wire>, number: u64) -> bool {
+    matches!(sessions.submit(SessionId(7), submission(number), 100), Submit::Taken)
+}
+
+#[test]
+fn a_moved_session_is_held_until_the_old_home_has_sealed_then_attached_with_what_is_undone() {
+    let (mut sessions, wires, table) = edge();
+    let now = Instant::now();
+    assert!(put(&mut sessions, 1) && put(&mut sessions, 2));
+    assert_eq!(wires[0].said(), ["submit 7 g0 #1", "submit 7 g0 #2"]);
+    sessions.publish(&moved(&table));
+    assert_eq!(sessions.settle(now), Some(now + LIMITS.seal));
+    assert!(put(&mut sessions, 3));
+    assert!(
+        sessions.done(LinkId(0), SessionId(7), 1),
+        "the old home may still answer"
+    );
+    assert_eq!(
+        (wires[0].said(), wires[1].said()),
+        (vec!["attached 2".to_owned()], vec![])
+    );
+    sessions.sealed(LinkId(0), 2);
+    assert_eq!(sessions.settle(now), None);
+    assert_eq!(
+        wires[1].said(),
+        ["attach 7 g1 after 1", "submit 7 g1 #2", "submit 7 g1 #3", "attached 2"]
+    );
+    assert!(!sessions.done(LinkId(0), SessionId(7), 3), "but no longer");
+    assert!(sessions.done(LinkId(1), SessionId(7), 3));
+}
+
+#[test]
+fn a_dead_link_is_not_waited_for() {
+    let (mut sessions, wires, table) = edge();
+    assert!(put(&mut sessions, 1));
+    sessions.link_down(LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    assert_eq!(wires[1].said(), ["attach 7 g1 after 0", "submit 7 g1 #1", "attached 2"]);
+}
+
+#[test]
+fn a_home_that_never_seals_is_left_in_the_end() {
+    let (mut sessions, wires, table) = edge();
+    let now = Instant::now();
+    sessions.publish(&moved(&table));
+    let until = sessions.settle(now).unwrap();
+    assert!(wires[1].said().is_empty());
+    sessions.settle(until);
+    assert_eq!(wires[1].said(), ["attach 7 g1 after 0", "attached 2"]);
+}
+
+#[test]
+fn a_link_that_comes_back_gets_its_sessions_again() {
+    let (mut sessions, wires, _) = edge();
+    sessions.link_down(LinkId(0));
+    assert!(put(&mut sessions, 1));
+    sessions.settle(Instant::now());
+    assert!(wires[0].said().is_empty());
+    sessions.link_up(name(0), Epoch(1), LinkId(9), Arc::clone(&wires[0]));
+    sessions.settle(Instant::now());
+    assert_eq!(wires[0].said(), ["attach 7 g1 after 0", "submit 7 g1 #1", "attached 1"]);
+}
+
+#[test]
+fn a_refused_session_tries_again_by_a_newer_table_or_after_a_while() {
+    let (mut sessions, wires, table) = edge();
+    let now = Instant::now();
+    assert!(
+        !sessions.refused(LinkId(0), SessionId(7), 3, Gone::Home, now),
+        "another attachment"
+    );
+    assert_eq!(sessions.settle(now), None);
+    assert!(!sessions.refused(LinkId(0), SessionId(7), 0, Gone::Home, now));
+    let until = sessions.settle(now).unwrap();
+    assert!(wires[0].said().is_empty());
+    sessions.settle(until);
+    assert_eq!(wires[0].said(), ["attach 7 g1 after 0"]);
+    assert!(!sessions.refused(LinkId(0), SessionId(7), 1, Gone::Home, until));
+    sessions.publish(&moved(&table));
+    sessions.settle(until);
+    assert_eq!(wires[1].said(), ["attach 7 g2 after 0", "attached 2"]);
+}
+
+#[test]
+fn a_session_the_home_does_not_know_is_gone() {
+    let (mut sessions, _, _) = edge();
+    assert!(put(&mut sessions, 1));
+    assert!(sessions.refused(LinkId(0), SessionId(7), 0, Gone::Session, Instant::now()));
+    assert!(matches!(sessions.submit(SessionId(7), submission(2), 1), Submit::Gone));
+    assert_eq!(sessions.load(), (0, Window { items: 0, bytes: 0 }));
+}
+
+#[test]
+fn windows_bound_one_session_and_all() {
+    let (mut sessions, _, _) = edge();
+    assert!((1..=4).all(|n| put(&mut sessions, n)));
+    assert!(!put(&mut sessions, 5), "the session's window");
+    assert!(sessions.done(LinkId(0), SessionId(7), 1));
+    assert!(put(&mut sessions, 5));
+    for id in 8..20 {
+        sessions.bound(LinkId(0), session(id), Grant::default(), Peer::default());
+    }
+    let taken = (8..20)
+        .filter(|id| matches!(sessions.submit(SessionId(*id), submission(1), 1), Submit::Taken))
+        .count();
+    assert_eq!(taken, 6, "the window of all is 10");
+}
+
+#[test]
+fn deliveries_reach_each_session_once_and_only_from_its_home() {
+    let (mut sessions, _, _) = edge();
+    let mut check = |link, numbers: &[u64], want: &[u64]| {
+        let sessions_in = numbers.iter().map(|n| (SessionId(7), *n)).collect();
+        let stanza = Arc::new(submission(1).stanza);
+        let mut delivery = Delivery {
+            sessions: sessions_in,
+            stanza,
+            readdress: false,
+            trace: None,
+        };
+        sessions.delivery(LinkId(link), &mut delivery);
+        assert_eq!(delivery.sessions.iter().map(|(_, n)| *n).collect::<Vec<_>>(), want);
+    };
+    check(0, &[1], &[1]);
+    check(0, &[1], &[]);
+    check(1, &[2], &[]);
+    check(0, &[2, 3], &[2, 3]);
+}
+
+#[test]
+fn a_closed_session_is_forgotten_when_the_home_has_dealt_with_it_wherever_that_is() {
+    let (mut sessions, wires, table) = edge();
+    assert!(put(&mut sessions, 1));
+    sessions.close(SessionId(7), CloseReason::Client);
+    sessions.close(SessionId(7), CloseReason::Edge);
+    assert_eq!(wires[0].said(), ["submit 7 g0 #1", "close 7 g0"]);
+    sessions.link_down(LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    assert_eq!(
+        wires[1].said(),
+        ["attach 7 g1 after 0", "submit 7 g1 #1", "close 7 g1", "attached 2"]
+    );
+    sessions.closed(LinkId(1), SessionId(7));
+    assert_eq!(sessions.load().0, 0);
+}
+
+#[test]
+fn a_new_home_is_told_that_all_is_attached_only_after_binds_under_way_elsewhere() {
+    let (mut sessions, wires, table) = edge();
+    sessions.bind(1, session(8).slot, LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.sealed(LinkId(0), 2);
+    sessions.settle(Instant::now());
+    assert_eq!(wires[1].said(), ["attach 7 g1 after 0"]);
+    sessions.bind_over(1);
+    sessions.settle(Instant::now());
+    assert_eq!(wires[1].said(), ["attached 2"]);
+}
+
+// ---- Simulation ---------------------------------------------------------------------------------------------------------------
+
+const ROUTERS: usize = 3;
+const SESSIONS: u128 = 4;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit(u128),
+    /// A router reads this many frames.
+    Serve(usize, usize),
+    /// The edge hears this many answers of a router.
+    Hear(usize, usize),
+    /// A new table with these weights is published.
+    Publish([u32; ROUTERS]),
+    /// A router applies the newest table and says so.
+    Apply(usize),
+    /// The edge learns the newest table.
+    Learn,
+    Cut(usize),
+    Mend(usize),
+    Settle,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let router = 0..ROUTERS;
+    prop_oneof![
+        6 => (0..SESSIONS).prop_map(Step::Submit),
+        6 => (router.clone(), 1_usize..5).prop_map(|(router, n)| Step::Serve(router, n)),
+        6 => (router.clone(), 1_usize..5).prop_map(|(router, n)| Step::Hear(router, n)),
+        1 => prop::array::uniform3(0_u32..3).prop_map(Step::Publish),
+        3 => router.clone().prop_map(Step::Apply),
+        2 => Just(Step::Learn),
+        1 => router.clone().prop_map(Step::Cut),
+        2 => router.prop_map(Step::Mend),
+        3 => Just(Step::Settle),
+    ]
+}
+
+enum Answer {
+    Done(SessionId, u64),
+    Refused(SessionId, u32),
+    Sealed(u64),
+}
+
+struct Router {
+    link: Option<LinkId>,
+    wire: Arc<Wire>,
+    answers: VecDeque<Answer>,
+    attached: HashMap<SessionId, (u32, Slot)>,
+    /// Highest submission it has done: a number that comes again does nothing.
+    last: HashMap<SessionId, u64>,
+    table: SlotTable,
+}
+
+struct World {
+    sessions: Sessions<Wire>,
+    routers: Vec<Router>,
+    newest: SlotTable,
+    links: u64,
+    pushed: HashMap<u128, u64>,
+    handled: HashMap<u128, Vec<u64>>,
+    cuts: bool,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        let newest = SlotTable::empty().next(&weights(&[1; ROUTERS]), usize::MAX).unwrap();
+        let router = |_| Router {
+            link: None,
+            wire: Arc::default(),
+            answers: VecDeque::new(),
+            attached: HashMap::new(),
+            last: HashMap::new(),
+            table: newest.clone(),
+        };
+        let routers = (0..ROUTERS).map(router).collect();
+        let sessions = Sessions::new(LIMITS);
+        let (pushed, handled) = (HashMap::new(), HashMap::new());
+        let mut world = Self {
+            sessions,
+            routers,
+            newest,
+            links: 0,
+            pushed,
+            handled,
+            cuts: false,
+            now: Instant::now(),
+        };
+        world.sessions.publish(&world.newest);
+        (0..ROUTERS).for_each(|router| world.apply(&Step::Mend(router)));
+        for id in 0..SESSIONS {
+            let session = session(id);
+            let (link, _) = world.sessions.home(session.slot).unwrap();
+            let home = world
+                .routers
+                .iter_mut()
+                .find(|router| router.link == Some(link))
+                .unwrap();
+            home.attached.insert(session.id, (0, session.slot));
+            world.sessions.bound(link, session, Grant::default(), Peer::default());
+        }
+        world
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Submit(id) => {
+                let number = self.pushed.get(id).copied().unwrap_or(0) + 1;
+                if matches!(
+                    self.sessions.submit(SessionId(*id), submission(number), 10),
+                    Submit::Taken
+                ) {
+                    self.pushed.insert(*id, number);
+                }
+            }
+            Step::Serve(router, n) => (0..*n).for_each(|_| self.serve(*router)),
+            Step::Hear(router, n) => (0..*n).for_each(|_| self.hear(*router)),
+            Step::Publish(new) => {
+                if let Some(next) = self.newest.next(&weights(new), usize::MAX) {
+                    self.newest = next;
+                }
+            }
+            Step::Apply(router) => {
+                let router = &mut self.routers[*router];
+                router.table = self.newest.clone();
+                router.answers.push_back(Answer::Sealed(router.table.revision));
+            }
+            Step::Learn => self.sessions.publish(&self.newest),
+            Step::Cut(router) => self.cut(*router),
+            Step::Mend(router) if self.routers[*router].link.is_none() => {
+                self.links += 1;
+                self.routers[*router].link = Some(LinkId(self.links));
+                let wire = Arc::clone(&self.routers[*router].wire);
+                self.sessions.link_up(name(*router), Epoch(1), LinkId(self.links), wire);
+            }
+            Step::Mend(_) => {}
+            Step::Settle => drop(self.sessions.settle(self.now)),
+        }
+    }
+
+    fn cut(&mut self, router: usize) {
+        let router = &mut self.routers[router];
+        let Some(link) = router.link.take() else { return };
+        self.cuts = true;
+        router.wire.drain();
+        router.answers.clear();
+        router.attached.clear();
+        self.sessions.link_down(link);
+    }
+
+    fn serve(&mut self, index: usize) {
+        let router = &mut self.routers[index];
+        let Some(frame) = router.wire.0.lock().pop_front() else {
+            return;
+        };
+        let is_home = |slot| router.table.at(slot).is_some_and(|(home, ..)| *home == name(index));
+        match frame {
+            EdgeFrame::Attach { generation, attach } if is_home(attach.session.slot) => {
+                router
+                    .attached
+                    .insert(attach.session.id, (generation, attach.session.slot));
+            }
+            EdgeFrame::Attach { generation, attach } => {
+                router.attached.remove(&attach.session.id);
+                router.answers.push_back(Answer::Refused(attach.session.id, generation));
+            }
+            EdgeFrame::Submit {
+                session,
+                generation,
+                submission,
+            } => {
+                let Some((current, slot)) = router.attached.get(&session).copied() else {
+                    return;
+                };
+                if current != generation {
+                    return;
+                }
+                if is_home(slot) {
+                    let last = router.last.entry(session).or_default();
+                    if *last < submission.number {
+                        *last = submission.number;
+                        self.handled.entry(session.0).or_default().push(submission.number);
+                    }
+                    router.answers.push_back(Answer::Done(session, submission.number));
+                } else {
+                    router.attached.remove(&session);
+                    router.answers.push_back(Answer::Refused(session, generation));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn hear(&mut self, index: usize) {
+        let router = &mut self.routers[index];
+        let (Some(link), Some(answer)) = (router.link, router.answers.pop_front()) else {
+            return;
+        };
+        match answer {
+            Answer::Done(session, number) => drop(self.sessions.done(link, session, number)),
+            Answer::Refused(session, generation) => {
+                self.sessions.refused(link, session, generation, Gone::Home, self.now);
+            }
+            Answer::Sealed(table) => self.sessions.sealed(link, table),
+        }
+    }
+
+    /// Peace: everything is mended and known to all; time passes.
+    fn rest(&mut self) {
+        for _ in 0..20 {
+            self.apply(&Step::Learn);
+            for router in 0..ROUTERS {
+                let peace = [
+                    Step::Mend(router),
+                    Step::Apply(router),
+                    Step::Serve(router, 100),
+                    Step::Hear(router, 100),
+                ];
+                peace.iter().for_each(|step| self.apply(step));
+            }
+            self.apply(&Step::Settle);
+            self.now += Duration::from_secs(1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_moves_or_breaks_nothing_is_lost_or_reordered(steps in prop::collection::vec(step(), 0..150)) {
+        let mut world = World::new();
+        steps.iter().for_each(|step| world.apply(step));
+        world.rest();
+        for (id, pushed) in &world.pushed {
+            let handled = world.handled.get(id).cloned().unwrap_or_default();
+            let mut news: Vec<u64> = Vec::new();
+            handled.iter().for_each(|n| if news.last().is_none_or(|last| n > last) { news.push(*n) });
+            prop_assert_eq!(&news, &(1..=*pushed).collect::<Vec<_>>(), "session {}", id);
+            if !world.cuts {
+                prop_assert_eq!(handled, news, "nothing twice when no link died");
+            }
+        }
+        prop_assert_eq!(world.sessions.load().1, Window { items: 0, bytes: 0 });
+    }
+}

@@ -1,0 +1,317 @@
+//! What a router has for other homes, in order per slot: held while a home moves or is away, kept until it is answered. Pure:
+//! links are ports (one of them leads to the home in this process), time is an argument.
+//!
+//! Every part that was sent over a living link is answered, so a slot moves when all its parts on the way are. A part that is given
+//! back brings all after it back, so nothing overtakes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stanza::{Jid, Stanza};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use topology::{Epoch, NodeId, Slot, SlotTable};
+
+use crate::courier::{Courier, Item};
+use crate::link_id::LinkId;
+use crate::wire::{Part, PeerFrame};
+use crate::{Trace, Window};
+
+/// Where frames for a router go. Never waits or fails.
+pub(crate) trait Port {
+    fn send(&self, frame: PeerFrame);
+}
+
+/// A stanza and its recipients of one slot. `T` is cloned into each part of a route, and dropped when that part is answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel<T> {
+    pub(crate) to: Vec<Jid>,
+    pub(crate) stanza: Arc<Stanza>,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) ticket: T,
+}
+
+/// All slots, as one router sends to them.
+pub(crate) struct Slots<P, T> {
+    slot_window: Window,
+    total_window: Window,
+    table: SlotTable,
+    links: BTreeMap<NodeId, Link<P>>,
+    flows: Vec<Flow<T>>,
+    load: Window,
+    relief: Arc<Notify>,
+}
+
+struct Link<P> {
+    id: LinkId,
+    epoch: Epoch,
+    port: Arc<P>,
+}
+
+struct Flow<T> {
+    parcels: Courier<Parcel<T>>,
+    /// Number of the last parcel.
+    last: u64,
+    at: Option<(NodeId, LinkId)>,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Clone, Copy)]
+struct Refusal {
+    table: u64,
+    times: u32,
+    until: Instant,
+}
+
+impl<P: Port, T: Clone> Slots<P, T> {
+    /// Keeps at most `slot_window` per slot and `total_window` in all.
+    pub(crate) fn new(slot_window: Window, total_window: Window) -> Self {
+        let flow = |_| Flow {
+            parcels: Courier::new(),
+            last: 0,
+            at: None,
+            refusal: None,
+        };
+        Self {
+            slot_window,
+            total_window,
+            table: SlotTable::empty(),
+            links: BTreeMap::new(),
+            flows: Slot::all().map(flow).collect(),
+            load: Window { items: 0, bytes: 0 },
+            relief: Arc::default(),
+        }
+    }
+
+    /// A newer slot table; an older one is ignored.
+    pub(crate) fn publish(&mut self, table: &SlotTable) {
+        if table.revision > self.table.revision {
+            self.table = table.clone();
+        }
+    }
+
+    pub(crate) fn link_up(&mut self, node: NodeId, epoch: Epoch, id: LinkId, port: Arc<P>) {
+        self.links.insert(node, Link { id, epoch, port });
+    }
+
+    pub(crate) fn link_down(&mut self, id: LinkId) {
+        self.links.retain(|_, link| link.id != id);
+    }
+
+    /// Takes in a route of about `size` bytes: per slot its recipients. Returns the number it has in each slot.
+    ///
+    /// # Errors
+    /// When there is no room: wait, then try again.
+    pub(crate) fn route(
+        &mut self,
+        parts: &[(Slot, Vec<Jid>)],
+        like: &Parcel<T>,
+        size: usize,
+        now: Instant,
+    ) -> Result<Vec<(Slot, u64)>, OwnedNotified> {
+        if !self.has_room(parts) {
+            return Err(Arc::clone(&self.relief).notified_owned());
+        }
+        let mut groups = BTreeMap::<NodeId, Vec<Part>>::new();
+        let mut numbers = Vec::with_capacity(parts.len());
+        for (n, (slot, to)) in parts.iter().enumerate() {
+            let size = if n == 0 { size } else { 64 + 32 * to.len() };
+            let (number, sent) = self.push(*slot, to, like, size, now);
+            numbers.push((*slot, number));
+            if let Some((node, part)) = sent {
+                groups.entry(node).or_default().push(part);
+            }
+        }
+        for (node, parts) in groups {
+            let frame = PeerFrame {
+                parts,
+                stanza: Some(Arc::clone(&like.stanza)),
+                trace: like.trace.clone(),
+            };
+            self.links.get(&node).inspect(|link| link.port.send(frame));
+        }
+        Ok(numbers)
+    }
+
+    /// Parts of `slot` up to `number` were taken in.
+    pub(crate) fn taken(&mut self, link: LinkId, slot: Slot, generation: u32, number: u64, now: Instant) {
+        let Some(flow) = self.heard(link, slot, generation) else {
+            return;
+        };
+        flow.refusal = None;
+        let freed = flow.parcels.ack(number);
+        self.free(freed);
+        if !self.flow(slot).parcels.is_flowing() {
+            self.settle_slot(slot, now);
+        }
+    }
+
+    /// A part was given back, and all after it will be. Returns when to settle, if nothing happens before.
+    pub(crate) fn returned(&mut self, link: LinkId, part: &Part, now: Instant) -> Option<Instant> {
+        let table = self.table.revision;
+        let flow = self.heard(link, part.slot, part.generation)?;
+        if let Some(parcel) = flow.parcels.item_mut(part.number) {
+            let left: Vec<_> = parcel.to.iter().filter(|jid| part.to.contains(jid)).cloned().collect();
+            if !left.is_empty() {
+                parcel.to = left;
+            }
+        }
+        let times = flow.refusal.map_or(0, |refusal| refusal.times);
+        let until = now + Duration::from_millis(50) * 2_u32.pow(times.min(5));
+        flow.refusal = Some(Refusal {
+            table,
+            times: times + 1,
+            until,
+        });
+        flow.leave();
+        self.settle_slot(part.slot, now)
+    }
+
+    /// Gives up on a parcel. Returns whether it was still kept.
+    pub(crate) fn withdraw(&mut self, slot: Slot, number: u64) -> bool {
+        let freed = self.flow(slot).parcels.withdraw(number);
+        freed.inspect(|freed| self.free(*freed)).is_some()
+    }
+
+    /// Moves what may move. Returns when to look again, if nothing happens before.
+    pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
+        Slot::all().filter_map(|slot| self.settle_slot(slot, now)).min()
+    }
+
+    /// What is kept.
+    pub(crate) fn load(&self) -> Window {
+        self.load
+    }
+
+    fn has_room(&self, parts: &[(Slot, Vec<Jid>)]) -> bool {
+        let full = |slot: &Slot| self.flows[usize::from(slot.index())].parcels.is_full(self.slot_window);
+        let room = self.load.items < self.total_window.items && self.load.bytes < self.total_window.bytes;
+        room && !parts.iter().any(|(slot, _)| full(slot))
+    }
+
+    /// Keeps a part. Returns its number, and what is to be sent to whom if its slot flows already.
+    fn push(
+        &mut self,
+        slot: Slot,
+        to: &[Jid],
+        like: &Parcel<T>,
+        size: usize,
+        now: Instant,
+    ) -> (u64, Option<(NodeId, Part)>) {
+        self.load.items += 1;
+        self.load.bytes += size;
+        let flow = self.flow(slot);
+        flow.last += 1;
+        let (number, to) = (flow.last, to.to_vec());
+        let flows = flow.parcels.push(Item {
+            number,
+            size,
+            value: Parcel {
+                to: to.clone(),
+                ..like.clone()
+            },
+        });
+        if !flows {
+            self.settle_slot(slot, now);
+            return (number, None);
+        }
+        let (generation, node) = (
+            flow.parcels.generation(),
+            flow.at.as_ref().map(|(node, _)| node.clone()),
+        );
+        (
+            number,
+            node.map(|node| {
+                (
+                    node,
+                    Part {
+                        slot,
+                        generation,
+                        number,
+                        to,
+                    },
+                )
+            }),
+        )
+    }
+
+    fn settle_slot(&mut self, slot: Slot, now: Instant) -> Option<Instant> {
+        let flow = &mut self.flows[usize::from(slot.index())];
+        let target = self.table.at(slot).and_then(|(node, epoch, _)| {
+            self.links
+                .get(node)
+                .filter(|link| link.epoch == epoch)
+                .map(|link| (node, link))
+        });
+        if let Some((node, id)) = &flow.at {
+            if flow.parcels.is_flowing() && target.is_some_and(|(_, link)| link.id == *id) {
+                return None;
+            }
+            flow.parcels.pause();
+            if flow.parcels.in_flight() > 0 && self.links.get(node).is_some_and(|link| link.id == *id) {
+                return None; // answers come, or the link ends
+            }
+            flow.leave();
+        }
+        if flow.parcels.load().items == 0 {
+            return None;
+        }
+        if let Some(refusal) = flow
+            .refusal
+            .filter(|refusal| refusal.table == self.table.revision && now < refusal.until)
+        {
+            return Some(refusal.until);
+        }
+        let (node, link) = target?;
+        flow.resume(slot, node, link);
+        None
+    }
+
+    /// The flow of `slot`, if `link` may speak for its current generation: what others say is void.
+    fn heard(&mut self, link: LinkId, slot: Slot, generation: u32) -> Option<&mut Flow<T>> {
+        let flow = self.flow(slot);
+        let speaks = flow.at.as_ref().is_some_and(|(_, at)| *at == link) && flow.parcels.generation() == generation;
+        speaks.then_some(flow)
+    }
+
+    fn flow(&mut self, slot: Slot) -> &mut Flow<T> {
+        &mut self.flows[usize::from(slot.index())]
+    }
+
+    fn free(&mut self, freed: Window) {
+        self.load.items -= freed.items;
+        self.load.bytes -= freed.bytes;
+        self.relief.notify_waiters();
+    }
+}
+
+impl<T> Flow<T> {
+    fn resume<P: Port>(&mut self, slot: Slot, node: &NodeId, link: &Link<P>) {
+        self.at = Some((node.clone(), link.id));
+        let generation = self.parcels.generation() + 1;
+        for item in self.parcels.resume() {
+            let part = Part {
+                slot,
+                generation,
+                number: item.number,
+                to: item.value.to.clone(),
+            };
+            let (stanza, trace) = (Some(Arc::clone(&item.value.stanza)), item.value.trace.clone());
+            link.port.send(PeerFrame {
+                parts: vec![part],
+                stanza,
+                trace,
+            });
+        }
+    }
+
+    fn leave(&mut self) {
+        self.at = None;
+        self.parcels.reset();
+    }
+}
+
+#[cfg(test)]
+#[path = "slots_tests.rs"]
+mod tests;

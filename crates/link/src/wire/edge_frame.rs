@@ -1,0 +1,191 @@
+//! What an edge says to a router.
+
+use ::stanza::{BindRequest, Grant, SaslRequest, SessionId};
+
+use super::address::{Malformed, full_from, session_from, session_to, trace_from, trace_to};
+use super::login::{bind_from, bind_to, peer_from, peer_to, sasl_from, sasl_to};
+use super::pb;
+use super::pb::edge_frame::Frame;
+use super::stanza::{stanza_from, stanza_size, stanza_to};
+use crate::{Attach, CloseReason, SessionRef, Submission};
+
+/// A frame as a value; see the protocol file.
+#[derive(Clone, Debug)]
+pub(crate) enum EdgeFrame {
+    Sasl(u64, SaslRequest),
+    Bind(u64, BindRequest),
+    Attach {
+        generation: u32,
+        attach: Box<Attach>,
+    },
+    Attached(u64),
+    Submit {
+        session: SessionId,
+        generation: u32,
+        submission: Submission,
+    },
+    /// A submission that nobody can read: counts as done, or its session would stop.
+    Unreadable {
+        session: SessionId,
+        generation: u32,
+        number: u64,
+    },
+    Written {
+        session: SessionId,
+        number: u64,
+    },
+    Close {
+        session: SessionId,
+        generation: u32,
+        reason: CloseReason,
+    },
+}
+
+impl EdgeFrame {
+    /// Roughly the memory it takes in a queue, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Submit { submission, .. } => stanza_size(&submission.stanza),
+            Self::Attach { attach, .. } => 512 + attach.mirror.len() + attach.grant.0.len(),
+            Self::Sasl(..) | Self::Bind(..) => 512,
+            _ => 64,
+        }
+    }
+
+    pub(crate) fn encode(self) -> pb::EdgeFrame {
+        let frame = match self {
+            Self::Sasl(call, request) => Frame::Sasl(sasl_to(call, request)),
+            Self::Bind(call, request) => Frame::Bind(bind_to(call, request)),
+            Self::Attach { generation, attach } => Frame::Attach(attach_to(generation, *attach)),
+            Self::Attached(table) => Frame::Attached(pb::Attached { table }),
+            Self::Submit {
+                session,
+                generation,
+                submission,
+            } => Frame::Submit(pb::Submit {
+                session: Some(session_to(session)),
+                generation,
+                number: submission.number,
+                stanza: Some(stanza_to(&submission.stanza)),
+                trace: trace_to(submission.trace),
+            }),
+            Self::Unreadable {
+                session,
+                generation,
+                number,
+            } => {
+                let session = Some(session_to(session));
+                Frame::Submit(pb::Submit {
+                    session,
+                    generation,
+                    number,
+                    ..Default::default()
+                })
+            }
+            Self::Written { session, number } => Frame::Written(pb::Written {
+                session: Some(session_to(session)),
+                number,
+            }),
+            Self::Close {
+                session,
+                generation,
+                reason,
+            } => {
+                let reason = reason_to(reason).into();
+                Frame::Close(pb::Close {
+                    session: Some(session_to(session)),
+                    generation,
+                    reason,
+                })
+            }
+        };
+        pb::EdgeFrame { frame: Some(frame) }
+    }
+
+    pub(crate) fn decode(frame: pb::EdgeFrame) -> Result<Self, Malformed> {
+        Ok(match frame.frame.ok_or(Malformed("frame"))? {
+            Frame::Hello(_) => return Err(Malformed("second hello")),
+            Frame::Sasl(request) => Self::Sasl(request.call, sasl_from(request)?),
+            Frame::Bind(request) => Self::Bind(request.call, bind_from(request)?),
+            Frame::Attach(attach) => attach_from(attach)?,
+            Frame::Attached(attached) => Self::Attached(attached.table),
+            Frame::Submit(submit) => submit_from(submit)?,
+            Frame::Written(written) => Self::Written {
+                session: session_from(written.session)?,
+                number: written.number,
+            },
+            Frame::Close(close) => {
+                let reason = reason_from(close.reason());
+                Self::Close {
+                    session: session_from(close.session)?,
+                    generation: close.generation,
+                    reason,
+                }
+            }
+        })
+    }
+}
+
+fn submit_from(submit: pb::Submit) -> Result<EdgeFrame, Malformed> {
+    let session = session_from(submit.session)?;
+    let (generation, number, trace) = (submit.generation, submit.number, trace_from(&submit.trace));
+    Ok(match stanza_from(submit.stanza) {
+        Ok(stanza) => EdgeFrame::Submit {
+            session,
+            generation,
+            submission: Submission { number, stanza, trace },
+        },
+        Err(_) => EdgeFrame::Unreadable {
+            session,
+            generation,
+            number,
+        },
+    })
+}
+
+fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
+    pb::Attach {
+        session: Some(session_to(attach.session.id)),
+        generation,
+        jid: attach.session.jid.as_str().into(),
+        grant: attach.grant.0,
+        connection: Some(peer_to(&attach.peer)),
+        mirror: attach.mirror,
+        delivered: attach.delivered,
+        written: attach.written,
+        done: attach.done,
+    }
+}
+
+fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
+    let session = SessionRef::new(session_from(attach.session)?, full_from(&attach.jid)?);
+    let value = Attach {
+        session,
+        grant: Grant(attach.grant),
+        peer: peer_from(attach.connection)?,
+        mirror: attach.mirror,
+        delivered: attach.delivered,
+        written: attach.written,
+        done: attach.done,
+    };
+    Ok(EdgeFrame::Attach {
+        generation: attach.generation,
+        attach: Box::new(value),
+    })
+}
+
+fn reason_to(reason: CloseReason) -> pb::close::Reason {
+    match reason {
+        CloseReason::Client => pb::close::Reason::Client,
+        CloseReason::Edge => pb::close::Reason::Edge,
+        CloseReason::Kicked => pb::close::Reason::Kicked,
+    }
+}
+
+fn reason_from(reason: pb::close::Reason) -> CloseReason {
+    match reason {
+        pb::close::Reason::Client => CloseReason::Client,
+        pb::close::Reason::Edge => CloseReason::Edge,
+        pb::close::Reason::Kicked => CloseReason::Kicked,
+    }
+}

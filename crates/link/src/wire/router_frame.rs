@@ -1,0 +1,127 @@
+//! What a router says to an edge.
+
+use std::sync::Arc;
+
+use ::stanza::{BindReply, SaslReply, SessionId, StreamCondition};
+use ::topology::Snapshot;
+use bytes::Bytes;
+
+use super::address::{Malformed, session_from, session_to, target_from, target_to, trace_from, trace_to};
+use super::condition::{kick_from, kick_to};
+use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
+use super::pb;
+use super::pb::router_frame::Frame;
+use super::snapshot::{snapshot_from, snapshot_to};
+use super::stanza::{stanza_from, stanza_size, stanza_to};
+use crate::{Delivery, Gone};
+
+/// A frame as a value; see the protocol file.
+#[derive(Clone, Debug)]
+pub(crate) enum RouterFrame {
+    Snapshot(Arc<Snapshot>),
+    Sasl(u64, SaslReply),
+    Bind(u64, Result<BindReply, Gone>),
+    Delivery(Delivery),
+    Done(Vec<(SessionId, u64)>),
+    Mirror(SessionId, Bytes),
+    Kick(SessionId, StreamCondition),
+    /// With `Gone::Home` or `Gone::Session`.
+    Refused {
+        session: SessionId,
+        generation: u32,
+        why: Gone,
+    },
+    Closed(SessionId),
+    Sealed(u64),
+}
+
+impl RouterFrame {
+    /// Roughly the memory it takes in a queue, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Delivery(delivery) => stanza_size(&delivery.stanza) + 24 * delivery.sessions.len(),
+            Self::Mirror(_, state) => 64 + state.len(),
+            Self::Snapshot(snapshot) => 16 * 1024 + 128 * snapshot.members.len(),
+            Self::Sasl(..) | Self::Bind(..) => 512,
+            _ => 64,
+        }
+    }
+
+    pub(crate) fn encode(self) -> pb::RouterFrame {
+        let frame = match self {
+            Self::Snapshot(snapshot) => Frame::Snapshot(snapshot_to(&snapshot)),
+            Self::Sasl(call, reply) => Frame::Sasl(sasl_reply_to(call, reply)),
+            Self::Bind(call, reply) => Frame::Bind(bind_reply_to(call, &reply)),
+            Self::Delivery(delivery) => Frame::Delivery(pb::Delivery {
+                sessions: delivery.sessions.into_iter().map(target_to).collect(),
+                stanza: Some(stanza_to(&delivery.stanza)),
+                readdress: delivery.readdress,
+                trace: trace_to(delivery.trace),
+            }),
+            Self::Done(sessions) => Frame::Done(pb::Done {
+                sessions: sessions.into_iter().map(target_to).collect(),
+            }),
+            Self::Mirror(session, state) => Frame::Mirror(pb::Mirror {
+                session: Some(session_to(session)),
+                state,
+            }),
+            Self::Kick(session, condition) => Frame::Kick(kick_to(session_to(session), &condition)),
+            Self::Refused {
+                session,
+                generation,
+                why,
+            } => {
+                let why = if why == Gone::Session {
+                    pb::refused::Why::Session
+                } else {
+                    pb::refused::Why::Home
+                };
+                Frame::Refused(pb::Refused {
+                    session: Some(session_to(session)),
+                    generation,
+                    why: why.into(),
+                })
+            }
+            Self::Closed(session) => Frame::Closed(pb::Closed {
+                session: Some(session_to(session)),
+            }),
+            Self::Sealed(table) => Frame::Sealed(pb::Sealed { table }),
+        };
+        pb::RouterFrame { frame: Some(frame) }
+    }
+
+    pub(crate) fn decode(frame: pb::RouterFrame) -> Result<Self, Malformed> {
+        Ok(match frame.frame.ok_or(Malformed("frame"))? {
+            Frame::Hello(_) => return Err(Malformed("second hello")),
+            Frame::Snapshot(snapshot) => Self::Snapshot(Arc::new(snapshot_from(snapshot)?)),
+            Frame::Sasl(reply) => Self::Sasl(reply.call, sasl_reply_from(reply)?),
+            Frame::Bind(reply) => Self::Bind(reply.call, bind_reply_from(reply)?),
+            Frame::Delivery(delivery) => Self::Delivery(Delivery {
+                sessions: delivery.sessions.iter().map(target_from).collect(),
+                stanza: Arc::new(stanza_from(delivery.stanza)?),
+                readdress: delivery.readdress,
+                trace: trace_from(&delivery.trace),
+            }),
+            Frame::Done(done) => Self::Done(done.sessions.iter().map(target_from).collect()),
+            Frame::Mirror(mirror) => Self::Mirror(session_from(mirror.session)?, mirror.state),
+            Frame::Kick(kick) => {
+                let condition = kick_from(&kick);
+                Self::Kick(session_from(kick.session)?, condition)
+            }
+            Frame::Refused(refused) => {
+                let why = if refused.why() == pb::refused::Why::Session {
+                    Gone::Session
+                } else {
+                    Gone::Home
+                };
+                Self::Refused {
+                    session: session_from(refused.session)?,
+                    generation: refused.generation,
+                    why,
+                }
+            }
+            Frame::Closed(closed) => Self::Closed(session_from(closed.session)?),
+            Frame::Sealed(sealed) => Self::Sealed(sealed.table),
+        })
+    }
+}
