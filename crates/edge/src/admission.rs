@@ -41,7 +41,10 @@ struct Count {
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            counts: Mutex::default(),
+        })
     }
 
     /// Takes a place for a connection from `address`.
@@ -52,13 +55,21 @@ impl Admission {
         check(counts.all.pending, self.limits.unauthenticated, "unauthenticated")?;
         if let Some(count) = source.and_then(|source| counts.by_source.get(&source)) {
             check(count.connections, self.limits.per_address, "per_address")?;
-            check(count.pending, self.limits.unauthenticated_per_address, "unauthenticated_per_address")?;
+            check(
+                count.pending,
+                self.limits.unauthenticated_per_address,
+                "unauthenticated_per_address",
+            )?;
         }
         counts.each(source, |count| {
             count.connections += 1;
             count.pending += 1;
         });
-        Ok(Place { admission: self.clone(), source, pending: true })
+        Ok(Place {
+            admission: self.clone(),
+            source,
+            pending: true,
+        })
     }
 }
 
@@ -66,7 +77,10 @@ impl Place {
     /// The connection has bound a resource.
     pub(crate) fn established(&mut self) {
         if std::mem::take(&mut self.pending) {
-            self.admission.counts.lock().each(self.source, |count| count.pending -= 1);
+            self.admission
+                .counts
+                .lock()
+                .each(self.source, |count| count.pending -= 1);
         }
     }
 }
@@ -80,7 +94,11 @@ impl Drop for Place {
             count.pending -= pending;
         });
         let Some(source) = self.source else { return };
-        if counts.by_source.get(&source).is_some_and(|count| count.connections == 0) {
+        if counts
+            .by_source
+            .get(&source)
+            .is_some_and(|count| count.connections == 0)
+        {
             counts.by_source.remove(&source);
         }
     }
@@ -116,7 +134,13 @@ mod tests {
     fn admission(connections: usize, unauthenticated: usize, per_address: usize, pending: usize) -> Arc<Admission> {
         let unauthenticated_per_address = pending;
         let base = Limits::default();
-        Admission::new(Limits { connections, unauthenticated, per_address, unauthenticated_per_address, ..base })
+        Admission::new(Limits {
+            connections,
+            unauthenticated,
+            per_address,
+            unauthenticated_per_address,
+            ..base
+        })
     }
 
     /// Enters from each address and compares the refusals.
@@ -135,16 +159,32 @@ mod tests {
         let one = ("192.0.2.1", None);
         check(&admission(1, 9, 9, 9), &[one, ("192.0.2.2", Some("connections"))]);
         check(&admission(9, 1, 9, 9), &[one, ("192.0.2.2", Some("unauthenticated"))]);
-        check(&admission(9, 9, 1, 9), &[one, ("192.0.2.2", None), ("192.0.2.1", Some("per_address"))]);
-        check(&admission(9, 9, 9, 1), &[one, ("192.0.2.1", Some("unauthenticated_per_address"))]);
+        check(
+            &admission(9, 9, 1, 9),
+            &[one, ("192.0.2.2", None), ("192.0.2.1", Some("per_address"))],
+        );
+        check(
+            &admission(9, 9, 9, 1),
+            &[one, ("192.0.2.1", Some("unauthenticated_per_address"))],
+        );
     }
 
     #[test]
     fn a_source_is_an_address_or_a_network() {
-        let arrivals = [("2001:db8::1", None), ("2001:db8::2", Some("per_address")), ("2001:db8:0:1::2", None)];
+        let arrivals = [
+            ("2001:db8::1", None),
+            ("2001:db8::2", Some("per_address")),
+            ("2001:db8:0:1::2", None),
+        ];
         check(&admission(9, 9, 1, 9), &arrivals);
-        check(&admission(9, 9, 1, 9), &[("::ffff:192.0.2.1", None), ("192.0.2.1", Some("per_address"))]);
-        check(&admission(9, 9, 1, 9), &[("127.0.0.1", None), ("127.0.0.1", None), ("::1", None)]);
+        check(
+            &admission(9, 9, 1, 9),
+            &[("::ffff:192.0.2.1", None), ("192.0.2.1", Some("per_address"))],
+        );
+        check(
+            &admission(9, 9, 1, 9),
+            &[("127.0.0.1", None), ("127.0.0.1", None), ("::1", None)],
+        );
     }
 
     #[test]
@@ -153,7 +193,10 @@ mod tests {
         for _ in 0..3 {
             let mut places = check(&admission, &[("192.0.2.1", None)]);
             places[0].established();
-            places.extend(check(&admission, &[("192.0.2.1", None), ("192.0.2.1", Some("connections"))]));
+            places.extend(check(
+                &admission,
+                &[("192.0.2.1", None), ("192.0.2.1", Some("connections"))],
+            ));
         }
         assert!(admission.counts.lock().by_source.is_empty());
         assert_eq!(admission.counts.lock().all.pending, 0);

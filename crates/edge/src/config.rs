@@ -222,7 +222,11 @@ impl Config {
     pub fn stream(&self, hosts: Vec<HostConfig>, encrypted: bool) -> stream::Config {
         stream::Config {
             hosts,
-            tls: if encrypted { self.tls.starttls.into() } else { TlsPolicy::Off },
+            tls: if encrypted {
+                self.tls.starttls.into()
+            } else {
+                TlsPolicy::Off
+            },
             limits_before: self.limits.before.to_xml(),
             limits_after: self.limits.after.to_xml(),
             negotiation_timeout: self.timeouts.negotiation,
@@ -259,7 +263,10 @@ impl From<StartTls> for TlsPolicy {
 impl Default for Listeners {
     fn default() -> Self {
         let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        Self { c2s: vec![any(5222)], c2s_tls: vec![any(5223)] }
+        Self {
+            c2s: vec![any(5222)],
+            c2s_tls: vec![any(5223)],
+        }
     }
 }
 
@@ -271,7 +278,10 @@ impl Default for Limits {
             per_address: 1_000,
             unauthenticated_per_address: 200,
             sasl_attempts: 3,
-            before: StanzaLimits { stanza: 65_536, ..StanzaLimits::default() },
+            before: StanzaLimits {
+                stanza: 65_536,
+                ..StanzaLimits::default()
+            },
             after: StanzaLimits::default(),
         }
     }
@@ -279,16 +289,34 @@ impl Default for Limits {
 
 impl Default for StanzaLimits {
     fn default() -> Self {
-        let xml::Limits { stanza_bytes, depth, attributes, name_bytes, elements } = xml::Limits::default();
-        Self { stanza: stanza_bytes, depth, attributes, name: name_bytes, elements }
+        let xml::Limits {
+            stanza_bytes,
+            depth,
+            attributes,
+            name_bytes,
+            elements,
+        } = xml::Limits::default();
+        Self {
+            stanza: stanza_bytes,
+            depth,
+            attributes,
+            name: name_bytes,
+            elements,
+        }
     }
 }
 
 impl Default for Rates {
     fn default() -> Self {
         Self {
-            bytes_before: Rate { per_second: 64 << 10, burst: 256 << 10 },
-            bytes: Rate { per_second: 1 << 20, burst: 4 << 20 },
+            bytes_before: Rate {
+                per_second: 64 << 10,
+                burst: 256 << 10,
+            },
+            bytes: Rate {
+                per_second: 1 << 20,
+                burst: 4 << 20,
+            },
             stanzas: Rate::default(),
         }
     }
@@ -321,13 +349,20 @@ impl Default for Tls {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { stanzas: 1_000, bytes: 1 << 20 }
+        Self {
+            stanzas: 1_000,
+            bytes: 1 << 20,
+        }
     }
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { sessions_per_second: 500, timeout: Duration::from_secs(30), see_other_host: None }
+        Self {
+            sessions_per_second: 500,
+            timeout: Duration::from_secs(30),
+            see_other_host: None,
+        }
     }
 }
 
@@ -348,7 +383,11 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused() {
-        for text in ["portt = 1", "[limits]\nconnection = 1", "[tls.clients]\nauthorities = []\nrequire = true"] {
+        for text in [
+            "portt = 1",
+            "[limits]\nconnection = 1",
+            "[tls.clients]\nauthorities = []\nrequire = true",
+        ] {
             assert!(toml::from_str::<Config>(text).is_err(), "{text}");
         }
     }
@@ -356,7 +395,10 @@ mod tests {
     #[test]
     fn values_have_units() {
         let config: Config = toml::from_str("[timeouts]\nwrite = \"90s\"\n[outbox]\nbytes = \"2 MiB\"").unwrap();
-        assert_eq!((config.timeouts.write, config.outbox.bytes), (Duration::from_secs(90), 2 << 20));
+        assert_eq!(
+            (config.timeouts.write, config.outbox.bytes),
+            (Duration::from_secs(90), 2 << 20)
+        );
     }
 
     #[test]

@@ -41,10 +41,19 @@ pub struct Development {
 /// When a file cannot be read or written, or holds something else.
 pub fn dev_ca(folder: &Path, domains: &[String], now: SystemTime) -> Result<Development, TlsError> {
     let build = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    build.map_err(|source| TlsError::File { path: folder.to_owned(), source })?;
+    build.map_err(|source| TlsError::File {
+        path: folder.to_owned(),
+        source,
+    })?;
     let authority = Authority::open(folder, now)?;
-    let certificates = domains.iter().map(|domain| authority.certificate(folder, domain, now)).collect::<Result<_, _>>()?;
-    Ok(Development { authority: folder.join("ca.pem"), certificates })
+    let certificates = domains
+        .iter()
+        .map(|domain| authority.certificate(folder, domain, now))
+        .collect::<Result<_, _>>()?;
+    Ok(Development {
+        authority: folder.join("ca.pem"),
+        certificates,
+    })
 }
 
 struct Authority {
@@ -58,13 +67,19 @@ impl Authority {
         let (certificate, key_file) = (folder.join("ca.pem"), folder.join("ca.key"));
         if lasts(&certificate, now) && key_file.exists() {
             let key = read_key(&key_file)?;
-            return Ok(Self { issuer: Issuer::new(authority_params(now), key), fresh: false });
+            return Ok(Self {
+                issuer: Issuer::new(authority_params(now), key),
+                fresh: false,
+            });
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let params = authority_params(now);
         write(&key_file, &key.serialize_pem(), 0o600)?;
         write(&certificate, &params.self_signed(&key)?.pem(), 0o644)?;
-        Ok(Self { issuer: Issuer::new(params, key), fresh: true })
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            fresh: true,
+        })
     }
 
     fn certificate(&self, folder: &Path, domain: &str, now: SystemTime) -> Result<Certificate, TlsError> {
@@ -89,7 +104,9 @@ impl Authority {
 /// The same for every run: the issuer's name and key are all that a signature needs.
 fn authority_params(now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Dunlin development CA");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Dunlin development CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     validity(&mut params, now, CA_DAYS);
@@ -129,13 +146,25 @@ fn lasts(path: &Path, now: SystemTime) -> bool {
 }
 
 fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
-    let pem = fs::read_to_string(path).map_err(|source| TlsError::File { path: path.to_owned(), source })?;
-    KeyPair::from_pem(&pem).map_err(|_| TlsError::Content { path: path.to_owned(), what: "private key" })
+    let pem = fs::read_to_string(path).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    KeyPair::from_pem(&pem).map_err(|_| TlsError::Content {
+        path: path.to_owned(),
+        what: "private key",
+    })
 }
 
 /// A domain cannot name a file outside the folder, whatever stands in it, nor the CA's own.
 fn file_name(host: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
+            c
+        } else {
+            '_'
+        }
+    };
     let name: String = host.chars().map(safe).collect();
     if name == "ca" { "ca_".to_owned() } else { name }
 }
@@ -148,12 +177,19 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    attempt().map_err(|source| TlsError::File { path: path.to_owned(), source })
+    attempt().map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -195,13 +231,20 @@ mod tests {
         let before = fs::read(&first.certificates[0].chain).unwrap();
         let made = dev_ca(folder.path(), &domains, now).unwrap();
         assert_ne!(before, fs::read(&made.certificates[0].chain).unwrap());
-        let tls = config::Tls { certificates: made.certificates, ..config::Tls::default() };
+        let tls = config::Tls {
+            certificates: made.certificates,
+            ..config::Tls::default()
+        };
         assert!(Tls::load(&tls).is_ok());
     }
 
     #[test]
     fn a_domain_names_no_file_elsewhere() {
-        for (host, name) in [("../etc/passwd", ".._etc_passwd"), ("ca", "ca_"), ("a.example", "a.example")] {
+        for (host, name) in [
+            ("../etc/passwd", ".._etc_passwd"),
+            ("ca", "ca_"),
+            ("a.example", "a.example"),
+        ] {
             assert_eq!(file_name(host), name);
         }
     }

@@ -14,14 +14,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Place};
 use crate::config::Config;
+use crate::handshake::handshake;
 use crate::listener::Listener;
 use crate::outbox::Order;
 use crate::pace;
 use crate::session::serve;
 use crate::sessions::Sessions;
 use crate::shared::Shared;
+use crate::socket::Socket;
 use crate::tls::{Tls, Way};
 
 /// What an edge is made of.
@@ -66,13 +68,33 @@ pub struct Edge {
 impl Edge {
     /// Puts an edge together.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { config, hosts, tls, sessions, router, fenced } = parts;
+        let Parts {
+            config,
+            hosts,
+            tls,
+            sessions,
+            router,
+            fenced,
+        } = parts;
         let stream = Arc::new(config.stream(hosts, tls.is_some()));
         let admission = Admission::new(config.limits.clone());
         let stopping = CancellationToken::new();
-        let shared = Shared { config, stream, tls, sessions, router, fenced, stopping };
+        let shared = Shared {
+            config,
+            stream,
+            tls,
+            sessions,
+            router,
+            fenced,
+            stopping,
+        };
         let readiness = watch::Sender::new(Readiness::Starting);
-        Arc::new(Self { shared: Arc::new(shared), admission, tasks: TaskTracker::new(), readiness })
+        Arc::new(Self {
+            shared: Arc::new(shared),
+            admission,
+            tasks: TaskTracker::new(),
+            readiness,
+        })
     }
 
     /// Whether clients should be sent here, now and as it changes.
@@ -112,7 +134,11 @@ impl Edge {
 
     async fn accept(&self, listener: &Listener) {
         let keepalive = self.shared.config.timeouts.keepalive;
-        listener.accept(keepalive, |stream, address, way| self.admit(stream, Some(address.ip()), way)).await;
+        listener
+            .accept(keepalive, |stream, address, way| {
+                self.admit(stream, Some(address.ip()), way)
+            })
+            .await;
     }
 
     fn admit<T>(&self, io: T, address: Option<IpAddr>, way: Way)
@@ -127,10 +153,30 @@ impl Edge {
             Err(refused) => meters.refused(refused.0),
             Ok(place) => {
                 meters.accepted(if way == Way::Direct { "c2s_tls" } else { "c2s" });
-                let peer = Peer { address: address.map(|a| a.to_canonical()), tls: None };
-                self.tasks.spawn(serve(self.shared.clone(), io, peer, way, place));
+                let peer = Peer {
+                    address: address.map(|a| a.to_canonical()),
+                    tls: None,
+                };
+                self.begin(io, peer, way, place);
             }
         }
+    }
+
+    fn begin<T>(&self, io: T, mut peer: Peer, way: Way, place: Place)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (shared, tasks) = (self.shared.clone(), self.tasks.clone());
+        match way {
+            Way::StartTls => self.tasks.spawn(serve(shared, Socket::Plain(io), peer, place)),
+            // The session is a task of its own, so that it does not keep the room of the handshake.
+            Way::Direct => self.tasks.spawn(async move {
+                if let Some((io, facts)) = handshake(&shared, io, way).await {
+                    peer.tls = Some(facts);
+                    tasks.spawn(serve(shared, Socket::Tls(io), peer, place));
+                }
+            }),
+        };
     }
 
     /// Keeps sessions and readiness as the fence says; ends never.
@@ -179,7 +225,8 @@ impl Edge {
         while !ids.is_empty() {
             let batch = pace::batch(count, &self.shared.config.drain, rand::random());
             let rest = ids.len().saturating_sub(batch);
-            ids.drain(rest..).for_each(|id| self.shared.sessions.order(id, leave.clone()));
+            ids.drain(rest..)
+                .for_each(|id| self.shared.sessions.order(id, leave.clone()));
             tokio::time::sleep(pace::TICK).await;
         }
     }
@@ -187,6 +234,8 @@ impl Edge {
 
 impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge").field("sessions", &self.shared.sessions).finish_non_exhaustive()
+        f.debug_struct("Edge")
+            .field("sessions", &self.shared.sessions)
+            .finish_non_exhaustive()
     }
 }

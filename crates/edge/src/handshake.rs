@@ -25,7 +25,9 @@ where
     };
     let result = outcome.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
     shared.meters().handshake(result.as_ref().map_or_else(name, |_| "ok"));
-    result.inspect_err(|error| tracing::debug!(%error, "TLS handshake failed")).ok()
+    result
+        .inspect_err(|error| tracing::debug!(%error, "TLS handshake failed"))
+        .ok()
 }
 
 /// What a failure is called in the metric.

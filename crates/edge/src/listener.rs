@@ -22,12 +22,18 @@ pub struct Listener {
 impl Listener {
     /// Plain TCP with STARTTLS.
     pub fn starttls(socket: TcpListener) -> Self {
-        Self { socket, way: Way::StartTls }
+        Self {
+            socket,
+            way: Way::StartTls,
+        }
     }
 
     /// TLS from the first byte (XEP-0368).
     pub fn direct_tls(socket: TcpListener) -> Self {
-        Self { socket, way: Way::Direct }
+        Self {
+            socket,
+            way: Way::Direct,
+        }
     }
 
     /// Where it listens.
@@ -75,5 +81,8 @@ fn prepare(stream: &TcpStream, keepalive: Duration) {
 /// Errors that say nothing of the next connection; all others (such as no more file descriptors) will come again at once.
 fn is_of_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }

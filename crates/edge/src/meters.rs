@@ -123,12 +123,24 @@ fn describe() {
     describe_gauge!("dunlin_edge_sessions", "Sessions with a bound resource");
     describe_counter!("dunlin_edge_bytes_total", "Bytes of client streams, inside TLS");
     describe_counter!("dunlin_edge_stanzas_total", "Stanzas from and to clients");
-    describe_counter!("dunlin_edge_deliveries_dropped_total", "Deliveries that no client can get");
-    describe_counter!("dunlin_edge_outbox_overflows_total", "Sessions closed because their client read too slowly");
+    describe_counter!(
+        "dunlin_edge_deliveries_dropped_total",
+        "Deliveries that no client can get"
+    );
+    describe_counter!(
+        "dunlin_edge_outbox_overflows_total",
+        "Sessions closed because their client read too slowly"
+    );
     describe_counter!("dunlin_edge_connections_total", "Connections accepted, by listener");
-    describe_counter!("dunlin_edge_connections_refused_total", "Connections turned away, by limit");
+    describe_counter!(
+        "dunlin_edge_connections_refused_total",
+        "Connections turned away, by limit"
+    );
     describe_counter!("dunlin_edge_handshakes_total", "TLS handshakes, by result");
     describe_counter!("dunlin_edge_stream_errors_total", "Stream errors sent, by condition");
     describe_counter!("dunlin_edge_streams_closed_total", "Streams that ended, by reason");
-    describe_counter!("dunlin_edge_sasl_total", "SASL exchanges that ended, by mechanism and result");
+    describe_counter!(
+        "dunlin_edge_sasl_total",
+        "SASL exchanges that ended, by mechanism and result"
+    );
 }

@@ -127,17 +127,17 @@ impl Outbox {
     pub(crate) fn next(&self, deliver: bool, cx: &mut Context<'_>) -> Option<Next> {
         let mut inner = self.0.lock();
         let urgent = matches!(inner.order, Some(Order::Overflow | Order::Fence | Order::Abort));
-        if deliver && !urgent {
-            if let Some(item) = inner.pop() {
-                return Some(Next::Deliver(item));
-            }
+        if deliver
+            && !urgent
+            && let Some(item) = inner.pop()
+        {
+            return Some(Next::Deliver(item));
         }
-        if urgent || inner.queue.is_empty() || !deliver {
-            if let Some(order) = inner.order.take() {
-                inner.ending = true;
-                inner.clear();
-                return Some(Next::Close(order));
-            }
+        let due = urgent || inner.queue.is_empty() || !deliver;
+        if let Some(order) = inner.order.take_if(|_| due) {
+            inner.ending = true;
+            inner.clear();
+            return Some(Next::Close(order));
         }
         inner.register(cx);
         None
@@ -213,8 +213,18 @@ mod tests {
 
     fn item(number: u64, bytes: usize) -> Item {
         let payload = Payload::from_canonical(vec![b' '; bytes].into());
-        let stanza = Message { head: Head::default(), kind: MessageType::Chat, payload }.into();
-        Item { number, stanza: Arc::new(stanza), readdress: false, trace: None }
+        let stanza = Message {
+            head: Head::default(),
+            kind: MessageType::Chat,
+            payload,
+        }
+        .into();
+        Item {
+            number,
+            stanza: Arc::new(stanza),
+            readdress: false,
+            trace: None,
+        }
     }
 
     fn limits(stanzas: usize, bytes: usize) -> config::Outbox {
@@ -234,7 +244,12 @@ mod tests {
     #[test]
     fn deliveries_come_out_in_order_and_once() {
         let outbox = Outbox::default();
-        for (number, pushed) in [(1, Pushed::Queued), (2, Pushed::Queued), (2, Pushed::Repeated), (1, Pushed::Repeated)] {
+        for (number, pushed) in [
+            (1, Pushed::Queued),
+            (2, Pushed::Queued),
+            (2, Pushed::Repeated),
+            (1, Pushed::Repeated),
+        ] {
             assert_eq!(outbox.push(item(number, 0), &limits(9, 9_999)), pushed, "{number}");
         }
         assert_eq!(drain(&outbox, true), ["1", "2"]);
@@ -245,7 +260,12 @@ mod tests {
     fn too_much_closes_and_forgets() {
         for limits in [limits(2, 9_999), limits(9, 2 * OVERHEAD + 10)] {
             let outbox = Outbox::default();
-            for (number, pushed) in [(1, Pushed::Queued), (2, Pushed::Queued), (3, Pushed::Overflowed), (4, Pushed::Closing)] {
+            for (number, pushed) in [
+                (1, Pushed::Queued),
+                (2, Pushed::Queued),
+                (3, Pushed::Overflowed),
+                (4, Pushed::Closing),
+            ] {
                 assert_eq!(outbox.push(item(number, 4), &limits), pushed, "{number}");
             }
             assert_eq!(drain(&outbox, true), ["Overflow"]);

@@ -35,7 +35,11 @@ mod tests {
             (1_000, 0, 0, 0.5, 1_000),
             (5, 1, 600, 0.5, 1),
         ] {
-            assert_eq!(batch(count, &drain(rate, seconds), luck), expected, "{count} at {rate}/s in {seconds} s");
+            assert_eq!(
+                batch(count, &drain(rate, seconds), luck),
+                expected,
+                "{count} at {rate}/s in {seconds} s"
+            );
         }
     }
 }

@@ -9,11 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use link::{CloseReason, Gone, SessionRef, Submission};
 use stanza::{Bare, BindReply, BindRequest, Grant, Peer, SaslRequest, SessionId, Stanza, StreamCondition};
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
+use tracing::instrument::Instrumented;
 
 use crate::admission::Place;
 use crate::alarm::Alarm;
@@ -37,26 +39,32 @@ const MOST_UNWRITTEN: usize = 64 << 10;
 /// What a client may still send after a stream error before the connection is cut, in bytes.
 const LINGERING: usize = 256 << 10;
 
-/// Serves `io` until the connection ends.
-pub(crate) async fn serve<T>(shared: Arc<Shared>, io: T, mut peer: Peer, way: Way, place: Place)
+/// Serves `socket` until the connection ends.
+pub(crate) fn serve<T>(
+    shared: Arc<Shared>,
+    socket: Socket<T>,
+    peer: Peer,
+    place: Place,
+) -> impl Future<Output = ()> + Send + 'static
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _counted = Counted::new(&shared.meters().connections);
-    let socket = match way {
-        Way::StartTls => Socket::Plain(io),
-        Way::Direct => {
-            let Some((io, facts)) = Box::pin(handshake(&shared, io, way)).await else {
-                return;
-            };
-            peer.tls = Some(facts);
-            Socket::Tls(io)
-        }
-    };
     let id = SessionId(rand::random());
     // Below INFO, so that a million sessions do not each keep a span by default.
     let span = tracing::debug_span!("session", %id);
-    Session::new(shared, socket, id, peer, place).live().instrument(span).await;
+    // Boxed at once: what is moved through a future counts twice in its size.
+    live(Box::new(Session::new(shared, socket, id, peer, place))).instrument(span)
+}
+
+/// Runs a session to its end. Whatever happens, the home is told.
+async fn live<T: AsyncRead + AsyncWrite + Unpin + Send>(mut session: Box<Session<T>>) {
+    let closed = match AssertUnwindSafe(session.run()).catch_unwind().await {
+        Ok(closed) => closed,
+        Err(_) => session.failed(),
+    };
+    tracing::debug!(?closed, "stream ended");
+    session.shared.meters().closed(&closed);
+    Box::pin(session.finish(&closed)).await;
 }
 
 /// A connection and all that belongs to it.
@@ -67,6 +75,7 @@ struct Session<T> {
     wire: Wire<T>,
     entry: Entry,
     place: Place,
+    _counted: Counted,
     /// Until a resource is bound.
     peer: Option<Box<Peer>>,
     mechanism: Option<&'static str>,
@@ -95,6 +104,14 @@ struct Bound {
     _counted: Counted,
 }
 
+/// What an event of the machine came to.
+enum Begun<'a> {
+    Nothing,
+    Submission(Instrumented<BoxFuture<'a, Result<(), Gone>>>),
+    Login(Box<Event>),
+    Closed(Closed),
+}
+
 /// What a turn came to.
 enum Turn {
     /// The machine has something to say.
@@ -118,6 +135,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             wire: Wire::new(socket),
             entry,
             place,
+            _counted: Counted::new(&shared.meters().connections),
             peer: Some(Box::new(peer)),
             mechanism: None,
             bound: None,
@@ -136,27 +154,28 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
     }
 
-    /// Runs to the end. Whatever happens, the home is told.
-    async fn live(mut self) {
-        let closed = match AssertUnwindSafe(self.run()).catch_unwind().await {
-            Ok(closed) => closed,
-            Err(_) => {
-                tracing::error!("session failed");
-                self.lost = true;
-                self.reason = Some(CloseReason::Edge);
-                Closed::Error(StreamCondition::InternalServerError)
-            }
-        };
-        tracing::debug!(?closed, "stream ended");
-        self.shared.meters().closed(&closed);
-        self.finish(&closed).await;
+    /// The loop panicked.
+    fn failed(&mut self) -> Closed {
+        tracing::error!("session failed");
+        self.lost = true;
+        self.reason = Some(CloseReason::Edge);
+        Closed::Error(StreamCondition::InternalServerError)
     }
 
     async fn run(&mut self) -> Closed {
+        let shared = self.shared.clone();
         loop {
             while let Some(event) = self.stream.poll() {
-                if let ControlFlow::Break(closed) = self.perform(event).await {
-                    return closed;
+                let session = self.bound.as_ref().map(|bound| bound.session.clone());
+                match self.begin(event, &shared, session.as_ref()) {
+                    Begun::Nothing => {}
+                    Begun::Submission(answer) => {
+                        let answer = self.ask(answer).await;
+                        self.submitted(answer);
+                    }
+                    // Boxed, so that an idle session does not keep room for what happens once.
+                    Begun::Login(event) => Box::pin(self.perform(*event)).await,
+                    Begun::Closed(closed) => return closed,
                 }
             }
             if self.lost {
@@ -167,15 +186,54 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
     }
 
-    async fn perform(&mut self, event: Event) -> ControlFlow<Closed> {
+    /// Begins what an event asks for.
+    fn begin<'a>(&mut self, event: Event, shared: &'a Shared, session: Option<&'a SessionRef>) -> Begun<'a> {
+        match (event, session) {
+            (Event::Stanza(stanza), Some(session)) if !self.mute => self.submit(stanza, shared, session),
+            (Event::Stanza(_), _) => Begun::Nothing,
+            (Event::Closed(closed), _) => Begun::Closed(closed),
+            (event, _) => Begun::Login(Box::new(event)),
+        }
+    }
+
+    fn submit<'a>(&mut self, stanza: Stanza, shared: &'a Shared, session: &'a SessionRef) -> Begun<'a> {
+        shared.meters().stanzas_in.increment(1);
+        let rest = self.stanzas.take(1, &shared.config.rates.stanzas, now());
+        self.rests_until = self.rests_until.max(rest);
+        self.submitted += 1;
+        let trace = trace::sample(shared.config.trace_ratio);
+        let span = trace::span("edge.submit", trace.as_ref());
+        let submission = Submission {
+            number: self.submitted,
+            stanza,
+            trace,
+        };
+        Begun::Submission(shared.router.submit(session, submission).instrument(span))
+    }
+
+    /// The home's answer to a submission; when the home is gone, so is the session.
+    fn submitted(&mut self, answer: Result<(), Gone>) {
+        let condition = match answer {
+            Ok(()) => return,
+            Err(Gone::Session) => StreamCondition::Conflict,
+            Err(Gone::Home | Gone::Unreachable) => StreamCondition::RemoteConnectionFailed,
+        };
+        self.mute = true;
+        self.close(CloseReason::Edge, condition);
+    }
+
+    /// What happens only before a resource is bound.
+    async fn perform(&mut self, event: Event) {
         match event {
             Event::StartTls => self.secure().await,
             Event::Sasl(request) => self.sasl(request).await,
-            Event::Bind { account, grant, resource } => self.bind(account, grant, resource).await,
-            Event::Stanza(stanza) => self.submit(stanza).await,
-            Event::Closed(closed) => return ControlFlow::Break(closed),
+            Event::Bind {
+                account,
+                grant,
+                resource,
+            } => self.bind(account, grant, resource).await,
+            Event::Stanza(_) | Event::Closed(_) => {} // not reached: begun elsewhere
         }
-        ControlFlow::Continue(())
     }
 
     async fn secure(&mut self) {
@@ -185,7 +243,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             self.lost = true;
             return;
         };
-        let Some((io, facts)) = Box::pin(handshake(&self.shared, io, Way::StartTls)).await else {
+        let Some((io, facts)) = handshake(&self.shared, io, Way::StartTls).await else {
             self.lost = true;
             return;
         };
@@ -211,44 +269,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     async fn bind(&mut self, account: Bare, grant: Grant, resource: Option<String>) {
         let shared = self.shared.clone();
         let peer = self.peer.as_deref().cloned().unwrap_or_default();
-        let request = BindRequest { session: self.id, account, grant, resource, peer };
+        let request = BindRequest {
+            session: self.id,
+            account,
+            grant,
+            resource,
+            peer,
+        };
         let reply = self.ask(shared.router.bind(request)).await;
         if let BindReply::Bound(jid) = &reply {
             let session = SessionRef::new(self.id, jid.clone());
-            self.bound = Some(Bound { session, _counted: Counted::new(&shared.meters().sessions) });
+            self.bound = Some(Bound {
+                session,
+                _counted: Counted::new(&shared.meters().sessions),
+            });
             self.peer = None;
             self.place.established();
             self.bytes = Shaper::default();
         }
         self.stream.bound(reply, now());
-    }
-
-    async fn submit(&mut self, stanza: Stanza) {
-        let Some(bound) = self.bound.as_ref().filter(|_| !self.mute) else {
-            return;
-        };
-        let (shared, session) = (self.shared.clone(), bound.session.clone());
-        shared.meters().stanzas_in.increment(1);
-        let rest = self.stanzas.take(1, &shared.config.rates.stanzas, now());
-        self.rests_until = self.rests_until.max(rest);
-        self.submitted += 1;
-        let number = self.submitted;
-        let trace = trace::sample(shared.config.trace_ratio);
-        let span = trace::span("edge.submit", trace.as_ref());
-        let submission = Submission { number, stanza, trace };
-        if let Err(gone) = self.ask(shared.router.submit(&session, submission).instrument(span)).await {
-            self.abandoned(gone);
-        }
-    }
-
-    /// The home is gone, and with it the session.
-    fn abandoned(&mut self, gone: Gone) {
-        let condition = match gone {
-            Gone::Session => StreamCondition::Conflict,
-            Gone::Home | Gone::Unreachable => StreamCondition::RemoteConnectionFailed,
-        };
-        self.mute = true;
-        self.close(CloseReason::Edge, condition);
     }
 
     fn close(&mut self, reason: CloseReason, condition: StreamCondition) {
@@ -299,7 +338,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// Ready with true when all output has left, with false when none will.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut sent = 0;
-        let outcome = self.wire.poll_write(self.stream.output(), self.shared.config.timeouts.write, &mut sent, cx);
+        let outcome = self
+            .wire
+            .poll_write(self.stream.output(), self.shared.config.timeouts.write, &mut sent, cx);
         if sent > 0 {
             self.shared.meters().bytes_out.increment(sent);
         }
@@ -339,7 +380,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
 
     fn deliver(&mut self, item: &Item) {
         let _entered = trace::span("edge.deliver", item.trace.as_ref()).entered();
-        let to = self.bound.as_ref().filter(|_| item.readdress).map(|bound| bound.session.jid.jid());
+        let to = self
+            .bound
+            .as_ref()
+            .filter(|_| item.readdress)
+            .map(|bound| bound.session.jid.jid());
         self.stream.deliver(&item.stanza, to);
         self.delivered = item.number;
         self.shared.meters().stanzas_out.increment(1);
@@ -381,7 +426,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     fn count(&mut self, read: u64) {
         self.shared.meters().bytes_in.increment(read);
         let rates = &self.shared.config.rates;
-        let rate = if self.bound.is_some() { &rates.bytes } else { &rates.bytes_before };
+        let rate = if self.bound.is_some() {
+            &rates.bytes
+        } else {
+            &rates.bytes_before
+        };
         self.rests_until = self.bytes.take(read, rate, now());
     }
 
@@ -414,8 +463,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
         if let Some(bound) = self.bound.take() {
             let by_client = matches!(closed, Closed::Clean | Closed::HungUp | Closed::PeerError);
-            let reason = if by_client { CloseReason::Client } else { CloseReason::Edge };
-            self.shared.router.close(&bound.session, self.reason.unwrap_or(reason)).await;
+            let reason = if by_client {
+                CloseReason::Client
+            } else {
+                CloseReason::Edge
+            };
+            self.shared
+                .router
+                .close(&bound.session, self.reason.unwrap_or(reason))
+                .await;
         }
         if !self.lost {
             let _ = tokio::time::timeout(limit, self.part(closed)).await;
@@ -441,5 +497,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each idle session keeps, beside the socket and TLS: change the limits knowingly.
+    #[test]
+    fn a_session_stays_small() {
+        type Io = tokio::net::TcpStream;
+        fn future_size<F>(_: fn(Arc<Shared>, Socket<Io>, Peer, Place) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (task, session, machine) = (future_size(serve::<Io>), size_of::<Session<Io>>(), size_of::<Stream>());
+        println!("task {task}, session {session}, of it stream machine {machine} bytes");
+        assert!(
+            task <= 1_024 && session <= 1_024,
+            "task {task}, session {session}, machine {machine}"
+        );
     }
 }

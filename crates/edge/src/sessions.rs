@@ -32,7 +32,11 @@ pub(crate) struct Entry {
 impl Sessions {
     /// An empty table. Metrics go to the recorder that is installed now.
     pub fn new(limits: config::Outbox) -> Arc<Self> {
-        Arc::new(Self { shards: Default::default(), limits, meters: Meters::new() })
+        Arc::new(Self {
+            shards: Default::default(),
+            limits,
+            meters: Meters::new(),
+        })
     }
 
     /// How many connections have an entry (bound or not).
@@ -54,12 +58,19 @@ impl Sessions {
     pub(crate) fn enter(self: &Arc<Self>, id: SessionId) -> Entry {
         let outbox = Arc::new(Outbox::default());
         self.shard(id).write().insert(id, outbox.clone());
-        Entry { table: self.clone(), id, outbox }
+        Entry {
+            table: self.clone(),
+            id,
+            outbox,
+        }
     }
 
     /// All that are here now.
     pub(crate) fn ids(&self) -> Vec<SessionId> {
-        self.shards.iter().flat_map(|shard| shard.read().keys().copied().collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.read().keys().copied().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Gives one session an order.
@@ -88,13 +99,23 @@ impl Sessions {
 
 impl link::Edge for Sessions {
     fn deliver(&self, delivery: Delivery) {
-        let Delivery { sessions, stanza, readdress, trace } = delivery;
+        let Delivery {
+            sessions,
+            stanza,
+            readdress,
+            trace,
+        } = delivery;
         for (id, number) in sessions {
             let Some(outbox) = self.find(id) else {
                 self.meters.strayed.increment(1);
                 continue;
             };
-            let item = Item { number, stanza: stanza.clone(), readdress, trace: trace.clone() };
+            let item = Item {
+                number,
+                stanza: stanza.clone(),
+                readdress,
+                trace: trace.clone(),
+            };
             match outbox.push(item, &self.limits) {
                 Pushed::Queued | Pushed::Closing => {}
                 Pushed::Repeated => self.meters.repeated.increment(1),
@@ -135,6 +156,8 @@ impl Drop for Entry {
 
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sessions").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Sessions")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }

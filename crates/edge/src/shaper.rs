@@ -42,30 +42,59 @@ mod tests {
         let mut shaper = Shaper::default();
         for (at, amount, wait) in takes {
             let now = start + Duration::from_millis(*at);
-            let until = shaper.take(*amount, &rate, now).map_or(0, |until| (until - now).as_millis());
+            let until = shaper
+                .take(*amount, &rate, now)
+                .map_or(0, |until| (until - now).as_millis());
             assert_eq!(until, u128::from(*wait), "take {amount} at {at} ms of {rate:?}");
         }
     }
 
     #[test]
     fn a_burst_passes_and_the_excess_waits() {
-        let rate = Rate { per_second: 1_000, burst: 4_000 };
-        check(rate, &[(0, 4_000, 0), (0, 1_000, 1_000), (1_000, 500, 500), (9_000, 4_000, 0), (9_000, 1, 1)]);
+        let rate = Rate {
+            per_second: 1_000,
+            burst: 4_000,
+        };
+        check(
+            rate,
+            &[
+                (0, 4_000, 0),
+                (0, 1_000, 1_000),
+                (1_000, 500, 500),
+                (9_000, 4_000, 0),
+                (9_000, 1, 1),
+            ],
+        );
     }
 
     #[test]
     fn idle_time_fills_no_more_than_the_burst() {
-        check(Rate { per_second: 10, burst: 10 }, &[(0, 10, 0), (1_000_000, 11, 100)]);
+        check(
+            Rate {
+                per_second: 10,
+                burst: 10,
+            },
+            &[(0, 10, 0), (1_000_000, 11, 100)],
+        );
     }
 
     #[test]
     fn zero_is_no_limit() {
-        check(Rate { per_second: 0, burst: 0 }, &[(0, u64::MAX, 0), (0, u64::MAX, 0)]);
+        check(
+            Rate {
+                per_second: 0,
+                burst: 0,
+            },
+            &[(0, u64::MAX, 0), (0, u64::MAX, 0)],
+        );
     }
 
     #[test]
     fn absurd_amounts_do_not_overflow() {
-        let rate = Rate { per_second: 1, burst: u64::MAX };
+        let rate = Rate {
+            per_second: 1,
+            burst: u64::MAX,
+        };
         check(rate, &[(0, u64::MAX, 0), (0, u64::MAX, 3_600_000)]);
     }
 }

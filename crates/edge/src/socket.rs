@@ -27,11 +27,7 @@ pub(crate) enum Socket<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// Reads once and hands the bytes over; none at the end.
-    pub(crate) fn poll_receive(
-        &mut self,
-        cx: &mut Context<'_>,
-        take: impl FnOnce(&[u8]),
-    ) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8])) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             ready!(self.poll_read(cx, &mut buffer))?;
@@ -47,7 +43,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             Self::Tls(io) => ready!(Pin::new(io.as_mut()).poll_write(cx, bytes))?,
             Self::Gone => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
-        if sent == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(sent)) }
+        if sent == 0 {
+            Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+        } else {
+            Poll::Ready(Ok(sent))
+        }
     }
 
     /// Sees that everything sent has left for the network.

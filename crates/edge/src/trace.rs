@@ -15,7 +15,9 @@ pub(crate) fn sample(ratio: f64) -> Option<Trace> {
 /// A span for a traced stanza; the exporter finds its parent in `traceparent`. None for the others.
 pub(crate) fn span(name: &'static str, trace: Option<&Trace>) -> tracing::Span {
     match trace {
-        Some(Trace(parent)) => tracing::info_span!(target: "dunlin::trace", "edge", otel.name = name, traceparent = %parent),
+        Some(Trace(parent)) => {
+            tracing::info_span!(target: "dunlin::trace", "edge", otel.name = name, traceparent = %parent)
+        }
         None => tracing::Span::none(),
     }
 }

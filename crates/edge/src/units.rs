@@ -137,9 +137,14 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_written() {
-        for (text, milliseconds) in
-            [("30s", 30_000), ("500ms", 500), ("5m", 300_000), ("12h", 43_200_000), ("2d", 172_800_000), ("7", 7_000)]
-        {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("12h", 43_200_000),
+            ("2d", 172_800_000),
+            ("7", 7_000),
+        ] {
             let duration = Duration::from_millis(milliseconds);
             assert_eq!(parse_duration(text), Some(duration), "{text}");
             assert_eq!(parse_duration(&write_duration(duration)), Some(duration), "{text}");

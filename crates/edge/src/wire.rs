@@ -24,7 +24,11 @@ pub(crate) struct Wire<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     pub(crate) fn new(socket: Socket<T>) -> Self {
-        Self { socket, unflushed: false, stalled_until: None }
+        Self {
+            socket,
+            unflushed: false,
+            stalled_until: None,
+        }
     }
 
     /// Writes `output`, taking out what was sent; ready when all has left. `sent` counts the bytes.

@@ -8,7 +8,9 @@ use x509_parser::x509::AlgorithmIdentifier;
 
 /// `tls-exporter` (RFC 9266, 2): 32 bytes of keying material, without a context.
 pub(super) fn exporter(connection: &ServerConnection) -> Option<[u8; 32]> {
-    connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).ok()
+    connection
+        .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None)
+        .ok()
 }
 
 /// `tls-server-end-point`: the hash of the certificate by the hash of its signature; `None` where that is not defined
@@ -29,9 +31,16 @@ fn signature_hash(signature: &AlgorithmIdentifier<'_>) -> Option<&'static Algori
 fn hash(oid: &str) -> Option<&'static Algorithm> {
     match oid {
         // md5, sha1 and sha256 with RSA; ecdsa with SHA1 and SHA256; dsa with SHA1 and SHA256; MD5, SHA-1, SHA-256 themselves
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.1"
-        | "1.2.840.10045.4.3.2" | "1.2.840.10040.4.3" | "2.16.840.1.101.3.4.3.2" | "1.2.840.113549.2.5"
-        | "1.3.14.3.2.26" | "2.16.840.1.101.3.4.2.1" => Some(&digest::SHA256),
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2"
+        | "1.2.840.10040.4.3"
+        | "2.16.840.1.101.3.4.3.2"
+        | "1.2.840.113549.2.5"
+        | "1.3.14.3.2.26"
+        | "2.16.840.1.101.3.4.2.1" => Some(&digest::SHA256),
         "1.2.840.113549.1.1.14" | "1.2.840.10045.4.3.1" | "2.16.840.1.101.3.4.2.4" => Some(&digest::SHA224),
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" | "2.16.840.1.101.3.4.2.2" => Some(&digest::SHA384),
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" | "2.16.840.1.101.3.4.2.3" => Some(&digest::SHA512),

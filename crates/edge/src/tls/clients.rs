@@ -35,17 +35,31 @@ impl Clients {
     pub(super) fn load(config: &config::ClientAuthority, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         for path in &config.authorities {
-            let invalid = |_| TlsError::Content { path: path.clone(), what: "CA certificate" };
-            read_chain(path)?.into_iter().try_for_each(|ca| roots.add(ca).map_err(invalid))?;
+            let invalid = |_| TlsError::Content {
+                path: path.clone(),
+                what: "CA certificate",
+            };
+            read_chain(path)?
+                .into_iter()
+                .try_for_each(|ca| roots.add(ca).map_err(invalid))?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let strict = builder.build().map_err(|error| TlsError::Provider(Error::General(error.to_string())))?;
-        Ok(Self { strict, required: config.required })
+        let strict = builder
+            .build()
+            .map_err(|error| TlsError::Provider(Error::General(error.to_string())))?;
+        Ok(Self {
+            strict,
+            required: config.required,
+        })
     }
 
     /// What rustls asks during the handshake.
     pub(super) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        if self.required { self.strict.clone() } else { Arc::new(Lenient(self.strict.clone())) }
+        if self.required {
+            self.strict.clone()
+        } else {
+            Arc::new(Lenient(self.strict.clone()))
+        }
     }
 
     /// The XMPP addresses in `chain`'s first certificate, if a CA vouches for it now.

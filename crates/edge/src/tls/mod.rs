@@ -66,7 +66,9 @@ impl Tls {
     /// When there is no certificate, a file cannot be read or parsed, or a key does not belong to its certificate.
     pub fn load(config: &config::Tls) -> Result<Self, TlsError> {
         let state = State::load(config, &BTreeMap::new())?;
-        Ok(Self { current: ArcSwap::from_pointee(state) })
+        Ok(Self {
+            current: ArcSwap::from_pointee(state),
+        })
     }
 
     /// Reads all files again and serves them from the next handshake on. Returns the hosts that are served.
@@ -74,16 +76,33 @@ impl Tls {
     /// # Errors
     /// As [`Tls::load`]; what was served before is then served on.
     pub fn reload(&self, config: &config::Tls) -> Result<Vec<String>, TlsError> {
-        let tickets = self.current.load().certificates.iter().map(|c| (c.leaf.der().to_vec(), c.tickets.clone())).collect();
+        let tickets = self
+            .current
+            .load()
+            .certificates
+            .iter()
+            .map(|c| (c.leaf.der().to_vec(), c.tickets.clone()))
+            .collect();
         let state = State::load(config, &tickets)?;
-        let hosts = state.certificates.iter().flat_map(|c| c.leaf.hosts()).cloned().collect();
+        let hosts = state
+            .certificates
+            .iter()
+            .flat_map(|c| c.leaf.hosts())
+            .cloned()
+            .collect();
         self.current.store(Arc::new(state));
         Ok(hosts)
     }
 
     /// When the first of the certificates served now ends, in seconds since 1970.
     pub fn expires(&self) -> i64 {
-        self.current.load().certificates.iter().map(|c| c.leaf.expires()).min().unwrap_or(i64::MAX)
+        self.current
+            .load()
+            .certificates
+            .iter()
+            .map(|c| c.leaf.expires())
+            .min()
+            .unwrap_or(i64::MAX)
     }
 
     /// Does the server's part of a handshake on `io`.
@@ -108,27 +127,45 @@ impl Tls {
 impl State {
     fn load(config: &config::Tls, known: &BTreeMap<Vec<u8>, Arc<dyn ProducesTickets>>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let clients = config.clients.as_ref().map(|clients| Clients::load(clients, &provider)).transpose()?;
+        let clients = config
+            .clients
+            .as_ref()
+            .map(|clients| Clients::load(clients, &provider))
+            .transpose()?;
         let serve = |file: &config::Certificate| {
             let leaf = Leaf::load(file, &provider)?;
             let tickets = match known.get(leaf.der()) {
                 Some(tickets) => tickets.clone(),
                 None => aws_lc_rs::Ticketer::new().map_err(TlsError::Provider)?,
             };
-            Served::new(leaf, tickets, clients.as_ref(), &provider, config.require_extended_master_secret)
+            Served::new(
+                leaf,
+                tickets,
+                clients.as_ref(),
+                &provider,
+                config.require_extended_master_secret,
+            )
         };
         let certificates = config.certificates.iter().map(serve).collect::<Result<Vec<_>, _>>()?;
         if certificates.is_empty() {
             return Err(TlsError::NoCertificate);
         }
-        Ok(Self { certificates, clients, exporter_on_tls12: config.require_extended_master_secret })
+        Ok(Self {
+            certificates,
+            clients,
+            exporter_on_tls12: config.require_extended_master_secret,
+        })
     }
 
     /// The certificate for the host that the client names, of a kind that it can check; else the first.
     fn choose(&self, hello: &ClientHello<'_>) -> &Served {
         let schemes = hello.signature_schemes();
         let named = hello.server_name().map(str::to_ascii_lowercase);
-        let of_host = || self.certificates.iter().filter(|c| named.as_deref().is_some_and(|host| c.leaf.is_for(host)));
+        let of_host = || {
+            self.certificates
+                .iter()
+                .filter(|c| named.as_deref().is_some_and(|host| c.leaf.is_for(host)))
+        };
         let usable = of_host().find(|c| c.leaf.suits(schemes));
         usable.or_else(|| of_host().next()).unwrap_or(&self.certificates[0])
     }
@@ -138,7 +175,10 @@ impl State {
         let exports = version == Some(rustls::ProtocolVersion::TLSv1_3) || self.exporter_on_tls12;
         let verified = self.clients.as_ref().zip(connection.peer_certificates());
         TlsFacts {
-            version: version.and_then(|v| v.as_str()).map(|v| v.replace('_', ".")).unwrap_or_default(),
+            version: version
+                .and_then(|v| v.as_str())
+                .map(|v| v.replace('_', "."))
+                .unwrap_or_default(),
             cipher: connection
                 .negotiated_cipher_suite()
                 .and_then(|suite| suite.suite().as_str())
@@ -146,7 +186,9 @@ impl State {
                 .to_owned(),
             exporter: exports.then(|| binding::exporter(connection)).flatten(),
             server_end_point: leaf.end_point().map(<[u8]>::to_vec),
-            certificate_addresses: verified.map(|(clients, chain)| clients.addresses(chain)).unwrap_or_default(),
+            certificate_addresses: verified
+                .map(|(clients, chain)| clients.addresses(chain))
+                .unwrap_or_default(),
         }
     }
 }
@@ -174,7 +216,12 @@ impl Served {
         config.require_ems = require_ems;
         let mut direct = config.clone();
         direct.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { leaf, tickets, direct: Arc::new(direct), starttls: Arc::new(config) })
+        Ok(Self {
+            leaf,
+            tickets,
+            direct: Arc::new(direct),
+            starttls: Arc::new(config),
+        })
     }
 }
 
