@@ -16,7 +16,13 @@ async fn conformance_in_one_process() {
             failures.push(format!("{} ({}): {error:#}", path.display(), script.spec));
         }
     }
-    assert!(failures.is_empty(), "{} of {} scripts failed:\n{}", failures.len(), scripts.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} scripts failed:\n{}",
+        failures.len(),
+        scripts.len(),
+        failures.join("\n")
+    );
 }
 
 /// Every script, in order of its path.
@@ -27,7 +33,8 @@ fn scripts() -> Vec<(PathBuf, Script)> {
     assert!(paths.len() > 40, "the scripts are not there: {paths:?}");
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
-        let script = Script::parse(&text).unwrap_or_else(|bad| panic!("{}:{}: {}", path.display(), bad.line, bad.reason));
+        let script =
+            Script::parse(&text).unwrap_or_else(|bad| panic!("{}:{}: {}", path.display(), bad.line, bad.reason));
         (path.strip_prefix(&root).unwrap().to_owned(), script)
     };
     paths.into_iter().map(read).collect()
@@ -38,5 +45,8 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
 }

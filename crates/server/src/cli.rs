@@ -9,15 +9,15 @@ use crate::config::Role;
 /// Dunlin, a clustered XMPP server.
 #[derive(Debug, Parser)]
 #[command(name = "dunlin", version, about, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the server.
     Serve(Serve),
     /// Run a throw-away server with two accounts, to try things out.
@@ -37,26 +37,26 @@ pub enum Command {
 
 /// Which configuration.
 #[derive(Debug, Args)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     /// Configuration file (TOML). Environment variables `DUNLIN_SECTION__KEY` override it. Default: built-in defaults.
     #[arg(short, long, env = "DUNLIN_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// `dunlin serve`
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Which configuration.
     #[command(flatten)]
-    pub file: ConfigFile,
+    pub(crate) file: ConfigFile,
     /// What this process does, instead of `roles` in the configuration.
     #[arg(long, value_enum)]
-    pub role: Option<RoleChoice>,
+    pub(crate) role: Option<RoleChoice>,
 }
 
 /// Roles on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum RoleChoice {
+pub(crate) enum RoleChoice {
     /// Client connections only.
     Edge,
     /// Accounts and routing only.
@@ -67,21 +67,21 @@ pub enum RoleChoice {
 
 /// `dunlin demo`
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Also write endpoints and credentials to this file, as JSON, once clients can log in.
     #[arg(long, value_name = "PATH")]
-    pub ready_file: Option<PathBuf>,
+    pub(crate) ready_file: Option<PathBuf>,
     /// Keep the data in this folder instead of one that is removed at the end.
     #[arg(long, value_name = "FOLDER")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// The domain.
     #[arg(long, default_value = "localhost")]
-    pub domain: String,
+    pub(crate) domain: String,
 }
 
 /// `dunlin user …`
 #[derive(Debug, Subcommand)]
-pub enum User {
+pub(crate) enum User {
     /// Create an account; the password is read from standard input or a file.
     Add {
         /// The new account's address (not with --bulk).
@@ -131,15 +131,15 @@ pub enum User {
 
 /// Where a password is.
 #[derive(Debug, Args)]
-pub struct PasswordSource {
+pub(crate) struct PasswordSource {
     /// Read the password from the first line of this file instead of standard input.
     #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// `dunlin config …`
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Say whether the configuration is good, and what is wrong with it.
     Check(ConfigFile),
     /// Explain a key, a section (such as `edge`), or everything.
@@ -151,18 +151,18 @@ pub enum ConfigCommand {
 
 /// `dunlin docs`
 #[derive(Debug, Args)]
-pub struct Docs {
+pub(crate) struct Docs {
     /// Only compare; fail when a committed document is stale.
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
     /// The project's folder.
     #[arg(long, default_value = ".")]
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl RoleChoice {
     /// As roles.
-    pub fn roles(self) -> Vec<Role> {
+    pub(crate) fn roles(self) -> Vec<Role> {
         match self {
             Self::Edge => vec![Role::Edge],
             Self::Router => vec![Role::Router],

@@ -20,8 +20,11 @@ const NAMES: [&str; 2] = ["alice", "bob"];
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(demo: Demo) -> Result<()> {
-    let scratch = tempfile::Builder::new().prefix("dunlin-demo-").tempdir().context("making a data folder")?;
+pub(crate) async fn run(demo: Demo) -> Result<()> {
+    let scratch = tempfile::Builder::new()
+        .prefix("dunlin-demo-")
+        .tempdir()
+        .context("making a data folder")?;
     let data = demo.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     let config = configuration(&demo, &data)?;
     let accounts = accounts(&config, &demo.domain).await?;
@@ -29,16 +32,24 @@ pub async fn run(demo: Demo) -> Result<()> {
     let domain = demo.domain.clone();
     serve::serve(config, None, move |started| {
         announce(&domain, &accounts, started);
-        ready.as_deref().map_or(Ok(()), |file| write_ready(file, &domain, &accounts, started))
+        ready
+            .as_deref()
+            .map_or(Ok(()), |file| write_ready(file, &domain, &accounts, started))
     })
     .await
 }
 
 /// The standard ports where they are free, others where they are taken.
 fn configuration(demo: &Demo, data: &Path) -> Result<Config> {
-    let mut config = Config { data: data.to_owned(), ..Config::default() };
+    let mut config = Config {
+        data: data.to_owned(),
+        ..Config::default()
+    };
     config.node = "demo".to_owned();
-    config.hosts = vec![HostConfig { domain: demo.domain.clone(), ..HostConfig::default() }];
+    config.hosts = vec![HostConfig {
+        domain: demo.domain.clone(),
+        ..HostConfig::default()
+    }];
     config.edge.listeners.c2s = vec![free(5222)?];
     config.edge.listeners.c2s_tls = vec![free(5223)?];
     config.http.listen = Some(free(5280)?);
@@ -49,7 +60,9 @@ fn configuration(demo: &Demo, data: &Path) -> Result<Config> {
 fn free(port: u16) -> Result<SocketAddr> {
     let wanted = SocketAddr::from(([127, 0, 0, 1], port));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = TcpListener::bind(wanted).or_else(|_| TcpListener::bind(any)).context("finding a free port")?;
+    let listener = TcpListener::bind(wanted)
+        .or_else(|_| TcpListener::bind(any))
+        .context("finding a free port")?;
     Ok(listener.local_addr()?)
 }
 
@@ -72,11 +85,18 @@ async fn accounts(config: &Config, domain: &str) -> Result<Vec<(String, String)>
 }
 
 fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Started) {
-    let ca = started.ca.as_ref().map(|ca| ca.display().to_string()).unwrap_or_default();
+    let ca = started
+        .ca
+        .as_ref()
+        .map(|ca| ca.display().to_string())
+        .unwrap_or_default();
     println!("Dunlin is up, for {domain}.\n");
     println!("  STARTTLS    {}", serve::first(&started.c2s));
     println!("  direct TLS  {}", serve::first(&started.c2s_tls));
-    println!("  health      http://{}/ready and /metrics", serve::first(&started.http));
+    println!(
+        "  health      http://{}/ready and /metrics",
+        serve::first(&started.http)
+    );
     println!("  CA          {ca}\n");
     for (jid, password) in accounts {
         println!("  {jid}  {password}");
@@ -91,7 +111,10 @@ fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Starte
 }
 
 fn write_ready(file: &Path, domain: &str, accounts: &[(String, String)], started: &serve::Started) -> Result<()> {
-    let accounts: Vec<_> = accounts.iter().map(|(jid, password)| json!({ "jid": jid, "password": password })).collect();
+    let accounts: Vec<_> = accounts
+        .iter()
+        .map(|(jid, password)| json!({ "jid": jid, "password": password }))
+        .collect();
     let ready = json!({
         "domain": domain,
         "ca": started.ca,

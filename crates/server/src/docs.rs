@@ -15,7 +15,7 @@ use crate::hosts;
 ///
 /// # Errors
 /// With `--check`: names every stale document.
-pub fn run(docs: &Docs) -> Result<()> {
+pub(crate) fn run(docs: &Docs) -> Result<()> {
     let mut stale = Vec::new();
     for (name, text) in documents()? {
         let path = docs.root.join(name);
@@ -30,7 +30,11 @@ pub fn run(docs: &Docs) -> Result<()> {
             println!("wrote {name}");
         }
     }
-    if stale.is_empty() { Ok(()) } else { bail!("stale: {}; run `make docs`", stale.join(", ")) }
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        bail!("stale: {}; run `make docs`", stale.join(", "))
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -57,20 +61,39 @@ fn xeps() -> String {
     let mut rows: Vec<(u16, &str, &str, &str)> = Vec::new();
     let mut rfcs: Vec<(&str, &str, &str, &str)> = Vec::new();
     for about in modules::ALL.iter().map(|row| row.about) {
-        rows.extend(about.xeps.iter().map(|(xep, version)| (*xep, *version, about.name, about.summary)));
-        rfcs.extend(about.rfcs.iter().map(|(rfc, section)| (*rfc, *section, about.name, about.summary)));
+        rows.extend(
+            about
+                .xeps
+                .iter()
+                .map(|(xep, version)| (*xep, *version, about.name, about.summary)),
+        );
+        rfcs.extend(
+            about
+                .rfcs
+                .iter()
+                .map(|(rfc, section)| (*rfc, *section, about.name, about.summary)),
+        );
     }
     for about in stream::FEATURES {
-        rows.extend(about.xeps.iter().map(|(xep, version)| (*xep, *version, about.name, about.summary)));
+        rows.extend(
+            about
+                .xeps
+                .iter()
+                .map(|(xep, version)| (*xep, *version, about.name, about.summary)),
+        );
     }
     rows.sort_unstable();
     rfcs.sort_unstable();
-    let mut out = format!("# Extensions\n\n{NOTICE}\n\nAll modules are on by default; `modules.NAME.enabled = false` switches one off.\n\n");
+    let mut out = format!(
+        "# Extensions\n\n{NOTICE}\n\nAll modules are on by default; `modules.NAME.enabled = false` switches one off.\n\n"
+    );
     out.push_str("| XEP | Version | Module | What it does |\n|---|---|---|---|\n");
     for (xep, version, name, summary) in rows {
         let _ = writeln!(out, "| {xep:04} | {version} | {name} | {summary} |");
     }
-    out.push_str("\n## Sections of RFCs kept by modules\n\n| RFC | Section | Module | What it does |\n|---|---|---|---|\n");
+    out.push_str(
+        "\n## Sections of RFCs kept by modules\n\n| RFC | Section | Module | What it does |\n|---|---|---|---|\n",
+    );
     for (rfc, section, name, summary) in rfcs {
         let _ = writeln!(out, "| {rfc} | {section} | {name} | {summary} |");
     }
@@ -85,19 +108,39 @@ fn reference() -> String {
     let mut section = String::new();
     for entry in config::entries() {
         let (own, name) = entry.key.rsplit_once('.').unwrap_or(("", &entry.key));
-        if own != section || section.is_empty() && out.matches("## ").count() == 0 {
+        if own != section || !out.contains("\n## ") {
             own.clone_into(&mut section);
-            let title = if own.is_empty() { "Top level".to_owned() } else { format!("`[{}]`", table_name(own)) };
-            let _ = write!(out, "\n## {title}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n");
+            let title = if own.is_empty() {
+                "Top level".to_owned()
+            } else {
+                format!("`[{}]`", table_name(own))
+            };
+            let _ = write!(
+                out,
+                "\n## {title}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n"
+            );
         }
-        let default = entry.default.as_deref().map(|default| format!("`{default}`")).unwrap_or_default();
-        let _ = writeln!(out, "| `{name}` | {} | {default} | {} |", entry.kind, entry.meaning.replace('|', "\\|"));
+        let default = entry
+            .default
+            .as_deref()
+            .map(|default| format!("`{default}`"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "| `{name}` | {} | {default} | {} |",
+            entry.kind,
+            entry.meaning.replace('|', "\\|")
+        );
     }
     out
 }
 
 fn table_name(key: &str) -> String {
-    if key.contains("[]") { format!("[{}]", key.replace("[]", "")) } else { key.to_owned() }
+    if key.contains("[]") {
+        format!("[{}]", key.replace("[]", ""))
+    } else {
+        key.to_owned()
+    }
 }
 
 fn hooks() -> Result<String> {
@@ -106,7 +149,11 @@ fn hooks() -> Result<String> {
     out.push_str("| Place | Role | Module | Only with payload |\n|---|---|---|---|\n");
     for (_, pipeline) in pipelines.values() {
         for row in pipeline.table() {
-            let _ = writeln!(out, "| {} | {} | {} | {} |", row.place, row.role, row.module, row.payload);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                row.place, row.role, row.module, row.payload
+            );
         }
     }
     Ok(out)
@@ -114,7 +161,10 @@ fn hooks() -> Result<String> {
 
 /// The project's description for software directories (XEP-0453).
 fn doap() -> String {
-    let mut xeps: Vec<(u16, &str)> = modules::ALL.iter().flat_map(|row| row.about.xeps.iter().copied()).collect();
+    let mut xeps: Vec<(u16, &str)> = modules::ALL
+        .iter()
+        .flat_map(|row| row.about.xeps.iter().copied())
+        .collect();
     xeps.extend(stream::FEATURES.iter().flat_map(|about| about.xeps.iter().copied()));
     xeps.sort_unstable();
     xeps.dedup();
@@ -126,7 +176,10 @@ fn doap() -> String {
          <category rdf:resource='https://linkmauve.fr/ns/xmpp-doap#category-server'/>\n",
     );
     for rfc in ["6120", "6121", "7590", "7622"] {
-        let _ = writeln!(out, "    <implements rdf:resource='https://xmpp.org/rfcs/rfc{rfc}.html'/>");
+        let _ = writeln!(
+            out,
+            "    <implements rdf:resource='https://xmpp.org/rfcs/rfc{rfc}.html'/>"
+        );
     }
     for (xep, version) in xeps {
         let _ = writeln!(
@@ -155,7 +208,11 @@ fn example() -> String {
 }
 
 fn toml_default(entry: &Entry) -> String {
-    let value: Value = entry.default.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+    let value: Value = entry
+        .default
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or(Value::Null);
     match value {
         Value::Null => "…".to_owned(),
         value => toml::Value::try_from(&value).map_or_else(|_| value.to_string(), |value| value.to_string()),

@@ -13,7 +13,7 @@ use crate::config::{Config, HostConfig};
 ///
 /// # Errors
 /// When a domain is not one, appears twice, or a module's settings do not fit.
-pub fn pipelines(config: &Config) -> Result<BTreeMap<String, (HostConfig, Pipeline)>> {
+pub(crate) fn pipelines(config: &Config) -> Result<BTreeMap<String, (HostConfig, Pipeline)>> {
     let mut all = BTreeMap::new();
     if config.hosts.is_empty() {
         bail!("hosts: at least one virtual host is needed");
@@ -29,9 +29,14 @@ pub fn pipelines(config: &Config) -> Result<BTreeMap<String, (HostConfig, Pipeli
 }
 
 /// Software, start and everything advertised, as the modules of `domain` see it.
-pub fn host(domain: &str, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
+pub(crate) fn host(domain: &str, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
     let software = ("Dunlin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    engine::Host { domain: domain.to_owned(), software, started, disco: pipeline.disco().clone() }
+    engine::Host {
+        domain: domain.to_owned(),
+        software,
+        started,
+        disco: pipeline.disco().clone(),
+    }
 }
 
 fn prepare(domain: &str) -> Result<String> {
@@ -62,7 +67,9 @@ fn pipeline(config: &Config, host: &HostConfig) -> Result<Pipeline> {
 fn settings(config: &Config, host: &HostConfig, name: &str) -> Result<Option<Value>> {
     let mut merged = Map::new();
     for layer in [config.modules.get(name), host.modules.get(name)].into_iter().flatten() {
-        let Value::Object(layer) = layer else { bail!("modules.{name}: must be a table") };
+        let Value::Object(layer) = layer else {
+            bail!("modules.{name}: must be a table")
+        };
         merged.extend(layer.clone());
     }
     match merged.remove("enabled") {
@@ -73,6 +80,12 @@ fn settings(config: &Config, host: &HostConfig, name: &str) -> Result<Option<Val
 }
 
 fn suggestion(name: &str) -> String {
-    let nearest = modules::ALL.iter().map(|row| (strsim::damerau_levenshtein(name, row.about.name), row.about.name)).min();
-    nearest.filter(|(distance, _)| *distance <= 3).map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default()
+    let nearest = modules::ALL
+        .iter()
+        .map(|row| (strsim::damerau_levenshtein(name, row.about.name), row.about.name))
+        .min();
+    nearest
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, known)| format!("; did you mean `{known}`?"))
+        .unwrap_or_default()
 }

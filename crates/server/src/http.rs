@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Not ready for clients yet.
     Starting,
     /// Takes clients.
@@ -24,7 +24,7 @@ pub enum Phase {
 
 /// The process's phase, shared with the endpoint.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<AtomicU8>);
+pub(crate) struct Health(Arc<AtomicU8>);
 
 #[derive(Clone)]
 struct Shared {
@@ -34,7 +34,7 @@ struct Shared {
 
 impl Health {
     /// Enters a phase.
-    pub fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.0.store(phase as u8, Ordering::Relaxed);
     }
 
@@ -48,12 +48,15 @@ impl Health {
 }
 
 /// Serves the endpoints until the process ends.
-pub async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHandle) {
+pub(crate) async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHandle) {
     let app = Router::new()
         .route("/live", get(async || "live\n"))
         .route("/ready", get(ready))
         .route("/draining", get(draining))
-        .route("/metrics", get(async |State(shared): State<Shared>| shared.metrics.render()))
+        .route(
+            "/metrics",
+            get(async |State(shared): State<Shared>| shared.metrics.render()),
+        )
         .with_state(Shared { health, metrics });
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the HTTP endpoint stopped");

@@ -46,7 +46,11 @@ fn run(cli: Cli) -> Result<()> {
 }
 
 fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(work)
 }
 
 fn check(path: Option<&std::path::Path>) -> Result<()> {
@@ -60,15 +64,24 @@ fn check(path: Option<&std::path::Path>) -> Result<()> {
 fn explain(key: Option<&str>) -> Result<()> {
     let wanted = key.unwrap_or_default();
     let all = config::entries();
-    let matches = |entry: &&config::Entry| entry.key.starts_with(wanted) || entry.key.replace("[]", "").starts_with(wanted);
+    let matches =
+        |entry: &&config::Entry| entry.key.starts_with(wanted) || entry.key.replace("[]", "").starts_with(wanted);
     let found: Vec<_> = all.iter().filter(matches).collect();
     if found.is_empty() {
-        let nearest = all.iter().min_by_key(|entry| strsim::damerau_levenshtein(&entry.key, wanted));
-        let hint = nearest.map(|entry| format!("; did you mean `{}`?", entry.key)).unwrap_or_default();
+        let nearest = all
+            .iter()
+            .min_by_key(|entry| strsim::damerau_levenshtein(&entry.key, wanted));
+        let hint = nearest
+            .map(|entry| format!("; did you mean `{}`?", entry.key))
+            .unwrap_or_default();
         anyhow::bail!("there is no key `{wanted}`{hint}");
     }
     for entry in found {
-        let default = entry.default.as_deref().map(|default| format!(", default {default}")).unwrap_or_default();
+        let default = entry
+            .default
+            .as_deref()
+            .map(|default| format!(", default {default}"))
+            .unwrap_or_default();
         println!("{} ({}{default})\n    {}", entry.key, entry.kind, entry.meaning);
     }
     Ok(())

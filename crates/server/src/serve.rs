@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use edge::{Edge, Listener, Sessions, Tls};
 use link::EdgeRef;
 use router::{Clock, Hosts, NoPeers, Router, System, VirtualHost};
@@ -21,22 +21,22 @@ use crate::tls::{self, Certificates};
 use crate::{hosts, stores};
 
 /// What listens where, once clients can log in.
-pub struct Started {
+pub(crate) struct Started {
     /// Plain TCP with STARTTLS.
-    pub c2s: Vec<SocketAddr>,
+    pub(crate) c2s: Vec<SocketAddr>,
     /// Direct TLS.
-    pub c2s_tls: Vec<SocketAddr>,
+    pub(crate) c2s_tls: Vec<SocketAddr>,
     /// Health and metrics.
-    pub http: Vec<SocketAddr>,
+    pub(crate) http: Vec<SocketAddr>,
     /// The development CA's certificate, when there is one.
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Runs `dunlin serve`.
 ///
 /// # Errors
 /// When the server cannot start.
-pub async fn run(arguments: Serve) -> Result<()> {
+pub(crate) async fn run(arguments: Serve) -> Result<()> {
     let file = arguments.file.config.clone();
     let mut config = config::load(file.as_deref())?;
     if let Some(role) = arguments.role {
@@ -53,7 +53,15 @@ pub async fn run(arguments: Serve) -> Result<()> {
 ///
 /// # Errors
 /// When the server cannot start.
-pub async fn serve(config: Config, file: Option<PathBuf>, ready: impl FnOnce(&Started) -> Result<()>) -> Result<()> {
+pub(crate) async fn serve(
+    config: Config,
+    file: Option<PathBuf>,
+    ready: impl FnOnce(&Started) -> Result<()>,
+) -> Result<()> {
+    ensure!(
+        !config.is_clustered(),
+        "this version runs both roles in one process, without `link`, `store.redis` and `store.etcd`: clusters are not in it yet"
+    );
     let telemetry = telemetry::start(&config.log, &config.node)?;
     let health = Health::default();
     let (http, http_listener) = bind(config.http.listen.as_slice()).await.context("http.listen")?;
@@ -62,9 +70,19 @@ pub async fn serve(config: Config, file: Option<PathBuf>, ready: impl FnOnce(&St
     }
     let node = Node::assemble(&config).await?;
     let (c2s, plain) = bind(&config.edge.listeners.c2s).await.context("edge.listeners.c2s")?;
-    let (c2s_tls, direct) = bind(&config.edge.listeners.c2s_tls).await.context("edge.listeners.c2s_tls")?;
-    let listeners = plain.into_iter().map(Listener::starttls).chain(direct.into_iter().map(Listener::direct_tls));
-    let started = Started { c2s, c2s_tls, http, ca: node.certificates.development.clone() };
+    let (c2s_tls, direct) = bind(&config.edge.listeners.c2s_tls)
+        .await
+        .context("edge.listeners.c2s_tls")?;
+    let listeners = plain
+        .into_iter()
+        .map(Listener::starttls)
+        .chain(direct.into_iter().map(Listener::direct_tls));
+    let started = Started {
+        c2s,
+        c2s_tls,
+        http,
+        ca: node.certificates.development.clone(),
+    };
     ready(&started)?;
     health.enter(Phase::Ready);
     let drain = until_told(&node, &telemetry, file.as_deref(), &health)?;
@@ -77,7 +95,7 @@ pub async fn serve(config: Config, file: Option<PathBuf>, ready: impl FnOnce(&St
 }
 
 /// The first address, for people.
-pub fn first(addresses: &[SocketAddr]) -> String {
+pub(crate) fn first(addresses: &[SocketAddr]) -> String {
     addresses.first().map(ToString::to_string).unwrap_or_default()
 }
 
@@ -96,17 +114,38 @@ impl Node {
         let router = router(config, hosts).await?;
         let sessions = Sessions::new(config.edge.outbox.clone());
         let name = NodeId::from(config.node.as_str());
-        let router = link::local(Arc::new(router), EdgeRef { id: name, epoch: Epoch(1), edge: sessions.clone() });
+        let router = link::local(
+            Arc::new(router),
+            EdgeRef {
+                id: name,
+                epoch: Epoch(1),
+                edge: sessions.clone(),
+            },
+        );
         let (_, fenced) = tokio::sync::watch::channel(false);
-        let parts = edge::Parts { config: config.edge.clone(), hosts: streams, tls: Some(tls.clone()), sessions, router, fenced };
-        Ok(Self { edge: Edge::new(parts), tls, certificates })
+        let parts = edge::Parts {
+            config: config.edge.clone(),
+            hosts: streams,
+            tls: Some(tls.clone()),
+            sessions,
+            router,
+            fenced,
+        };
+        Ok(Self {
+            edge: Edge::new(parts),
+            tls,
+            certificates,
+        })
     }
 
     /// Reloads what can be reloaded, and says what cannot.
     fn reload(&self, telemetry: &Telemetry, file: Option<&Path>) -> Result<()> {
         let config = config::load(file)?;
         telemetry.reload(&config.log)?;
-        let served = self.tls.reload(&tls::certificates(&config)?.config).context("certificates")?;
+        let served = self
+            .tls
+            .reload(&tls::certificates(&config)?.config)
+            .context("certificates")?;
         tracing::info!(hosts = ?served, "reloaded certificates and the log filter; every other setting needs a restart");
         Ok(())
     }
@@ -152,7 +191,9 @@ async fn router(config: &Config, hosts: Hosts) -> Result<Router> {
 async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<SocketAddr>, Vec<TcpListener>)> {
     let mut bound = (Vec::new(), Vec::new());
     for address in addresses {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listening on {address}"))?;
         bound.0.push(listener.local_addr()?);
         bound.1.push(listener);
     }

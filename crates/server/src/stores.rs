@@ -15,19 +15,35 @@ use crate::config::{Config, Durable};
 ///
 /// # Errors
 /// When the database cannot be opened.
-pub async fn durable(config: &Config) -> Result<Stores> {
+pub(crate) async fn durable(config: &Config) -> Result<Stores> {
     let memory = memory::stores();
     match config.store.durable {
         Durable::Sqlite => {
             let settings = sqlite_settings(config);
-            let opened = Sqlite::open(&settings).await.with_context(|| format!("opening {}", settings.path.display()))?;
+            let opened = Sqlite::open(&settings)
+                .await
+                .with_context(|| format!("opening {}", settings.path.display()))?;
             let db = Arc::new(opened);
-            Ok(Stores { accounts: db.clone(), rosters: db.clone(), archive: db.clone(), items: db, ..memory })
+            Ok(Stores {
+                accounts: db.clone(),
+                rosters: db.clone(),
+                archive: db.clone(),
+                items: db,
+                ..memory
+            })
         }
         Durable::Postgres => {
             let db = Arc::new(Postgres::connect(&config.store.postgres).context("store.postgres")?);
-            db.check_schema().await.context("the database's schema: run `dunlin migrate`")?;
-            Ok(Stores { accounts: db.clone(), rosters: db.clone(), archive: db.clone(), items: db, ..memory })
+            db.check_schema()
+                .await
+                .context("the database's schema: run `dunlin migrate`")?;
+            Ok(Stores {
+                accounts: db.clone(),
+                rosters: db.clone(),
+                archive: db.clone(),
+                items: db,
+                ..memory
+            })
         }
     }
 }
@@ -36,7 +52,7 @@ pub async fn durable(config: &Config) -> Result<Stores> {
 ///
 /// # Errors
 /// When one of them cannot be opened.
-pub async fn all(config: &Config) -> Result<Stores> {
+pub(crate) async fn all(config: &Config) -> Result<Stores> {
     let mut stores = durable(config).await?;
     if let Some(redis) = &config.store.redis {
         stores.presence = Arc::new(Redis::connect(redis).context("store.redis")?);
@@ -53,7 +69,7 @@ pub async fn all(config: &Config) -> Result<Stores> {
 ///
 /// # Errors
 /// When that fails.
-pub async fn migrate(config: &Config) -> Result<()> {
+pub(crate) async fn migrate(config: &Config) -> Result<()> {
     match config.store.durable {
         Durable::Sqlite => durable(config).await.map(drop),
         Durable::Postgres => {
@@ -66,5 +82,8 @@ pub async fn migrate(config: &Config) -> Result<()> {
 /// The embedded database lies in the data folder unless its path is absolute.
 fn sqlite_settings(config: &Config) -> sqlite::Config {
     let settings = config.store.sqlite.clone();
-    sqlite::Config { path: config.data.join(&settings.path), ..settings }
+    sqlite::Config {
+        path: config.data.join(&settings.path),
+        ..settings
+    }
 }

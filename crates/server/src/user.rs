@@ -19,15 +19,23 @@ const BATCH: usize = 500;
 ///
 /// # Errors
 /// When it cannot be done; the message says why.
-pub async fn run(command: User) -> Result<()> {
+pub(crate) async fn run(command: User) -> Result<()> {
     match command {
-        User::Add { jid: Some(jid), iterations, password, file, .. } => {
+        User::Add {
+            jid: Some(jid),
+            iterations,
+            password,
+            file,
+            ..
+        } => {
             let (config, stores) = open(file.config.as_deref()).await?;
             let account = account(&config, &jid, &read_password(&password)?, iterations)?;
             create(&stores, &[account]).await?;
             println!("added {jid}");
         }
-        User::Add { bulk, iterations, file, .. } => {
+        User::Add {
+            bulk, iterations, file, ..
+        } => {
             let bulk = bulk.context("an address or --bulk FILE is needed")?;
             let (config, stores) = open(file.config.as_deref()).await?;
             add_many(&config, &stores, &bulk, iterations).await?;
@@ -35,7 +43,11 @@ pub async fn run(command: User) -> Result<()> {
         User::Passwd { jid, password, file } => {
             let (config, stores) = open(file.config.as_deref()).await?;
             let account = account(&config, &jid, &read_password(&password)?, None)?;
-            stores.accounts.set_verifiers(&account.jid, &account.verifiers).await.with_context(|| format!("changing {jid}"))?;
+            stores
+                .accounts
+                .set_verifiers(&account.jid, &account.verifiers)
+                .await
+                .with_context(|| format!("changing {jid}"))?;
             println!("changed the password of {jid}");
         }
         User::Remove { jid, file } => {
@@ -46,7 +58,10 @@ pub async fn run(command: User) -> Result<()> {
         }
         User::List { domain, file } => {
             let (config, stores) = open(file.config.as_deref()).await?;
-            let domains = domain.map_or_else(|| config.hosts.iter().map(|host| host.domain.clone()).collect(), |one| vec![one]);
+            let domains = domain.map_or_else(
+                || config.hosts.iter().map(|host| host.domain.clone()).collect(),
+                |one| vec![one],
+            );
             list(&stores, &domains).await?;
         }
     }
@@ -76,8 +91,12 @@ async fn list(stores: &Stores, domains: &[String]) -> Result<()> {
 /// Creates the accounts of `file`, hashing on all processors, and says how far it is.
 async fn add_many(config: &Config, stores: &Stores, file: &Path, iterations: Option<u32>) -> Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let lines: Vec<(usize, &str)> =
-        text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())).filter(|(_, line)| !line.is_empty()).collect();
+    let lines: Vec<(usize, &str)> = text
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty())
+        .collect();
     let started = Instant::now();
     eprintln!(
         "{} accounts; each password is hashed for SCRAM-SHA-1, -256 and -512 with {} iterations (`--iterations` takes fewer)",
@@ -87,7 +106,9 @@ async fn add_many(config: &Config, stores: &Stores, file: &Path, iterations: Opt
     let mut done = 0;
     for batch in lines.chunks(BATCH) {
         let accounts = hash_all(config, batch, iterations).with_context(|| file.display().to_string())?;
-        create(stores, &accounts).await.with_context(|| format!("lines {} to {}", batch[0].0, batch[batch.len() - 1].0))?;
+        create(stores, &accounts)
+            .await
+            .with_context(|| format!("lines {} to {}", batch[0].0, batch[batch.len() - 1].0))?;
         done += accounts.len();
         eprintln!("{done} of {} in {:.1} s", lines.len(), started.elapsed().as_secs_f64());
     }
@@ -100,21 +121,40 @@ fn hash_all(config: &Config, lines: &[(usize, &str)], iterations: Option<u32>) -
     let share = lines.len().div_ceil(threads).max(1);
     let parts: Vec<Result<Vec<Account>>> = std::thread::scope(|scope| {
         let work = |part: &[(usize, &str)]| part.iter().map(|line| hash_line(config, line, iterations)).collect();
-        let running: Vec<_> = lines.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
-        running.into_iter().map(|one| one.join().unwrap_or_else(|_| bail!("hashing failed"))).collect()
+        let running: Vec<_> = lines
+            .chunks(share)
+            .map(|part| scope.spawn(move || work(part)))
+            .collect();
+        running
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|_| bail!("hashing failed")))
+            .collect()
     });
-    Ok(parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    Ok(parts
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 fn hash_line(config: &Config, (number, line): &(usize, &str), iterations: Option<u32>) -> Result<Account> {
-    let (jid, password) = line.split_once(char::is_whitespace).with_context(|| format!("line {number}: no password"))?;
+    let (jid, password) = line
+        .split_once(char::is_whitespace)
+        .with_context(|| format!("line {number}: no password"))?;
     account(config, jid, password.trim_start(), iterations).with_context(|| format!("line {number}"))
 }
 
 fn account(config: &Config, jid: &str, password: &str, iterations: Option<u32>) -> Result<Account> {
     let jid = Bare::parse(jid).with_context(|| jid.to_owned())?;
-    ensure!(jid.local().is_some(), "{jid}: an account's address has a name before the @");
-    let served = config.hosts.iter().any(|host| host.domain.eq_ignore_ascii_case(jid.domain()));
+    ensure!(
+        jid.local().is_some(),
+        "{jid}: an account's address has a name before the @"
+    );
+    let served = config
+        .hosts
+        .iter()
+        .any(|host| host.domain.eq_ignore_ascii_case(jid.domain()));
     ensure!(served, "{jid}: {} is not one of the configured hosts", jid.domain());
     new_account(jid, password, iterations.unwrap_or(config.passwords.iterations))
 }
@@ -123,13 +163,21 @@ fn account(config: &Config, jid: &str, password: &str, iterations: Option<u32>) 
 ///
 /// # Errors
 /// When the password cannot be used (RFC 8265) or there is no randomness.
-pub fn new_account(jid: Bare, password: &str, iterations: u32) -> Result<Account> {
-    ensure!((4_096..=10_000_000).contains(&iterations), "iterations must be between 4,096 and 10,000,000");
+pub(crate) fn new_account(jid: Bare, password: &str, iterations: u32) -> Result<Account> {
+    ensure!(
+        (4_096..=10_000_000).contains(&iterations),
+        "iterations must be between 4,096 and 10,000,000"
+    );
     let salt: [u8; 16] = rand::random();
     let verifiers = sasl::verifiers(password, iterations, &salt).context("password")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let created = Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
-    Ok(Account { jid, created, verifiers, last_seen: None })
+    Ok(Account {
+        jid,
+        created,
+        verifiers,
+        last_seen: None,
+    })
 }
 
 async fn create(stores: &Stores, accounts: &[Account]) -> Result<()> {
@@ -145,11 +193,17 @@ fn read_password(source: &PasswordSource) -> Result<String> {
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
         None => {
             let mut line = String::new();
-            std::io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+            std::io::stdin()
+                .lock()
+                .read_line(&mut line)
+                .context("reading the password from standard input")?;
             line
         }
     };
     let password = text.lines().next().unwrap_or_default();
-    ensure!(!password.is_empty(), "the password is empty: give it on standard input or with --password-file");
+    ensure!(
+        !password.is_empty(),
+        "the password is empty: give it on standard input or with --password-file"
+    );
     Ok(password.to_owned())
 }

@@ -41,15 +41,24 @@ impl Client {
     /// # Errors
     /// When nobody listens.
     pub async fn connect(address: SocketAddr) -> Result<Self> {
-        let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        let socket = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connecting to {address}"))?;
         socket.set_nodelay(true)?;
         Ok(Self::over(socket))
     }
 
     /// A client on a connection that is there.
     pub fn over(socket: impl Io + 'static) -> Self {
-        let limits = Limits { stanza_bytes: 16 << 20, elements: 1 << 20, ..Limits::default() };
-        Self { socket: Box::new(socket), reader: Reader::new(limits) }
+        let limits = Limits {
+            stanza_bytes: 16 << 20,
+            elements: 1 << 20,
+            ..Limits::default()
+        };
+        Self {
+            socket: Box::new(socket),
+            reader: Reader::new(limits),
+        }
     }
 
     /// Opens a stream and reads the server's header and features.
@@ -76,7 +85,10 @@ impl Client {
     pub async fn log_in(&mut self, user: &str, domain: &str, password: &str, resource: &str) -> Result<String> {
         self.open(domain).await?;
         let credentials = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
-        self.write(format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>").as_bytes()).await?;
+        self.write(
+            format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>").as_bytes(),
+        )
+        .await?;
         let answer = self.element().await?;
         if answer.name() != "success" {
             bail!("expected success, saw {answer}");
@@ -108,7 +120,10 @@ impl Client {
     /// # Errors
     /// When the connection is gone.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        timeout(PATIENCE, self.socket.write_all(bytes)).await.context("the server reads nothing")?.context("writing")
+        timeout(PATIENCE, self.socket.write_all(bytes))
+            .await
+            .context("the server reads nothing")?
+            .context("writing")
     }
 
     /// The next element.
@@ -147,7 +162,11 @@ impl Client {
                 match event {
                     Event::Open(open) => return Ok(Seen::Open(open)),
                     Event::Child(bytes) => {
-                        let limits = Limits { stanza_bytes: 16 << 20, elements: 1 << 20, ..Limits::default() };
+                        let limits = Limits {
+                            stanza_bytes: 16 << 20,
+                            elements: 1 << 20,
+                            ..Limits::default()
+                        };
                         return Ok(Seen::Element(Element::parse(&bytes, xml::ns::CLIENT, &limits)?));
                     }
                     Event::Close => return Ok(Seen::End),

@@ -14,9 +14,17 @@ const TEST: &str = "test";
 /// The first difference, in words.
 pub fn compare(pattern: &Element, element: &Element) -> Result<(), String> {
     if !element.is(pattern.ns(), pattern.name()) {
-        return Err(format!("expected <{} xmlns='{}'>, not <{} xmlns='{}'>", pattern.name(), pattern.ns(), element.name(), element.ns()));
+        return Err(format!(
+            "expected <{} xmlns='{}'>, not <{} xmlns='{}'>",
+            pattern.name(),
+            pattern.ns(),
+            element.name(),
+            element.ns()
+        ));
     }
-    pattern.attributes().try_for_each(|(name, wanted)| compare_attribute(name, wanted, element))?;
+    pattern
+        .attributes()
+        .try_for_each(|(name, wanted)| compare_attribute(name, wanted, element))?;
     compare_text(pattern, element)?;
     compare_children(pattern, element)
 }
@@ -26,7 +34,10 @@ fn compare_attribute(name: &str, wanted: &str, element: &Element) -> Result<(), 
         ("(none)", None) | ("...", Some(_)) => Ok(()),
         ("(none)", Some(found)) => Err(format!("<{}>: unexpected {name}='{found}'", element.name())),
         (wanted, Some(found)) if wanted == found => Ok(()),
-        (wanted, found) => Err(format!("<{}>: expected {name}='{wanted}', found {found:?}", element.name())),
+        (wanted, found) => Err(format!(
+            "<{}>: expected {name}='{wanted}', found {found:?}",
+            element.name()
+        )),
     }
 }
 
@@ -36,7 +47,11 @@ fn compare_text(pattern: &Element, element: &Element) -> Result<(), String> {
     if wanted.is_empty() || wanted == "..." || wanted == element.content().trim() {
         return Ok(());
     }
-    Err(format!("<{}>: expected the text {wanted:?}, found {:?}", element.name(), element.content()))
+    Err(format!(
+        "<{}>: expected the text {wanted:?}, found {:?}",
+        element.name(),
+        element.content()
+    ))
 }
 
 /// Each child of the pattern must find a child of its own.
@@ -44,14 +59,20 @@ fn compare_children(pattern: &Element, element: &Element) -> Result<(), String> 
     let mut left: Vec<&Element> = element.children().collect();
     for wanted in pattern.children() {
         if wanted.is(TEST, "none") {
-            if let Some(found) = wanted.children().find_map(|bad| left.iter().find(|child| compare(bad, child).is_ok())) {
+            if let Some(found) = wanted
+                .children()
+                .find_map(|bad| left.iter().find(|child| compare(bad, child).is_ok()))
+            {
                 return Err(format!("<{}>: unexpected {found}", element.name()));
             }
             continue;
         }
         let reasons: Vec<Result<(), String>> = left.iter().map(|child| compare(wanted, child)).collect();
         let Some(at) = reasons.iter().position(Result::is_ok) else {
-            let reason = reasons.into_iter().zip(&left).find(|(_, child)| child.is(wanted.ns(), wanted.name()));
+            let reason = reasons
+                .into_iter()
+                .zip(&left)
+                .find(|(_, child)| child.is(wanted.ns(), wanted.name()));
             let reason = reason.and_then(|(reason, _)| reason.err()).unwrap_or_default();
             return Err(format!("<{}>: no child like {wanted} ({reason})", element.name()));
         };
@@ -95,13 +116,37 @@ mod tests {
         check("<message id='...'/>", "<message/>", false);
         check("<message id='(none)'/>", "<message/>", true);
         check("<message id='(none)'/>", "<message id=''/>", false);
-        check("<message><body>x</body></message>", "<message><body>x</body></message>", true);
-        check("<message><body>x</body></message>", "<message><body>y</body></message>", false);
-        check("<message><body>...</body></message>", "<message><body>y</body></message>", true);
+        check(
+            "<message><body>x</body></message>",
+            "<message><body>x</body></message>",
+            true,
+        );
+        check(
+            "<message><body>x</body></message>",
+            "<message><body>y</body></message>",
+            false,
+        );
+        check(
+            "<message><body>...</body></message>",
+            "<message><body>y</body></message>",
+            true,
+        );
         check("<message><body/><body/></message>", "<message><body/></message>", false);
-        check("<message><x xmlns='a'/></message>", "<message><x xmlns='b'/></message>", false);
-        check("<message><none xmlns='test'><x xmlns='b'/></none></message>", "<message><x xmlns='b'/></message>", false);
-        check("<message><none xmlns='test'><x xmlns='b'/></none></message>", "<message><x xmlns='a'/></message>", true);
+        check(
+            "<message><x xmlns='a'/></message>",
+            "<message><x xmlns='b'/></message>",
+            false,
+        );
+        check(
+            "<message><none xmlns='test'><x xmlns='b'/></none></message>",
+            "<message><x xmlns='b'/></message>",
+            false,
+        );
+        check(
+            "<message><none xmlns='test'><x xmlns='b'/></none></message>",
+            "<message><x xmlns='a'/></message>",
+            true,
+        );
         check("<presence/>", "<message/>", false);
     }
 }

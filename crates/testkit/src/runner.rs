@@ -29,10 +29,19 @@ const BARRIER: &str = "test:barrier";
 /// # Errors
 /// Names the line that did not hold.
 pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
-    let mut run = Run { script, stage, tag, sessions: BTreeMap::new(), connected: 0, barrier: 0 };
+    let mut run = Run {
+        script,
+        stage,
+        tag,
+        sessions: BTreeMap::new(),
+        connected: 0,
+        barrier: 0,
+    };
     run.prepare().await.context("before the first step")?;
     for step in &script.steps {
-        run.step(step).await.with_context(|| format!("line {}: {} {:?}", step.line, step.who, step.action))?;
+        run.step(step)
+            .await
+            .with_context(|| format!("line {}: {} {:?}", step.line, step.who, step.action))?;
     }
     Ok(())
 }
@@ -58,10 +67,14 @@ struct Session {
 impl Run<'_> {
     async fn prepare(&mut self) -> Result<()> {
         for user in &self.script.users {
-            self.stage.create_account(&self.own_name(&user.name), &user.domain, PASSWORD).await?;
+            self.stage
+                .create_account(&self.own_name(&user.name), &user.domain, PASSWORD)
+                .await?;
         }
         for (one, other) in &self.script.friends {
-            self.befriend(one, other).await.with_context(|| format!("befriending {one} and {other}"))?;
+            self.befriend(one, other)
+                .await
+                .with_context(|| format!("befriending {one} and {other}"))?;
         }
         for user in &self.script.users {
             for (resource, _) in user.resources.iter().filter(|(_, from_the_start)| *from_the_start) {
@@ -89,7 +102,14 @@ impl Run<'_> {
             }
             Action::ReceivesNothing => self.nothing_more(who).await,
             Action::LogsIn => self.log_in(who).await,
-            Action::LogsOut => self.sessions.remove(who).context("no such session")?.client.close().await,
+            Action::LogsOut => {
+                self.sessions
+                    .remove(who)
+                    .context("no such session")?
+                    .client
+                    .close()
+                    .await
+            }
             Action::Drops => self.sessions.remove(who).map(drop).context("no such session"),
             Action::Connects => self.connect(who).await.map(drop),
             Action::Opens(domain) => {
@@ -116,15 +136,25 @@ impl Run<'_> {
         for name in [one, other] {
             let user = self.user(name)?;
             let mut client = self.stage.connect(0).await?;
-            client.log_in(&self.own_name(name), &user.domain, PASSWORD, "befriending").await?;
-            client.write(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>").await?;
+            client
+                .log_in(&self.own_name(name), &user.domain, PASSWORD, "befriending")
+                .await?;
+            client
+                .write(b"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq><presence/>")
+                .await?;
             pair.push((client, format!("{}@{}", self.own_name(name), user.domain)));
         }
         for (asks, grants) in [(0, 1), (1, 0)] {
             let (asking, granting) = (pair[asks].1.clone(), pair[grants].1.clone());
-            pair[asks].0.write(format!("<presence to='{granting}' type='subscribe'/>").as_bytes()).await?;
+            pair[asks]
+                .0
+                .write(format!("<presence to='{granting}' type='subscribe'/>").as_bytes())
+                .await?;
             until(&mut pair[grants].0, "presence", "subscribe").await?;
-            pair[grants].0.write(format!("<presence to='{asking}' type='subscribed'/>").as_bytes()).await?;
+            pair[grants]
+                .0
+                .write(format!("<presence to='{asking}' type='subscribed'/>").as_bytes())
+                .await?;
             until(&mut pair[asks].0, "presence", "subscribed").await?;
         }
         for (client, _) in pair {
@@ -144,7 +174,12 @@ impl Run<'_> {
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {
         let client = self.stage.connect(self.connected).await?;
         self.connected += 1;
-        let session = Session { client, jid: None, pending: VecDeque::new(), ended: false };
+        let session = Session {
+            client,
+            jid: None,
+            pending: VecDeque::new(),
+            ended: false,
+        };
         self.sessions.insert(who.to_owned(), session);
         self.session(who)
     }
@@ -155,17 +190,34 @@ impl Run<'_> {
         for _ in 0..2 {
             self.barrier += 1;
             let id = format!("barrier-{}", self.barrier);
-            let everybody: Vec<String> =
-                self.sessions.values().filter(|session| !session.ended).filter_map(|session| session.jid.clone()).collect();
+            let everybody: Vec<String> = self
+                .sessions
+                .values()
+                .filter(|session| !session.ended)
+                .filter_map(|session| session.jid.clone())
+                .collect();
             let from_all = everybody.len();
-            for session in self.sessions.values_mut().filter(|session| session.jid.is_some() && !session.ended) {
+            for session in self
+                .sessions
+                .values_mut()
+                .filter(|session| session.jid.is_some() && !session.ended)
+            {
                 for to in &everybody {
                     let tell = Element::new(BARRIER, "barrier");
-                    let message = Element::new(xml::ns::CLIENT, "message").with("to", to.clone()).with("id", id.clone());
-                    session.client.send(&message.with("type", "headline").push(tell)).await?;
+                    let message = Element::new(xml::ns::CLIENT, "message")
+                        .with("to", to.clone())
+                        .with("id", id.clone());
+                    session
+                        .client
+                        .send(&message.with("type", "headline").push(tell))
+                        .await?;
                 }
             }
-            for session in self.sessions.values_mut().filter(|session| session.jid.is_some() && !session.ended) {
+            for session in self
+                .sessions
+                .values_mut()
+                .filter(|session| session.jid.is_some() && !session.ended)
+            {
                 session.collect(&id, from_all).await?;
             }
         }
@@ -176,11 +228,17 @@ impl Run<'_> {
     }
 
     fn session(&mut self, who: &str) -> Result<&mut Session> {
-        self.sessions.get_mut(who).with_context(|| format!("{who} is not connected"))
+        self.sessions
+            .get_mut(who)
+            .with_context(|| format!("{who} is not connected"))
     }
 
     fn user(&self, name: &str) -> Result<&User> {
-        self.script.users.iter().find(|user| user.name == name).with_context(|| format!("no user {name}"))
+        self.script
+            .users
+            .iter()
+            .find(|user| user.name == name)
+            .with_context(|| format!("no user {name}"))
     }
 
     fn own_name(&self, name: &str) -> String {
@@ -207,12 +265,20 @@ impl Session {
     }
 
     async fn find(&mut self, wanted: &Element) -> Result<()> {
-        if let Some(at) = self.pending.iter().position(|element| pattern::compare(wanted, element).is_ok()) {
+        if let Some(at) = self
+            .pending
+            .iter()
+            .position(|element| pattern::compare(wanted, element).is_ok())
+        {
             self.pending.remove(at);
             return Ok(());
         }
         loop {
-            let element = self.client.element().await.with_context(|| format!("pending: {:?}", self.shown()))?;
+            let element = self
+                .client
+                .element()
+                .await
+                .with_context(|| format!("pending: {:?}", self.shown()))?;
             if pattern::compare(wanted, &element).is_ok() {
                 return Ok(());
             }
@@ -251,7 +317,9 @@ impl Session {
         }
         match (wanted, last) {
             (None, _) => Ok(()),
-            (Some(wanted), Some(last)) => pattern::compare(wanted, &last).map_err(|reason| anyhow::anyhow!("{reason}\n  in {last}")),
+            (Some(wanted), Some(last)) => {
+                pattern::compare(wanted, &last).map_err(|reason| anyhow::anyhow!("{reason}\n  in {last}"))
+            }
             (Some(wanted), None) => bail!("ended without {wanted}"),
         }
     }

@@ -92,14 +92,25 @@ impl Script {
     /// # Errors
     /// [`Unreadable`].
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        let mut script = Self { spec: String::new(), users: Vec::new(), friends: Vec::new(), steps: Vec::new() };
+        let mut script = Self {
+            spec: String::new(),
+            users: Vec::new(),
+            friends: Vec::new(),
+            steps: Vec::new(),
+        };
         for (line, text) in logical_lines(text) {
             script.line(line, &text).map_err(|reason| Unreadable { line, reason })?;
         }
         match (script.spec.is_empty(), script.steps.is_empty()) {
             (false, false) => Ok(script),
-            (true, _) => Err(Unreadable { line: 1, reason: "no spec line".to_owned() }),
-            (_, true) => Err(Unreadable { line: 1, reason: "no steps".to_owned() }),
+            (true, _) => Err(Unreadable {
+                line: 1,
+                reason: "no spec line".to_owned(),
+            }),
+            (_, true) => Err(Unreadable {
+                line: 1,
+                reason: "no steps".to_owned(),
+            }),
         }
     }
 
@@ -113,7 +124,11 @@ impl Script {
                 let (one, other) = rest.split_once(' ').ok_or("friends are two")?;
                 self.friends.push((one.to_owned(), other.trim().to_owned()));
             }
-            who => self.steps.push(Step { line, who: who.to_owned(), action: action(rest)? }),
+            who => self.steps.push(Step {
+                line,
+                who: who.to_owned(),
+                action: action(rest)?,
+            }),
         }
         Ok(())
     }
@@ -147,9 +162,17 @@ fn users(text: &str) -> Result<Vec<User>, String> {
             None => (text.trim().to_owned(), true),
         };
         let resources = resources.split(',').map(resource).collect();
-        Ok(User { name: name.to_owned(), domain: domain.to_owned(), resources })
+        Ok(User {
+            name: name.to_owned(),
+            domain: domain.to_owned(),
+            resources,
+        })
     };
-    text.split(')').map(|part| part.trim_start_matches([',', ' '])).filter(|part| !part.is_empty()).map(one).collect()
+    text.split(')')
+        .map(|part| part.trim_start_matches([',', ' ']))
+        .filter(|part| !part.is_empty())
+        .map(one)
+        .collect()
 }
 
 fn action(text: &str) -> Result<Action, String> {
@@ -230,7 +253,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(script.spec, "RFC 6121, 5");
-        assert_eq!(script.users[0].resources, [("one".to_owned(), true), ("two".to_owned(), false)]);
+        assert_eq!(
+            script.users[0].resources,
+            [("one".to_owned(), true), ("two".to_owned(), false)]
+        );
         assert_eq!(script.users[1].domain, "y");
         assert_eq!(script.steps.len(), 3);
         assert_eq!(script.steps[2].action, Action::Writes(b"<a>AAA".to_vec()));
@@ -238,7 +264,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_names_its_line() {
-        for (text, line) in [("spec x\nusers a@x (r)\na/r dances now\n", 3), ("spec x\nusers ax (r)\n", 2), ("users a@x (r)\na/r drops\n", 1)] {
+        for (text, line) in [
+            ("spec x\nusers a@x (r)\na/r dances now\n", 3),
+            ("spec x\nusers ax (r)\n", 2),
+            ("users a@x (r)\na/r drops\n", 1),
+        ] {
             assert_eq!(Script::parse(text).unwrap_err().line, line, "{text}");
         }
     }

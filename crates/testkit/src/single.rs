@@ -58,7 +58,11 @@ impl Single {
         });
         router.serve_alone();
         let sessions = Sessions::new(edge::Outbox::default());
-        let edge_ref = EdgeRef { id: NodeId::from("single"), epoch: Epoch(1), edge: sessions.clone() };
+        let edge_ref = EdgeRef {
+            id: NodeId::from("single"),
+            epoch: Epoch(1),
+            edge: sessions.clone(),
+        };
         let (fence, fenced) = watch::channel(false);
         let parts = edge::Parts {
             config: edge::Config::default(),
@@ -68,7 +72,11 @@ impl Single {
             router: link::local(Arc::new(router), edge_ref),
             fenced,
         };
-        Ok(Self { edge: Edge::new(parts), stores, _fence: fence })
+        Ok(Self {
+            edge: Edge::new(parts),
+            stores,
+            _fence: fence,
+        })
     }
 }
 
@@ -76,7 +84,11 @@ impl Single {
 impl Stage for Single {
     async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()> {
         let account = account(name, domain, password, System.now())?;
-        self.stores.accounts.create(&[account]).await.with_context(|| format!("creating {name}@{domain}"))
+        self.stores
+            .accounts
+            .create(&[account])
+            .await
+            .with_context(|| format!("creating {name}@{domain}"))
     }
 
     async fn connect(&self, _index: usize) -> Result<Client> {
@@ -100,7 +112,12 @@ fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
         });
         let software = ("Dunlin".to_owned(), "test".to_owned());
         let disco = pipeline.disco().clone();
-        let host = Arc::new(engine::Host { domain: domain.to_owned(), software, started: System.now(), disco });
+        let host = Arc::new(engine::Host {
+            domain: domain.to_owned(),
+            software,
+            started: System.now(),
+            disco,
+        });
         hosts.insert(domain.to_owned(), Arc::new(VirtualHost { pipeline, host }));
     }
     Ok((hosts, streams))
@@ -108,7 +125,18 @@ fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
 
 fn account(name: &str, domain: &str, password: &str, created: Timestamp) -> Result<Account> {
     let jid = Bare::parse(&format!("{name}@{domain}"))?;
-    let salt = name.as_bytes().iter().chain(&[0; 16]).take(16).copied().collect::<Vec<u8>>();
+    let salt = name
+        .as_bytes()
+        .iter()
+        .chain(&[0; 16])
+        .take(16)
+        .copied()
+        .collect::<Vec<u8>>();
     let verifiers = sasl::verifiers(password, ITERATIONS, &salt).context("password")?;
-    Ok(Account { jid, created, verifiers, last_seen: None })
+    Ok(Account {
+        jid,
+        created,
+        verifiers,
+        last_seen: None,
+    })
 }

@@ -12,15 +12,15 @@ const PREFIX: &str = "DUNLIN_";
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The file, or `environment`.
-    pub source: String,
+    pub(crate) source: String,
     /// Line in the file, from 1, when known.
-    pub line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// The key, such as `store.postgres.url`.
-    pub key: String,
+    pub(crate) key: String,
     /// What is wrong, and what to do.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl fmt::Display for Problem {
@@ -42,9 +42,11 @@ impl std::error::Error for Problem {}
 ///
 /// # Errors
 /// A [`Problem`] with the place where it stands.
-pub fn load(path: Option<&Path>) -> Result<Config, Problem> {
+pub(crate) fn load(path: Option<&Path>) -> Result<Config, Problem> {
     let environment: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    let Some(path) = path else { return load_text("", "defaults", &environment) };
+    let Some(path) = path else {
+        return load_text("", "defaults", &environment);
+    };
     let source = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| Problem {
         source: source.clone(),
@@ -59,7 +61,7 @@ pub fn load(path: Option<&Path>) -> Result<Config, Problem> {
 ///
 /// # Errors
 /// A [`Problem`] with the place where it stands.
-pub fn load_text(text: &str, source: &str, environment: &[(String, String)]) -> Result<Config, Problem> {
+pub(crate) fn load_text(text: &str, source: &str, environment: &[(String, String)]) -> Result<Config, Problem> {
     let table: toml::Table = toml::from_str(text).map_err(|error| syntax(text, source, &error))?;
     let mut value = serde_json::to_value(table).unwrap_or_default();
     for (name, setting) in environment {
@@ -76,7 +78,12 @@ pub fn load_text(text: &str, source: &str, environment: &[(String, String)]) -> 
 
 fn syntax(text: &str, source: &str, error: &toml::de::Error) -> Problem {
     let line = error.span().map(|span| line_of(text, span.start));
-    Problem { source: source.to_owned(), line, key: String::new(), reason: error.message().to_owned() }
+    Problem {
+        source: source.to_owned(),
+        line,
+        key: String::new(),
+        reason: error.message().to_owned(),
+    }
 }
 
 /// Sets what an environment variable names. `__` parts levels; a value that reads as JSON is one, else a string.
@@ -97,33 +104,52 @@ fn overlay(value: &mut Value, name: &str, setting: &str) {
 fn read_secrets(value: &mut Value, path: &str) -> Result<(), (String, String)> {
     const SECRETS: [&str; 3] = ["url", "password", "secret"];
     if let Value::Array(items) = value {
-        return items.iter_mut().enumerate().try_for_each(|(at, item)| read_secrets(item, &format!("{path}[{at}]")));
+        return items
+            .iter_mut()
+            .enumerate()
+            .try_for_each(|(at, item)| read_secrets(item, &format!("{path}[{at}]")));
     }
-    let Some(map) = value.as_object_mut() else { return Ok(()) };
+    let Some(map) = value.as_object_mut() else {
+        return Ok(());
+    };
     for name in SECRETS {
         let file_key = format!("{name}_file");
-        let Some(Value::String(file)) = map.remove(&file_key) else { continue };
+        let Some(Value::String(file)) = map.remove(&file_key) else {
+            continue;
+        };
         let content = std::fs::read_to_string(&file)
             .map_err(|error| (join(path, &file_key), format!("cannot read {file}: {error}")))?;
-        map.insert(name.to_owned(), Value::String(content.trim_end_matches(['\n', '\r']).to_owned()));
+        map.insert(
+            name.to_owned(),
+            Value::String(content.trim_end_matches(['\n', '\r']).to_owned()),
+        );
     }
-    map.iter_mut().try_for_each(|(key, value)| read_secrets(value, &join(path, key)))
+    map.iter_mut()
+        .try_for_each(|(key, value)| read_secrets(value, &join(path, key)))
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 /// Turns serde's `unknown field` into the key itself and a suggestion.
 fn with_suggestion(path: &str, reason: &str) -> (String, String) {
-    let Some(rest) = reason.strip_prefix("unknown field `") else { return (path.to_owned(), reason.to_owned()) };
+    let Some(rest) = reason.strip_prefix("unknown field `") else {
+        return (path.to_owned(), reason.to_owned());
+    };
     let mut quoted = rest.split('`').step_by(2);
     let unknown = quoted.next().unwrap_or_default();
     let nearest = quoted
         .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
         .filter(|(distance, known)| *distance <= known.len().max(3) / 2)
         .min();
-    let base = path.strip_suffix(unknown).map_or(path, |base| base.trim_end_matches('.'));
+    let base = path
+        .strip_suffix(unknown)
+        .map_or(path, |base| base.trim_end_matches('.'));
     let reason = match nearest {
         Some((_, known)) => format!("unknown key; did you mean `{known}`?"),
         None => "unknown key; `dunlin config explain` lists them all".to_owned(),
@@ -132,9 +158,21 @@ fn with_suggestion(path: &str, reason: &str) -> (String, String) {
 }
 
 fn place(text: &str, source: &str, key: String, reason: String) -> Problem {
-    let line = toml_edit::Document::parse(text).ok().and_then(|document| find(&document, &key)).map(|at| line_of(text, at));
-    let source = if line.is_some() || text.is_empty() { source.to_owned() } else { format!("{source} or environment") };
-    Problem { source, line, key, reason }
+    let line = toml_edit::Document::parse(text)
+        .ok()
+        .and_then(|document| find(&document, &key))
+        .map(|at| line_of(text, at));
+    let source = if line.is_some() || text.is_empty() {
+        source.to_owned()
+    } else {
+        format!("{source} or environment")
+    };
+    Problem {
+        source,
+        line,
+        key,
+        reason,
+    }
 }
 
 /// Where `key` stands in the document, in bytes; where its innermost existing parent stands, if it does not.
@@ -146,7 +184,9 @@ fn find(document: &toml_edit::Document<&str>, key: &str) -> Option<usize> {
             Some((name, index)) => (name, index.trim_end_matches(']').parse::<usize>().ok()),
             None => (part, None),
         };
-        let Some((key, item)) = at.get_key_value(name) else { break };
+        let Some((key, item)) = at.get_key_value(name) else {
+            break;
+        };
         found = key.span().map(|span| span.start).or(found);
         let next = match index {
             Some(index) => item
@@ -171,16 +211,30 @@ mod tests {
     use super::*;
 
     fn complaint(text: &str) -> String {
-        load_text(text, "dunlin.toml", &[]).expect_err("should be refused").to_string()
+        load_text(text, "dunlin.toml", &[])
+            .expect_err("should be refused")
+            .to_string()
     }
 
     #[test]
     fn unknown_keys_are_refused_with_line_and_suggestion() {
         for (text, expected) in [
-            ("\nnodde = 'a'\n", "dunlin.toml:2: nodde: unknown key; did you mean `node`?"),
-            ("[log]\n\nfilterr = 'a'\n", "dunlin.toml:3: log.filterr: unknown key; did you mean `filter`?"),
-            ("[[hosts]]\ndomain = 'a'\ncertificat = 'b'\n", "dunlin.toml:3: hosts[0].certificat: unknown key; did you mean `certificate`?"),
-            ("zzzzzzzzzzzz = 1\n", "dunlin.toml:1: zzzzzzzzzzzz: unknown key; `dunlin config explain` lists them all"),
+            (
+                "\nnodde = 'a'\n",
+                "dunlin.toml:2: nodde: unknown key; did you mean `node`?",
+            ),
+            (
+                "[log]\n\nfilterr = 'a'\n",
+                "dunlin.toml:3: log.filterr: unknown key; did you mean `filter`?",
+            ),
+            (
+                "[[hosts]]\ndomain = 'a'\ncertificat = 'b'\n",
+                "dunlin.toml:3: hosts[0].certificat: unknown key; did you mean `certificate`?",
+            ),
+            (
+                "zzzzzzzzzzzz = 1\n",
+                "dunlin.toml:1: zzzzzzzzzzzz: unknown key; `dunlin config explain` lists them all",
+            ),
         ] {
             assert_eq!(complaint(text), expected);
         }
@@ -188,13 +242,19 @@ mod tests {
 
     #[test]
     fn wrong_types_and_bad_syntax_name_the_line() {
-        assert!(complaint("node = 'a'\n[passwords]\niterations = 'many'\n").starts_with("dunlin.toml:3: passwords.iterations: invalid type"));
+        assert!(
+            complaint("node = 'a'\n[passwords]\niterations = 'many'\n")
+                .starts_with("dunlin.toml:3: passwords.iterations: invalid type")
+        );
         assert!(complaint("node = 'a'\nhosts = [\n").starts_with("dunlin.toml:"));
     }
 
     #[test]
     fn the_environment_overrides_the_file() {
-        let environment = [("DUNLIN_NODE".to_owned(), "b".to_owned()), ("DUNLIN_PASSWORDS__ITERATIONS".to_owned(), "5000".to_owned())];
+        let environment = [
+            ("DUNLIN_NODE".to_owned(), "b".to_owned()),
+            ("DUNLIN_PASSWORDS__ITERATIONS".to_owned(), "5000".to_owned()),
+        ];
         let config = load_text("node = 'a'\n", "dunlin.toml", &environment).unwrap();
         assert_eq!((config.node.as_str(), config.passwords.iterations), ("b", 5000));
     }
@@ -206,7 +266,10 @@ mod tests {
         std::fs::write(&file, "postgres://somewhere\n").unwrap();
         let text = format!("[store.postgres]\nurl_file = '{}'\n", file.display());
         let config = load_text(&text, "dunlin.toml", &[]).unwrap();
-        assert_eq!(config.store.postgres.url, "postgres://somewhere");
-        assert!(complaint("[store.postgres]\nurl_file = '/nowhere'\n").starts_with("dunlin.toml:1: store.postgres.url_file: cannot read /nowhere"));
+        assert_eq!(config.store.postgres.url, "postgres://somewhere".into());
+        assert!(
+            complaint("[store.postgres]\nurl_file = '/nowhere'\n")
+                .starts_with("dunlin.toml:2: store.postgres.url_file: cannot read /nowhere")
+        );
     }
 }

@@ -12,43 +12,43 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use explain::{Entry, entries};
-pub use load::{Problem, load, load_text};
+pub(crate) use explain::{Entry, entries};
+pub(crate) use load::load;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// What this process does: `edge` (client connections), `router` (accounts, routing), or both.
-    pub roles: Vec<Role>,
+    pub(crate) roles: Vec<Role>,
     /// Name of this node, unique in the cluster. Default: the host's name.
-    pub node: String,
+    pub(crate) node: String,
     /// Folder for everything that is kept on this machine: the embedded database, the development CA.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The virtual hosts. Default: one, `localhost`.
-    pub hosts: Vec<HostConfig>,
+    pub(crate) hosts: Vec<HostConfig>,
     /// Settings of modules, by module name, for all virtual hosts. `enabled = false` switches one off.
-    pub modules: BTreeMap<String, Value>,
+    pub(crate) modules: BTreeMap<String, Value>,
     /// Client connections.
-    pub edge: edge::Config,
+    pub(crate) edge: edge::Config,
     /// Accounts and routing.
-    pub router: router::Config,
+    pub(crate) router: router::Config,
     /// How nodes reach each other.
-    pub link: LinkConfig,
+    pub(crate) link: LinkConfig,
     /// Where things are kept.
-    pub store: StoreConfig,
+    pub(crate) store: StoreConfig,
     /// How passwords are kept.
-    pub passwords: PasswordConfig,
+    pub(crate) passwords: PasswordConfig,
     /// Health, readiness and metrics.
-    pub http: HttpConfig,
+    pub(crate) http: HttpConfig,
     /// Logs and traces.
-    pub log: LogConfig,
+    pub(crate) log: LogConfig,
 }
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// Client connections.
     Edge,
     /// Accounts and routing.
@@ -58,59 +58,59 @@ pub enum Role {
 /// A virtual host.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct HostConfig {
+pub(crate) struct HostConfig {
     /// Its domain.
-    pub domain: String,
+    pub(crate) domain: String,
     /// PEM file with its certificate chain. Without one, a certificate of the development CA is made.
-    pub certificate: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
     /// PEM file with the certificate's private key.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// SASL mechanisms offered, in order of preference; -PLUS forms follow from the TLS layer.
-    pub mechanisms: Vec<String>,
+    pub(crate) mechanisms: Vec<String>,
     /// Whether PLAIN may be used without TLS. Passwords then travel readable.
-    pub plain_without_tls: bool,
+    pub(crate) plain_without_tls: bool,
     /// Settings of modules for this host only, by module name; they replace those under `modules`.
-    pub modules: BTreeMap<String, Value>,
+    pub(crate) modules: BTreeMap<String, Value>,
 }
 
 /// How nodes reach each other.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct LinkConfig {
+pub(crate) struct LinkConfig {
     /// Routers: where to listen for edges and other routers. Unset: this process stands alone.
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Routers: the address at which others reach this one, `host:port`. Default: `listen`.
-    pub advertise: Option<String>,
+    pub(crate) advertise: Option<String>,
     /// Edges: routers to join the cluster through, `host:port` each. Unset: the router in this process.
-    pub routers: Vec<String>,
+    pub(crate) routers: Vec<String>,
     /// PEM file with the CA that signs the nodes' certificates. Unset: links are not encrypted (loopback and trusted networks only).
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// PEM file with this node's certificate.
-    pub certificate: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
     /// PEM file with this node's private key.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// Where things are kept.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
+pub(crate) struct StoreConfig {
     /// Durable data: `sqlite` (embedded, the default) or `postgres`.
-    pub durable: Durable,
+    pub(crate) durable: Durable,
     /// The embedded database. Its path defaults to `dunlin.db` in `data`.
-    pub sqlite: backends::sqlite::Config,
+    pub(crate) sqlite: backends::sqlite::Config,
     /// PostgreSQL, for clusters.
-    pub postgres: backends::postgres::Config,
+    pub(crate) postgres: backends::postgres::Config,
     /// Redis (presence). Unset: kept in memory, for a single process.
-    pub redis: Option<backends::redis::Config>,
+    pub(crate) redis: Option<backends::redis::Config>,
     /// etcd (membership, locations). Unset: kept in memory, for a single process.
-    pub etcd: Option<backends::etcd::Config>,
+    pub(crate) etcd: Option<backends::etcd::Config>,
 }
 
 /// The durable store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Durable {
+pub(crate) enum Durable {
     /// The embedded database.
     #[default]
     Sqlite,
@@ -121,36 +121,36 @@ pub enum Durable {
 /// How passwords are kept: as SCRAM verifiers, never as such.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct PasswordConfig {
+pub(crate) struct PasswordConfig {
     /// PBKDF2 iterations for new passwords (4,096 to 10,000,000). More makes a stolen database harder to use, and each new
     /// password and PLAIN login dearer; SCRAM logins cost the client, not the server.
-    pub iterations: u32,
+    pub(crate) iterations: u32,
 }
 
 /// Health, readiness and metrics.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
+pub(crate) struct HttpConfig {
     /// Where to listen; unset: no such endpoint.
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 /// Logs and traces.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
+pub(crate) struct LogConfig {
     /// What to log, such as `info` or `info,dunlin_edge=debug`. Reloadable.
-    pub filter: String,
+    pub(crate) filter: String,
     /// `text` or `json`.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// OTLP endpoint (gRPC) to export traces to, such as `http://127.0.0.1:4317`. Unset: no export.
-    pub otlp: Option<String>,
+    pub(crate) otlp: Option<String>,
 }
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -159,19 +159,11 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Whether this process does `role`.
-    pub fn has(&self, role: Role) -> bool {
-        self.roles.contains(&role)
-    }
-
-    /// Whether this process is part of a cluster: it listens for other nodes or joins through them.
-    pub fn is_clustered(&self) -> bool {
-        self.link.listen.is_some() || !self.link.routers.is_empty()
-    }
-
-    /// Where the embedded database is.
-    pub fn sqlite_path(&self) -> PathBuf {
-        self.data.join("dunlin.db")
+    /// Whether this process is to be part of a cluster.
+    pub(crate) fn is_clustered(&self) -> bool {
+        let shared = self.store.redis.is_some() || self.store.etcd.is_some();
+        let linked = self.link.listen.is_some() || !self.link.routers.is_empty();
+        linked || shared || ![Role::Edge, Role::Router].iter().all(|role| self.roles.contains(role))
     }
 }
 
@@ -216,12 +208,18 @@ impl Default for PasswordConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 5280))) }
+        Self {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 5280))),
+        }
     }
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text, otlp: None }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+            otlp: None,
+        }
     }
 }
