@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use topology::Slot;
 
+use super::config::Config;
+use super::error::failed;
 use super::key::{self, Keys, location_value};
-use super::{Config, failed};
 use crate::observe::At;
 
 const AT: At = At {

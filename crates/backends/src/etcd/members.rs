@@ -8,9 +8,10 @@ use store::{Error, Result};
 use tokio::sync::{OnceCell, watch};
 use topology::{Epoch, Lease, NodeId, NodeRecord, SlotTable, Snapshot};
 
+use super::config::Config;
+use super::error::failed;
 use super::key::{Keys, node_value};
 use super::watch::Watcher;
-use super::{Config, failed};
 use crate::observe::At;
 
 const AT: At = At {

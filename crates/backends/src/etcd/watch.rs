@@ -8,7 +8,7 @@ use store::{Error, Result};
 use tokio::sync::watch;
 use topology::{Epoch, Member, NodeId, SlotTable, Snapshot};
 
-use super::failed;
+use super::error::failed;
 use super::key::{Keys, node_record};
 
 /// The first and the longest pause before a new list.

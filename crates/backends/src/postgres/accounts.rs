@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use stanza::{Bare, Timestamp};
 use store::{Account, Accounts, Error, Result, Verifier};
 
-use super::{Postgres, answer, is_repetition, persist};
+use super::Postgres;
+use super::retry::{answer, is_repetition, persist};
 use crate::observe::At;
 use crate::sql::{self, verifiers, verifiers_text};
 

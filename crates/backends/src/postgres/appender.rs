@@ -9,7 +9,8 @@ use store::{Append, EntryId, Error, Result};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Config, persist};
+use super::config::Config;
+use super::retry::persist;
 use crate::sql::{failed, id_bytes, id_of};
 
 /// Where entries are handed in.

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use stanza::Bare;
 use store::{Append, Archive, EntryId, Page, PageRequest, Result};
 
-use super::{Postgres, answer};
+use super::Postgres;
+use super::retry::answer;
 use crate::observe::At;
 use crate::sql::{self, Window, id_bytes};
 

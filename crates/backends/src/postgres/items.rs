@@ -5,7 +5,8 @@ use bytes::Bytes;
 use stanza::Bare;
 use store::{Error, Item, Items, Key, Result, Version};
 
-use super::{Postgres, answer};
+use super::Postgres;
+use super::retry::answer;
 use crate::observe::At;
 use crate::sql;
 

@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 use stanza::{Bare, Jid};
 use store::{Ask, Contact, Error, REMOVED_KEPT, Result, Roster, Rosters};
 
-use super::{Postgres, answer, persist};
+use super::Postgres;
+use super::retry::{answer, persist};
 use crate::observe::At;
 use crate::sql::{self, groups_text};
 

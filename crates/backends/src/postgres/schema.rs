@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection, PgPool};
 use store::{Error, Result};
 
-use super::{answer, is_repetition};
+use super::retry::{answer, is_repetition};
 
 /// Migration `n` leads from version `n` to version `n + 1`.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_begin.sql")];

@@ -9,7 +9,7 @@ use redis::{Client, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline
 use store::{Error, Result};
 use tokio::sync::OnceCell;
 
-use super::Config;
+use super::config::Config;
 
 /// Where commands go.
 pub(super) enum Link {

@@ -5,56 +5,23 @@
 
 mod accounts;
 mod archive;
+mod config;
 mod items;
 mod rosters;
 mod schema;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use store::{Error, Result};
 
+pub use config::Config;
+
 use crate::sql::failed;
 use writer::Writer;
-
-/// How the embedded database is kept.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// The database file; made, with its folder, when it does not exist. Default `dunlin.db`.
-    pub path: PathBuf,
-    /// How many connections read at once. Default 4.
-    pub readers: u32,
-    /// How long a write waits for another process that writes, such as `dunlin user add`. Default 5s.
-    #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
-    pub busy_timeout: Duration,
-    /// Whether a commit waits for the disk, so that it outlives a power failure. Without, it outlives a crash of the server
-    /// only. Default true.
-    pub sync: bool,
-    /// How many writes may wait before callers do. Default 4096.
-    pub queue: usize,
-    /// How many writes share a transaction at most. Default 512.
-    pub batch: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            path: "dunlin.db".into(),
-            readers: 4,
-            busy_timeout: Duration::from_secs(5),
-            sync: true,
-            queue: 4096,
-            batch: 512,
-        }
-    }
-}
 
 /// The embedded database: [`store::Accounts`], [`store::Rosters`], [`store::Archive`] and [`store::Items`].
 pub struct Sqlite {

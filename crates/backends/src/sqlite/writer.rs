@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use store::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Config;
+use super::config::Config;
 
 /// One write. It may run again in a transaction of its own when another write broke the one they shared, and must decide that
 /// it is refused (`Conflict`, `Precondition`) before it changes anything.
