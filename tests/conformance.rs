@@ -1,18 +1,29 @@
-//! Runs every script of tests/conformance: in one process with paused time.
+//! Runs every script of tests/conformance: in one process with paused time, and against the real binary over TCP.
 
 use std::path::{Path, PathBuf};
 
-use testkit::runner;
+use testkit::process::Server;
+use testkit::runner::{self, Stage};
 use testkit::script::Script;
 use testkit::single::Single;
 
 #[tokio::test(start_paused = true)]
 async fn conformance_in_one_process() {
-    let stage = Single::start().await.unwrap();
+    run_all(&Single::start().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_over_tcp() {
+    let server = Server::start(&binary()).await.unwrap();
+    run_all(&server).await;
+    server.stop().await.unwrap();
+}
+
+async fn run_all(stage: &dyn Stage) {
     let mut failures = Vec::new();
     let scripts = scripts();
     for (at, (path, script)) in scripts.iter().enumerate() {
-        if let Err(error) = runner::run(script, &stage, &at.to_string()).await {
+        if let Err(error) = runner::run(script, stage, &at.to_string()).await {
             failures.push(format!("{} ({}): {error:#}", path.display(), script.spec));
         }
     }
@@ -23,6 +34,18 @@ async fn conformance_in_one_process() {
         scripts.len(),
         failures.join("\n")
     );
+}
+
+/// The binary under test, beside the tests' own folder; `make test` builds it first.
+fn binary() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let binary = tests.ancestors().nth(2).unwrap().join("dunlin");
+    assert!(
+        binary.exists(),
+        "{} is missing: run `cargo build --package dunlin` first",
+        binary.display()
+    );
+    binary
 }
 
 /// Every script, in order of its path.

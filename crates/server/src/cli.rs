@@ -52,6 +52,9 @@ pub(crate) struct Serve {
     /// What this process does, instead of `roles` in the configuration.
     #[arg(long, value_enum)]
     pub(crate) role: Option<RoleChoice>,
+    /// Write addresses and process id to this file, as JSON, once clients can log in.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
 }
 
 /// Roles on the command line.

@@ -1,6 +1,5 @@
 //! `dunlin demo`: a throw-away server with two accounts, to try things out.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -124,8 +123,5 @@ fn write_ready(file: &Path, domain: &str, accounts: &[(String, String)], started
         "accounts": accounts,
         "pid": std::process::id(),
     });
-    // Readers wait for the file to appear: it appears whole.
-    let draft = file.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec_pretty(&ready)?).with_context(|| draft.display().to_string())?;
-    fs::rename(&draft, file).with_context(|| file.display().to_string())
+    serve::write_ready(file, &ready)
 }

@@ -1,5 +1,6 @@
 //! `dunlin serve`: puts the configured roles together, runs them until a signal comes, and ends them in order.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use edge::{Edge, Listener, Sessions, Tls};
 use link::EdgeRef;
 use router::{Clock, Hosts, NoPeers, Router, System, VirtualHost};
+use serde_json::{Value, json};
 use stream::HostConfig;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,9 +46,34 @@ pub(crate) async fn run(arguments: Serve) -> Result<()> {
     }
     serve(config, file, |started| {
         tracing::info!(c2s = ?started.c2s, c2s_tls = ?started.c2s_tls, http = ?started.http, "ready for clients");
-        Ok(())
+        arguments
+            .ready_file
+            .as_deref()
+            .map_or(Ok(()), |file| write_ready(file, &started.to_json()))
     })
     .await
+}
+
+/// Writes a ready file. Readers wait for it to appear: it appears whole.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_ready(file: &Path, ready: &Value) -> Result<()> {
+    let draft = file.with_extension("draft");
+    fs::write(&draft, serde_json::to_vec_pretty(ready)?).with_context(|| draft.display().to_string())?;
+    fs::rename(&draft, file).with_context(|| file.display().to_string())
+}
+
+impl Started {
+    fn to_json(&self) -> Value {
+        json!({
+            "ca": self.ca,
+            "c2s": first(&self.c2s),
+            "c2s_tls": first(&self.c2s_tls),
+            "http": first(&self.http),
+            "pid": std::process::id(),
+        })
+    }
 }
 
 /// Runs a server until SIGTERM or SIGINT; SIGHUP reloads from `file`. Calls `ready` once clients can log in.

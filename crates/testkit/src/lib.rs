@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod pattern;
+pub mod process;
 pub mod runner;
 pub mod script;
 pub mod services;
