@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use stanza::{Bare, BindReply, BindRequest, Condition, Grant, SaslReply, SaslRequest, StanzaError};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -63,22 +64,27 @@ async fn measure(plain: usize, encrypted: usize) -> Outcome<()> {
     let c2s_tls = Listener::direct_tls(TcpListener::bind("127.0.0.1:0").await?);
     let addresses = (c2s.address()?, c2s_tls.address()?);
     let serving = tokio::spawn(async move { edge.run(vec![c2s, c2s_tls], std::future::pending()).await });
+    let mut connected = Vec::new(); // all stay to the end: memory given back would be used again and hide what the next cost
     for (what, address, count, authority) in [
         ("plain", addresses.0, plain, ""),
         ("TLS", addresses.1, encrypted, made.authority.to_str().unwrap_or("")),
     ] {
-        one_round(what, address, count, authority).await?;
+        connected.push(one_round(what, address, count, authority).await?);
     }
     println!("{} sessions at the end", sessions.len());
+    for mut clients in connected {
+        drop(clients.stdin.take());
+        clients.wait().await?;
+    }
     serving.abort();
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
 
-/// Opens `count` sessions from another process, measures, and lets them go.
-async fn one_round(what: &str, address: SocketAddr, count: usize, authority: &str) -> Outcome<()> {
+/// Opens `count` sessions from another process and measures.
+async fn one_round(what: &str, address: SocketAddr, count: usize, authority: &str) -> Outcome<Child> {
     let before = resident()?;
-    let mut clients = tokio::process::Command::new(std::env::current_exe()?)
+    let mut clients = Command::new(std::env::current_exe()?)
         .args(["client", &address.to_string(), &count.to_string(), authority])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -92,9 +98,7 @@ async fn one_round(what: &str, address: SocketAddr, count: usize, authority: &st
         "{count} {what} sessions: {before} to {after} KiB, {} bytes each",
         (after - before) * 1024 / count.max(1)
     );
-    drop(clients.stdin.take());
-    clients.wait().await?;
-    Ok(())
+    Ok(clients)
 }
 
 /// Resident memory of this process in KiB.
