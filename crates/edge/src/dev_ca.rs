@@ -65,8 +65,7 @@ struct Authority {
 impl Authority {
     fn open(folder: &Path, now: SystemTime) -> Result<Self, TlsError> {
         let (certificate, key_file) = (folder.join("ca.pem"), folder.join("ca.key"));
-        if lasts(&certificate, now) && key_file.exists() {
-            let key = read_key(&key_file)?;
+        if let Some(key) = kept(&certificate, &key_file, now) {
             return Ok(Self {
                 issuer: Issuer::new(authority_params(now), key),
                 fresh: false,
@@ -90,7 +89,7 @@ impl Authority {
             key: folder.join(format!("{name}.key")),
             hosts: Default::default(),
         };
-        if !self.fresh && lasts(&files.chain, now) && files.key.exists() {
+        if !self.fresh && kept(&files.chain, &files.key, now).is_some() {
             return Ok(files);
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -135,25 +134,16 @@ fn validity(params: &mut CertificateParams, now: SystemTime, days: u32) {
     params.not_after = epoch + since + DAY * days;
 }
 
-/// Whether the certificate in `path` is there and does not end soon.
-fn lasts(path: &Path, now: SystemTime) -> bool {
-    let Ok(der) = CertificateDer::from_pem_file(path) else {
-        return false;
-    };
+/// The key in a file, if the certificate in the other is for it (a crash may have come between the two) and does not end
+/// soon.
+fn kept(certificate: &Path, key: &Path, now: SystemTime) -> Option<KeyPair> {
+    let key = KeyPair::from_pem(&fs::read_to_string(key).ok()?).ok()?;
+    let der = CertificateDer::from_pem_file(certificate).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let end = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
     let until = now.duration_since(UNIX_EPOCH).unwrap_or_default() + DAY * RENEW_DAYS;
-    let end = X509Certificate::from_der(&der).map(|(_, certificate)| certificate.validity().not_after.timestamp());
-    end.is_ok_and(|end| u64::try_from(end).is_ok_and(|end| end > until.as_secs()))
-}
-
-fn read_key(path: &Path) -> Result<KeyPair, TlsError> {
-    let pem = fs::read_to_string(path).map_err(|source| TlsError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    KeyPair::from_pem(&pem).map_err(|_| TlsError::Content {
-        path: path.to_owned(),
-        what: "private key",
-    })
+    let ours = certificate.public_key().subject_public_key.data == key.public_key_raw();
+    (ours && end > until.as_secs()).then_some(key)
 }
 
 /// A domain cannot name a file outside the folder, whatever stands in it, nor the CA's own.
@@ -236,6 +226,26 @@ mod tests {
             ..config::Tls::default()
         };
         assert!(Tls::load(&tls).is_ok());
+    }
+
+    #[test]
+    fn halves_of_different_pairs_are_not_kept() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let domains = ["capulet.example".to_owned()];
+        let now = SystemTime::now();
+        for name in ["ca.key", "capulet.example.key"] {
+            let made = dev_ca(folder.path(), &domains, now).unwrap();
+            dev_ca(other.path(), &domains, now).unwrap();
+            fs::copy(other.path().join(name), folder.path().join(name)).unwrap();
+            let before = fs::read(&made.certificates[0].chain).unwrap();
+            let made = dev_ca(folder.path(), &domains, now).unwrap();
+            assert_ne!(before, fs::read(&made.certificates[0].chain).unwrap(), "{name}");
+            let tls = config::Tls {
+                certificates: made.certificates,
+                ..config::Tls::default()
+            };
+            assert!(Tls::load(&tls).is_ok(), "{name}");
+        }
     }
 
     #[test]

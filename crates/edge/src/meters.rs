@@ -136,6 +136,10 @@ fn describe() {
         "dunlin_edge_connections_refused_total",
         "Connections turned away, by limit"
     );
+    describe_counter!(
+        "dunlin_edge_accept_errors_total",
+        "Times the system could give no connection"
+    );
     describe_counter!("dunlin_edge_handshakes_total", "TLS handshakes, by result");
     describe_counter!("dunlin_edge_stream_errors_total", "Stream errors sent, by condition");
     describe_counter!("dunlin_edge_streams_closed_total", "Streams that ended, by reason");

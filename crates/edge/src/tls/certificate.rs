@@ -14,8 +14,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::TlsError;
 use super::binding;
+use super::error::TlsError;
 use crate::config;
 
 /// A certificate ready to be served.

@@ -13,8 +13,8 @@ use x509_parser::der_parser::der::parse_der;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::TlsError;
 use super::certificate::read_chain;
+use super::error::TlsError;
 use crate::config;
 
 /// `id-on-xmppAddr` (RFC 6120, 13.7.1.4).
