@@ -47,8 +47,17 @@ impl Server {
             .stderr(std::fs::File::create(&log)?)
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
-        let mut server = Self { binary: binary.to_owned(), config, ready: Value::Null, child, _folder: folder };
-        server.ready = server.wait_ready(&ready_file).await.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+        let mut server = Self {
+            binary: binary.to_owned(),
+            config,
+            ready: Value::Null,
+            child,
+            _folder: folder,
+        };
+        server.ready = server
+            .wait_ready(&ready_file)
+            .await
+            .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         Ok(server)
     }
 
@@ -58,7 +67,10 @@ impl Server {
     /// What the command says.
     pub fn add_users(&self, users: &[(String, String)]) -> Result<()> {
         let file = self.config.with_file_name("users");
-        let lines: Vec<String> = users.iter().map(|(jid, password)| format!("{jid} {password}")).collect();
+        let lines: Vec<String> = users
+            .iter()
+            .map(|(jid, password)| format!("{jid} {password}"))
+            .collect();
         std::fs::write(&file, lines.join("\n"))?;
         let output = Command::new(&self.binary)
             .args(["user", "add", "--iterations", "4096", "--config"])
@@ -80,7 +92,11 @@ impl Server {
     /// # Errors
     /// When there is no such listener.
     pub fn address(&self, listener: &str) -> Result<std::net::SocketAddr> {
-        let text = self.ready.get(listener).and_then(Value::as_str).with_context(|| format!("no {listener}"))?;
+        let text = self
+            .ready
+            .get(listener)
+            .and_then(Value::as_str)
+            .with_context(|| format!("no {listener}"))?;
         Ok(text.parse()?)
     }
 
