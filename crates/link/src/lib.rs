@@ -21,9 +21,12 @@ mod sessions;
 mod slots;
 mod wire;
 
+pub mod grpc;
+
 pub use courier::Window;
 pub use local::local;
 pub use ports::{
     Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,
     Submission, Trace,
 };
+pub use wire::PROTOCOL;

@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::Window;
 
@@ -14,52 +15,68 @@ const BATCH_FRAMES: usize = 512;
 /// A batch ends when it holds this many bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// Where marks belong among the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// Not after a frame that was queued later.
+    Before,
+    /// Not before a frame that was queued earlier.
+    After,
+}
+
 /// A queue with one reader. `K` to `V` are the marks.
 pub(crate) struct Outbox<F, K, V> {
     inner: Mutex<Inner<F, K, V>>,
     ready: Notify,
+    marks: Marks,
     limit: Window,
+    closed: CancellationToken,
 }
 
 struct Inner<F, K, V> {
     frames: VecDeque<(usize, F)>,
     bytes: usize,
     marks: HashMap<K, V>,
-    closed: bool,
 }
 
-/// What is to be written together: marks before frames.
+/// What is to be written together.
 #[derive(Debug)]
 pub(crate) struct Batch<F, K, V> {
     pub(crate) marks: Vec<(K, V)>,
     pub(crate) frames: Vec<F>,
+    /// Roughly, of the frames.
+    pub(crate) bytes: usize,
 }
 
 impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
-    /// A queue of at most `limit`.
-    pub(crate) fn new(limit: Window) -> Self {
+    /// A queue of at most `limit`. It is closed when `closed` is cancelled, and cancels it when it overflows.
+    pub(crate) fn new(limit: Window, marks: Marks, closed: CancellationToken) -> Self {
         let inner = Inner {
             frames: VecDeque::new(),
             bytes: 0,
             marks: HashMap::new(),
-            closed: false,
         };
         Self {
             inner: Mutex::new(inner),
             ready: Notify::new(),
+            marks,
             limit,
+            closed,
         }
     }
 
     /// Appends a frame of `size` bytes. When that exceeds the limit, the queue is closed: its reader is stuck.
     pub(crate) fn push(&self, size: usize, frame: F) {
         let mut inner = self.inner.lock();
-        if inner.closed {
-            return;
+        if self.closed.is_cancelled() {
+            return inner.clear();
         }
         inner.bytes += size;
         inner.frames.push_back((size, frame));
-        inner.closed = inner.frames.len() > self.limit.items || inner.bytes > self.limit.bytes;
+        if inner.frames.len() > self.limit.items || inner.bytes > self.limit.bytes {
+            inner.clear();
+            self.closed.cancel();
+        }
         drop(inner);
         self.ready.notify_one();
     }
@@ -67,8 +84,8 @@ impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
     /// Sets the mark of `key`, unless it has a higher one. Marks are not counted: there is one per key at most.
     pub(crate) fn mark(&self, key: K, value: V) {
         let mut inner = self.inner.lock();
-        if inner.closed {
-            return;
+        if self.closed.is_cancelled() {
+            return inner.clear();
         }
         if inner.marks.get(&key).is_none_or(|old| *old < value) {
             inner.marks.insert(key, value);
@@ -77,40 +94,34 @@ impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
         self.ready.notify_one();
     }
 
-    /// Nothing is read or written any more.
-    pub(crate) fn close(&self) {
-        self.inner.lock().closed = true;
-        self.ready.notify_one();
-    }
-
     /// The next batch, when there is one; `None` once closed.
     pub(crate) async fn next(&self) -> Option<Batch<F, K, V>> {
-        loop {
-            {
-                let mut inner = self.inner.lock();
-                if inner.closed {
-                    inner.clear();
-                    self.ready.notify_one(); // for whoever asks again
-                    return None;
-                }
-                if !inner.frames.is_empty() || !inner.marks.is_empty() {
-                    return Some(inner.take());
-                }
+        while !self.closed.is_cancelled() {
+            let batch = self.inner.lock().take(self.marks);
+            if batch.is_some() {
+                return batch;
             }
-            self.ready.notified().await;
+            tokio::select! {
+                () = self.ready.notified() => {}
+                () = self.closed.cancelled() => break,
+            }
         }
+        self.inner.lock().clear();
+        None
     }
 }
 
-impl<F, K, V> Inner<F, K, V> {
+impl<F, K: Eq + Hash, V> Inner<F, K, V> {
     fn clear(&mut self) {
         self.frames = VecDeque::new();
         self.marks = HashMap::new();
         self.bytes = 0;
     }
 
-    fn take(&mut self) -> Batch<F, K, V> {
-        let marks = self.marks.drain().collect();
+    fn take(&mut self, policy: Marks) -> Option<Batch<F, K, V>> {
+        if self.frames.is_empty() && self.marks.is_empty() {
+            return None;
+        }
         let (mut frames, mut bytes) = (Vec::with_capacity(self.frames.len().min(BATCH_FRAMES)), 0);
         while frames.len() < BATCH_FRAMES && bytes < BATCH_BYTES {
             let Some((size, frame)) = self.frames.pop_front() else {
@@ -120,7 +131,12 @@ impl<F, K, V> Inner<F, K, V> {
             frames.push(frame);
         }
         self.bytes -= bytes;
-        Batch { marks, frames }
+        let marks = if policy == Marks::Before || self.frames.is_empty() {
+            self.marks.drain().collect()
+        } else {
+            Vec::new()
+        };
+        Some(Batch { marks, frames, bytes })
     }
 }
 
@@ -128,16 +144,20 @@ impl<F, K, V> Inner<F, K, V> {
 mod tests {
     use super::*;
 
-    fn outbox() -> Outbox<u32, char, u64> {
-        Outbox::new(Window {
-            items: 1000,
-            bytes: 1_000_000,
-        })
+    fn outbox(marks: Marks) -> Outbox<u32, char, u64> {
+        Outbox::new(
+            Window {
+                items: 1000,
+                bytes: 1_000_000,
+            },
+            marks,
+            CancellationToken::new(),
+        )
     }
 
     #[tokio::test]
     async fn what_is_queued_is_drained_together() {
-        let outbox = outbox();
+        let outbox = outbox(Marks::Before);
         (1..=3).for_each(|n| outbox.push(1, n));
         [('a', 1), ('a', 3), ('a', 2)]
             .into_iter()
@@ -147,21 +167,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_is_bounded() {
-        let outbox = outbox();
-        (0..600).for_each(|n| outbox.push(1, n));
-        assert_eq!(outbox.next().await.unwrap().frames.len(), BATCH_FRAMES);
-        assert_eq!(outbox.next().await.unwrap().frames.len(), 600 - BATCH_FRAMES);
+    async fn a_batch_is_bounded_and_marks_keep_their_side() {
+        for (policy, first, second) in [(Marks::Before, 1, 0), (Marks::After, 0, 1)] {
+            let outbox = outbox(policy);
+            (0..600).for_each(|n| outbox.push(1, n));
+            outbox.mark('a', 1);
+            let (a, b) = (outbox.next().await.unwrap(), outbox.next().await.unwrap());
+            assert_eq!((a.frames.len(), b.frames.len()), (BATCH_FRAMES, 600 - BATCH_FRAMES));
+            assert_eq!((a.marks.len(), b.marks.len()), (first, second), "{policy:?}");
+        }
+        let outbox = outbox(Marks::Before);
         (0..4).for_each(|n| outbox.push(200_000, n));
         assert_eq!(outbox.next().await.unwrap().frames, [0, 1]);
     }
 
     #[tokio::test]
-    async fn a_queue_that_overflows_is_closed() {
+    async fn a_queue_that_overflows_is_closed_and_empty() {
         for (count, size) in [(1001, 1), (6, 200_000)] {
-            let outbox = outbox();
+            let outbox = outbox(Marks::Before);
             (0..count).for_each(|n| outbox.push(size, n));
             assert!(outbox.next().await.is_none());
+            outbox.push(1, 1);
+            outbox.mark('a', 1);
+            assert!(outbox.inner.lock().frames.is_empty() && outbox.inner.lock().marks.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_the_end() {
+        let outbox = outbox(Marks::Before);
+        let (batch, ()) = tokio::join!(outbox.next(), async { outbox.closed.cancel() });
+        assert!(batch.is_none());
     }
 }

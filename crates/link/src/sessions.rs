@@ -57,10 +57,18 @@ pub(crate) struct Sessions<P> {
     table: SlotTable,
     links: BTreeMap<NodeId, Link<P>>,
     sessions: HashMap<SessionId, Session>,
-    /// Binds that a router has not answered, by call.
-    binding: HashMap<u64, (Slot, LinkId)>,
+    /// Binds that a router has not answered.
+    binding: HashMap<SessionId, Binding>,
     load: Window,
     relief: Arc<Notify>,
+}
+
+/// A bind under way. The home may speak of the session before it answers.
+struct Binding {
+    slot: Slot,
+    link: LinkId,
+    mirror: Bytes,
+    delivered: u64,
 }
 
 struct Link<P> {
@@ -144,7 +152,7 @@ impl<P: Port> Sessions<P> {
 
     pub(crate) fn link_down(&mut self, id: LinkId) {
         self.links.retain(|_, link| link.id != id);
-        self.binding.retain(|_, (_, link)| *link != id);
+        self.binding.retain(|_, binding| binding.link != id);
     }
 
     /// The router has said all about sessions that `table` took from it.
@@ -159,18 +167,28 @@ impl<P: Port> Sessions<P> {
         target(&self.table, &self.links, slot).map(|(_, link)| (link.id, &link.port))
     }
 
-    /// A bind for `slot` goes to `link` as `call`.
-    pub(crate) fn bind(&mut self, call: u64, slot: Slot, link: LinkId) {
-        self.binding.insert(call, (slot, link));
+    /// A bind of `session`, of an account in `slot`, goes to `link`.
+    pub(crate) fn bind(&mut self, session: SessionId, slot: Slot, link: LinkId) {
+        self.binding.insert(
+            session,
+            Binding {
+                slot,
+                link,
+                mirror: Bytes::new(),
+                delivered: 0,
+            },
+        );
     }
 
-    /// The bind `call` was answered, or given up.
-    pub(crate) fn bind_over(&mut self, call: u64) {
-        self.binding.remove(&call);
+    /// The bind of `session` was refused, or given up.
+    pub(crate) fn unbound(&mut self, session: SessionId) {
+        self.binding.remove(&session);
     }
 
     /// A router has bound a session.
     pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer) {
+        let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
+        let (mirror, delivered) = early.map_or((Bytes::new(), 0), |early| (early.mirror, early.delivered));
         let at = self
             .links
             .iter()
@@ -185,8 +203,8 @@ impl<P: Port> Sessions<P> {
             session,
             grant,
             peer,
-            mirror: Bytes::new(),
-            delivered: 0,
+            mirror,
+            delivered,
             written: 0,
             done: 0,
             undone,
@@ -259,12 +277,19 @@ impl<P: Port> Sessions<P> {
 
     /// Leaves of a delivery what is new to sessions that `link` may speak for.
     pub(crate) fn delivery(&mut self, link: LinkId, delivery: &mut Delivery) {
-        delivery.sessions.retain(|(id, number)| match self.heard(link, *id) {
-            Some(session) if session.delivered < *number => {
-                session.delivered = *number;
-                true
-            }
-            _ => false,
+        delivery.sessions.retain(|(id, number)| {
+            let delivered = match self.sessions.get_mut(id) {
+                Some(session) => session.hears(link).then_some(&mut session.delivered),
+                None => self
+                    .binding
+                    .get_mut(id)
+                    .filter(|early| early.link == link)
+                    .map(|early| &mut early.delivered),
+            };
+            delivered
+                .filter(|delivered| **delivered < *number)
+                .map(|delivered| *delivered = *number)
+                .is_some()
         });
     }
 
@@ -285,6 +310,8 @@ impl<P: Port> Sessions<P> {
     pub(crate) fn mirror(&mut self, link: LinkId, id: SessionId, state: Bytes) {
         if let Some(session) = self.heard(link, id) {
             session.mirror = state;
+        } else if let Some(early) = self.binding.get_mut(&id).filter(|early| early.link == link) {
+            early.mirror = state;
         }
     }
 
@@ -360,7 +387,7 @@ impl<P: Port> Sessions<P> {
         let table = &self.table;
         for (node, link) in &mut self.links {
             let elsewhere =
-                |(slot, at): &(Slot, LinkId)| *at != link.id && table.at(*slot).is_some_and(|(home, ..)| home == node);
+                |bind: &Binding| bind.link != link.id && table.at(bind.slot).is_some_and(|(home, ..)| home == node);
             let complete = !waiting.contains_key(node) && !self.binding.values().any(elsewhere);
             if complete && link.told.is_none_or(|told| told < table.revision) {
                 link.told = Some(table.revision);
@@ -371,9 +398,7 @@ impl<P: Port> Sessions<P> {
 
     /// The session, if it is attached to `link` or leaving it: what others say of it is void.
     fn heard(&mut self, link: LinkId, id: SessionId) -> Option<&mut Session> {
-        self.sessions
-            .get_mut(&id)
-            .filter(|session| session.at.as_ref().is_some_and(|(_, at)| *at == link))
+        self.sessions.get_mut(&id).filter(|session| session.hears(link))
     }
 
     fn forget(&mut self, id: SessionId) {
@@ -468,6 +493,10 @@ impl Session {
         self.at = None;
         self.leaving = None;
         self.undone.reset();
+    }
+
+    fn hears(&self, link: LinkId) -> bool {
+        self.at.as_ref().is_some_and(|(_, at)| *at == link)
     }
 
     fn port<'a, P>(&self, links: &'a BTreeMap<NodeId, Link<P>>) -> Option<&'a P> {

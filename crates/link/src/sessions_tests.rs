@@ -240,6 +240,26 @@ fn deliveries_reach_each_session_once_and_only_from_its_home() {
 }
 
 #[test]
+fn a_home_may_deliver_before_it_has_answered_the_bind() {
+    let (mut sessions, _, _) = edge();
+    sessions.bind(SessionId(8), session(8).slot, LinkId(0));
+    let delivered = |sessions: &mut Sessions<Wire>, number| {
+        let stanza = Arc::new(submission(1).stanza);
+        let mut delivery = Delivery {
+            sessions: vec![(SessionId(8), number)],
+            stanza,
+            readdress: false,
+            trace: None,
+        };
+        sessions.delivery(LinkId(0), &mut delivery);
+        !delivery.sessions.is_empty()
+    };
+    assert!(delivered(&mut sessions, 1));
+    sessions.bound(LinkId(0), session(8), Grant::default(), Peer::default());
+    assert!(!delivered(&mut sessions, 1) && delivered(&mut sessions, 2));
+}
+
+#[test]
 fn a_closed_session_is_forgotten_when_the_home_has_dealt_with_it_wherever_that_is() {
     let (mut sessions, wires, table) = edge();
     assert!(put(&mut sessions, 1));
@@ -260,12 +280,12 @@ fn a_closed_session_is_forgotten_when_the_home_has_dealt_with_it_wherever_that_i
 #[test]
 fn a_new_home_is_told_that_all_is_attached_only_after_binds_under_way_elsewhere() {
     let (mut sessions, wires, table) = edge();
-    sessions.bind(1, session(8).slot, LinkId(0));
+    sessions.bind(SessionId(8), session(8).slot, LinkId(0));
     sessions.publish(&moved(&table));
     sessions.sealed(LinkId(0), 2);
     sessions.settle(Instant::now());
     assert_eq!(wires[1].said(), ["attach 7 g1 after 0"]);
-    sessions.bind_over(1);
+    sessions.unbound(SessionId(8));
     sessions.settle(Instant::now());
     assert_eq!(wires[1].said(), ["attached 2"]);
 }

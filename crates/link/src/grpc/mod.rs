@@ -1,0 +1,21 @@
+//! The tiers as separate processes: gRPC streams with mutual TLS.
+
+mod calls;
+mod config;
+mod dial;
+mod edge_link;
+mod handshake;
+mod intake;
+mod membership;
+mod metric;
+mod peer_pool;
+mod router_pool;
+mod server;
+mod transport;
+
+pub use config::{Config, InvalidTls, Tls};
+pub use handshake::Identity;
+pub use membership::Standing;
+pub use peer_pool::PeerPool;
+pub use router_pool::RouterPool;
+pub use server::{Ports, ServeError, serve};

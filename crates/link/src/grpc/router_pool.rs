@@ -1,0 +1,487 @@
+//! All routers as an edge reaches them: finds each account's home, follows it when it moves, and holds what is undone meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use stanza::{
+    BindReply, BindRequest, Condition, ErrorType, Exchange, SaslFailure, SaslReply, SaslRequest, StanzaError,
+    StreamCondition,
+};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+use topology::{Epoch, Member, NodeId, NodeRecord, Slot, Snapshot};
+
+use super::calls::{Call, Calls};
+use super::config::Config;
+use super::dial::{Talk, frames, supervise};
+use super::handshake::{Identity, greeted, is_meant};
+use super::membership::{Membership, Standing};
+use super::metric;
+use crate::backoff::Backoff;
+use crate::link_id::LinkId;
+use crate::outbox::{Batch, Marks, Outbox};
+use crate::sessions::{Limits, Port, Sessions, Submit};
+use crate::wire::pb::router_client::RouterClient;
+use crate::wire::{EdgeFrame, RouterFrame, pb};
+use crate::{CloseReason, Edge, Gone, Router, SessionRef, Submission, Window};
+
+/// The routers of a cluster, for an edge that reaches them over gRPC. Dropping it ends all links.
+pub struct RouterPool {
+    pool: Arc<Pool>,
+}
+
+type ToRouter = Outbox<EdgeFrame, stanza::SessionId, u64>;
+
+struct Pool {
+    config: Arc<Config>,
+    membership: Membership,
+    edge: std::sync::OnceLock<Arc<dyn Edge>>,
+    sessions: Mutex<Sessions<Line>>,
+    lines: Mutex<Vec<(NodeId, LinkId, Arc<Line>)>>,
+    calls: Calls,
+    /// Epoch of this life, 0 while there is none.
+    epoch: AtomicU64,
+    turn: AtomicUsize,
+    /// Something happened that may move sessions.
+    stir: Notify,
+    /// Sessions were looked at after something happened.
+    settled: Notify,
+    stop: CancellationToken,
+}
+
+/// The way to one router.
+struct Line(Arc<ToRouter>);
+
+impl Port for Line {
+    fn send(&self, frame: EdgeFrame) {
+        self.0.push(frame.size(), frame);
+    }
+
+    fn written(&self, session: stanza::SessionId, number: u64) {
+        self.0.mark(session, number);
+    }
+}
+
+impl RouterPool {
+    /// For the edge `node`, which finds routers by `seeds` (`host:port`) and lives by a lease of `ttl`. Does nothing before
+    /// [`RouterPool::start`].
+    pub fn new(node: NodeRecord, seeds: Vec<String>, ttl: Duration, config: Config) -> Self {
+        let config = Arc::new(config);
+        let limits = Limits {
+            session: config.session_window,
+            total: config.edge_window,
+            seal: config.seal_timeout,
+        };
+        let membership = Membership {
+            config: Arc::clone(&config),
+            node,
+            seeds,
+            ttl,
+            clients: Default::default(),
+            standing: watch::Sender::new(Standing::Joining),
+            snapshots: watch::Sender::new(Arc::new(Snapshot::empty())),
+            lease: Mutex::default(),
+        };
+        let pool = Pool {
+            config,
+            membership,
+            edge: std::sync::OnceLock::new(),
+            sessions: Mutex::new(Sessions::new(limits)),
+            lines: Mutex::default(),
+            calls: Calls::default(),
+            epoch: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
+            stir: Notify::new(),
+            settled: Notify::new(),
+            stop: CancellationToken::new(),
+        };
+        Self { pool: Arc::new(pool) }
+    }
+
+    /// Joins the cluster and links to its routers; what they say goes to `edge`. Call once, inside a tokio runtime.
+    pub fn start(&self, edge: Arc<dyn Edge>) {
+        if self.pool.edge.set(edge).is_err() {
+            return;
+        }
+        let until_stopped = |work: futures::future::BoxFuture<'static, ()>| {
+            let stop = self.pool.stop.clone();
+            tokio::spawn(async move { stop.run_until_cancelled(work).await })
+        };
+        let [a, b, c] = [(); 3].map(|()| Arc::clone(&self.pool));
+        until_stopped(Box::pin(async move { a.membership.run().await }));
+        until_stopped(Box::pin(b.follow_standing()));
+        until_stopped(Box::pin(async move { c.settle().await }));
+    }
+
+    /// Whether this edge may serve. On [`Standing::Fenced`] it must accept nothing and close every session.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.pool.membership.standing.subscribe()
+    }
+
+    /// Membership and slot table as last heard of.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.pool.membership.snapshots.subscribe()
+    }
+
+    /// How many routers are linked.
+    pub fn links(&self) -> usize {
+        self.pool.lines.lock().len()
+    }
+
+    /// Sessions, and their undone stanzas.
+    pub fn load(&self) -> (usize, Window) {
+        self.pool.sessions.lock().load()
+    }
+
+    /// Leaves the cluster at once, after the sessions were closed.
+    pub async fn leave(&self) {
+        self.pool.membership.leave().await;
+        self.pool.stop.cancel();
+    }
+}
+
+impl Drop for RouterPool {
+    fn drop(&mut self) {
+        self.pool.stop.cancel();
+    }
+}
+
+#[async_trait]
+impl Router for RouterPool {
+    async fn sasl(&self, request: SaslRequest) -> SaslReply {
+        let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.sasl(request));
+        asked
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or(SaslReply::Failure(SaslFailure::TemporaryAuthFailure))
+    }
+
+    async fn bind(&self, request: BindRequest) -> BindReply {
+        let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.bind(request));
+        asked.await.unwrap_or_else(|_| {
+            BindReply::Refused(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait))
+        })
+    }
+
+    async fn submit(&self, session: &SessionRef, mut submission: Submission) -> Result<(), Gone> {
+        let size = submission.stanza.payload().bytes().len() + 256;
+        let deadline = Instant::now() + self.pool.config.submit_timeout;
+        loop {
+            let outcome = self.pool.sessions.lock().submit(session.id, submission, size);
+            match outcome {
+                Submit::Taken => return Ok(()),
+                Submit::Gone => return Err(Gone::Session),
+                Submit::Full(back, room) => {
+                    submission = back;
+                    tokio::time::timeout_at(deadline, room)
+                        .await
+                        .map_err(|_| Gone::Unreachable)?;
+                }
+            }
+        }
+    }
+
+    fn written(&self, session: &SessionRef, number: u64) {
+        self.pool.sessions.lock().written(session.id, number);
+    }
+
+    async fn close(&self, session: &SessionRef, reason: CloseReason) {
+        self.pool.sessions.lock().close(session.id, reason);
+    }
+}
+
+impl Pool {
+    /// Begins and ends lives: links belong to one.
+    async fn follow_standing(self: Arc<Self>) {
+        let mut standing = self.membership.standing.subscribe();
+        let mut life = self.stop.child_token();
+        loop {
+            let now = *standing.borrow_and_update();
+            match now {
+                Standing::Live(epoch) => {
+                    life = self.stop.child_token();
+                    self.epoch.store(epoch.0, Ordering::Release);
+                    let snapshots = self.membership.snapshots.subscribe();
+                    let config = Arc::clone(&self.config);
+                    tokio::spawn(supervise(Arc::clone(&self), config, snapshots, |_| true, life.clone()));
+                }
+                Standing::Fenced => {
+                    life.cancel();
+                    self.sessions.lock().clear();
+                }
+                Standing::Joining => {}
+            }
+            if standing.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Moves sessions whenever something happened that may move them.
+    async fn settle(&self) {
+        let mut snapshots = self.membership.snapshots.subscribe();
+        loop {
+            let table = Arc::clone(&snapshots.borrow_and_update());
+            let (again, load) = {
+                let mut sessions = self.sessions.lock();
+                sessions.publish(&table.table);
+                (sessions.settle(Instant::now().into_std()), sessions.load().1)
+            };
+            metric::held("edge", load.items, load.bytes);
+            self.settled.notify_waiters();
+            let again = again.map_or_else(|| Instant::now() + Duration::from_secs(1), Instant::from_std);
+            tokio::select! {
+                () = self.stir.notified() => {}
+                changed = snapshots.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(again) => {}
+            }
+        }
+    }
+
+    async fn sasl(&self, request: SaslRequest) -> Option<SaslReply> {
+        let named = match &request {
+            SaslRequest::Start { .. } => None,
+            SaslRequest::Respond { exchange, .. } | SaslRequest::Abort { exchange } => Some(exchange),
+        };
+        let (link, line) = match named {
+            Some(Exchange { router, .. }) => self.line_to(router)?,
+            None => self.any_line().await,
+        };
+        let (reply, answer) = oneshot::channel();
+        let call = self.calls.open(link, Call::Sasl(reply));
+        line.send(EdgeFrame::Sasl(call, request));
+        answer.await.ok()
+    }
+
+    fn line_to(&self, router: &str) -> Option<(LinkId, Arc<Line>)> {
+        let lines = self.lines.lock();
+        let line = lines.iter().find(|(node, ..)| *node.0 == *router);
+        line.map(|(_, link, line)| (*link, Arc::clone(line)))
+    }
+
+    /// Routers in turn; waits until there is one.
+    async fn any_line(&self) -> (LinkId, Arc<Line>) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let lines = self.lines.lock();
+                if !lines.is_empty() {
+                    let (_, link, line) = &lines[self.turn.fetch_add(1, Ordering::Relaxed) % lines.len()];
+                    return (*link, Arc::clone(line));
+                }
+            }
+            settled.await;
+        }
+    }
+
+    /// Asks the home, wherever it is, until it answers.
+    async fn bind(&self, request: BindRequest) -> BindReply {
+        let slot = Slot::of(request.account.as_str());
+        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
+        loop {
+            let settled = self.settled.notified();
+            if let Some(answer) = self.ask_bind(&request, slot)
+                && let Ok(Ok(reply)) = answer.await
+            {
+                return reply;
+            }
+            let _ = tokio::time::timeout(backoff.next(rand::random()), settled).await;
+        }
+    }
+
+    fn ask_bind(&self, request: &BindRequest, slot: Slot) -> Option<oneshot::Receiver<Result<BindReply, Gone>>> {
+        let (reply, answer) = oneshot::channel();
+        let mut sessions = self.sessions.lock();
+        let (link, line) = sessions.home(slot).map(|(link, line)| (link, Arc::clone(line)))?;
+        sessions.bind(request.session, slot, link);
+        drop(sessions);
+        let call = self.calls.open(link, Call::Bind(Box::new(request.clone()), reply));
+        line.send(EdgeFrame::Bind(call, request.clone()));
+        Some(answer)
+    }
+
+    /// Takes in what a router says.
+    fn hear(&self, link: LinkId, edge: &dyn Edge, frame: RouterFrame) {
+        match frame {
+            RouterFrame::Snapshot(snapshot) => self.membership.learn(snapshot),
+            RouterFrame::Sasl(call, reply) => {
+                if let Some(Call::Sasl(waiting)) = self.calls.answered(link, call) {
+                    let _ = waiting.send(reply);
+                }
+            }
+            RouterFrame::Bind(call, reply) => self.hear_bind(link, call, reply),
+            RouterFrame::Delivery(mut delivery) => {
+                self.sessions.lock().delivery(link, &mut delivery);
+                if !delivery.sessions.is_empty() {
+                    edge.deliver(delivery);
+                }
+            }
+            RouterFrame::Done(done) => {
+                let news: Vec<_> = {
+                    let mut sessions = self.sessions.lock();
+                    done.into_iter()
+                        .filter(|(id, number)| sessions.done(link, *id, *number))
+                        .collect()
+                };
+                news.into_iter().for_each(|(id, number)| edge.done(id, number));
+            }
+            RouterFrame::Mirror(id, state) => self.sessions.lock().mirror(link, id, state),
+            RouterFrame::Kick(id, condition) => {
+                if self.sessions.lock().speaks(link, id) {
+                    edge.kick(id, condition);
+                }
+            }
+            RouterFrame::Refused {
+                session,
+                generation,
+                why,
+            } => {
+                let now = Instant::now().into_std();
+                if self.sessions.lock().refused(link, session, generation, why, now) {
+                    edge.kick(session, StreamCondition::Reset);
+                }
+                self.stir.notify_one();
+            }
+            RouterFrame::Closed(id) => self.sessions.lock().closed(link, id),
+            RouterFrame::Sealed(table) => {
+                self.sessions.lock().sealed(link, table);
+                self.stir.notify_one();
+            }
+        }
+    }
+
+    fn hear_bind(&self, link: LinkId, call: u64, reply: Result<BindReply, Gone>) {
+        let Some(Call::Bind(request, waiting)) = self.calls.answered(link, call) else {
+            return;
+        };
+        let id = request.session;
+        let mut sessions = self.sessions.lock();
+        match &reply {
+            Ok(BindReply::Bound(jid)) => {
+                sessions.bound(link, SessionRef::new(id, jid.clone()), request.grant, request.peer);
+            }
+            _ => sessions.unbound(id),
+        }
+        // The home may have moved meanwhile, and waits to hear that all is attached.
+        self.stir.notify_one();
+        if waiting.send(reply).is_err() {
+            sessions.close(id, CloseReason::Edge); // nobody waits for it any more
+        }
+    }
+
+    async fn greet(
+        &self,
+        router: &Member,
+        client: &mut RouterClient<Channel>,
+        outbox: &Arc<ToRouter>,
+    ) -> Result<Streaming<pb::RouterFrames>, Status> {
+        let epoch = Epoch(self.epoch.load(Ordering::Acquire));
+        let NodeRecord { id, version, .. } = &self.membership.node;
+        let me = Identity {
+            id: id.clone(),
+            epoch,
+            release: version.clone(),
+        };
+        let table = self.membership.snapshots.borrow().table.revision;
+        let hello = pb::edge_frame::Frame::Hello(me.hello(table));
+        let hello = pb::EdgeFrames {
+            frames: vec![pb::EdgeFrame { frame: Some(hello) }],
+        };
+        let mut inbound = client
+            .attach(frames(hello, Arc::clone(outbox), encode))
+            .await?
+            .into_inner();
+        let first = inbound
+            .message()
+            .await?
+            .and_then(|batch| batch.frames.into_iter().next());
+        let hello = first.and_then(|frame| match frame.frame {
+            Some(pb::router_frame::Frame::Hello(hello)) => Some(hello),
+            _ => None,
+        });
+        is_meant(&greeted(hello)?, &router.record.id, router.epoch)?;
+        Ok(inbound)
+    }
+}
+
+/// A link that is up; taken down when dropped.
+struct Up<'a>(&'a Pool, LinkId);
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        let Self(pool, link) = self;
+        pool.lines.lock().retain(|(_, up, _)| up != link);
+        pool.membership.clients.remove(*link);
+        pool.sessions.lock().link_down(*link);
+        pool.calls.lost(*link);
+        pool.stir.notify_one();
+        metric::up("router", false);
+    }
+}
+
+#[async_trait]
+impl Talk for Pool {
+    const NAME: &'static str = "router";
+
+    async fn talk(
+        &self,
+        router: &Member,
+        mut client: RouterClient<Channel>,
+        stop: &CancellationToken,
+    ) -> Result<(), Status> {
+        let Some(edge) = self.edge.get() else { return Ok(()) };
+        let closed = stop.child_token();
+        let _close = closed.clone().drop_guard();
+        // Bounded by the sessions' windows and the connections that log in.
+        let limit = Window {
+            items: usize::MAX,
+            bytes: usize::MAX,
+        };
+        let outbox = Arc::new(Outbox::new(limit, Marks::After, closed));
+        let greeting = self.greet(router, &mut client, &outbox);
+        let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
+        let mut inbound = tokio::time::timeout(self.config.connect_timeout, greeting)
+            .await
+            .unwrap_or_else(late)?;
+        let (link, line, node) = (LinkId::fresh(), Arc::new(Line(outbox)), &router.record.id);
+        tracing::info!(router = %node, "link up");
+        self.membership.clients.add(link, client);
+        self.lines.lock().push((node.clone(), link, Arc::clone(&line)));
+        self.sessions.lock().link_up(node.clone(), router.epoch, link, line);
+        metric::up("router", true);
+        let _up = Up(self, link);
+        self.stir.notify_one();
+        while let Some(batch) = inbound.message().await? {
+            metric::received("router", batch.frames.len());
+            for frame in batch.frames {
+                match RouterFrame::decode(frame) {
+                    Ok(frame) => self.hear(link, &**edge, frame),
+                    Err(error) => {
+                        metric::malformed("router");
+                        tracing::warn!(router = %node, %error, "frame passed over");
+                    }
+                }
+            }
+        }
+        Err(Status::unavailable("the router ended the link"))
+    }
+}
+
+/// Turns a batch into a message: what was written comes last, after what attached the sessions.
+fn encode(batch: Batch<EdgeFrame, stanza::SessionId, u64>) -> pb::EdgeFrames {
+    metric::sent("edge", batch.frames.len() + batch.marks.len(), batch.bytes);
+    let written = batch
+        .marks
+        .into_iter()
+        .map(|(session, number)| EdgeFrame::Written { session, number });
+    pb::EdgeFrames {
+        frames: batch.frames.into_iter().chain(written).map(EdgeFrame::encode).collect(),
+    }
+}

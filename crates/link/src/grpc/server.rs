@@ -1,0 +1,309 @@
+//! What a router serves: streams of edges and of other routers, and membership for edges.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+use topology::{Lease, NodeId, Snapshot};
+
+use super::config::{Config, InvalidTls};
+use super::edge_link::{self, EdgeLink};
+use super::handshake::{Identity, greeted, lives, speaks};
+use super::intake::{Intake, Replies};
+use super::{metric, transport};
+use crate::outbox::{Batch, Marks, Outbox};
+use crate::wire::pb::router_server::RouterServer;
+use crate::wire::{PeerFrame, PeerReply, node_from, pb, snapshot_to};
+use crate::{Home, PeerHome, Registry};
+
+/// What a router offers to the links that reach it.
+#[derive(Clone)]
+pub struct Ports {
+    /// To edges.
+    pub home: Arc<dyn Home>,
+    /// To other routers.
+    pub peer_home: Arc<dyn PeerHome>,
+    /// Membership, to edges.
+    pub registry: Arc<dyn Registry>,
+}
+
+/// Why serving ended, or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Keys or certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] InvalidTls),
+    /// The listener failed.
+    #[error("serve links")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves edges and other routers on `listener`, as `me`, until `shutdown`; then ends all links.
+///
+/// # Errors
+/// As [`ServeError`].
+pub async fn serve(
+    listener: TcpListener,
+    me: Identity,
+    config: Config,
+    ports: Ports,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let mut server = transport::server(&config)?;
+    let limit = config.message_bytes;
+    let stop = CancellationToken::new();
+    let service = Service {
+        me,
+        config,
+        ports,
+        seats: Arc::default(),
+        stop: stop.clone(),
+    };
+    let service = RouterServer::new(service).max_decoding_message_size(limit);
+    let shutdown = async {
+        shutdown.await;
+        stop.cancel(); // streams would keep the server from ending
+    };
+    let served = server
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown);
+    Ok(served.await?)
+}
+
+struct Service {
+    me: Identity,
+    config: Config,
+    ports: Ports,
+    seats: Arc<Mutex<HashMap<NodeId, Seat>>>,
+    stop: CancellationToken,
+}
+
+/// One link at a time per edge: a new one ends the old and waits until that is done with.
+#[derive(Clone, Default)]
+struct Seat {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    holder: CancellationToken,
+}
+
+type Outgoing<T> = BoxStream<'static, Result<T, Status>>;
+
+#[tonic::async_trait]
+impl pb::router_server::Router for Service {
+    type AttachStream = Outgoing<pb::RouterFrames>;
+    type PeerStream = Outgoing<pb::PeerReplies>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<pb::EdgeFrames>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let certificates = request.peer_certs();
+        let mut inbound = request.into_inner();
+        let first = self.in_time(inbound.message()).await?;
+        let hello = first
+            .and_then(|first| first.frames.into_iter().next())
+            .and_then(|frame| match frame.frame {
+                Some(pb::edge_frame::Frame::Hello(hello)) => Some(hello),
+                _ => None,
+            });
+        let edge = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
+        let stop = self.stop.child_token();
+        let outbox = Arc::new(Outbox::new(self.config.outbound_window, Marks::Before, stop.clone()));
+        let link = EdgeLink {
+            edge: edge.clone(),
+            home: Arc::clone(&self.ports.home),
+            outbox: Arc::clone(&outbox),
+            snapshots: self.snapshots(),
+            lanes: self.config.lanes,
+            stop: stop.clone(),
+        };
+        let seats = Arc::clone(&self.seats);
+        tokio::spawn(async move {
+            let _turn = take_seat(&seats, &edge.id, stop.clone()).await;
+            metric::up("edge", true);
+            link.run(inbound).await;
+            metric::up("edge", false);
+            stop.cancel();
+        });
+        let hello = pb::router_frame::Frame::Hello(self.hello());
+        let hello = pb::RouterFrames {
+            frames: vec![pb::RouterFrame { frame: Some(hello) }],
+        };
+        Ok(Response::new(greeting_then(hello, outbox, edge_link::encode)))
+    }
+
+    async fn peer(&self, request: Request<Streaming<pb::PeerFrames>>) -> Result<Response<Self::PeerStream>, Status> {
+        let certificates = request.peer_certs();
+        let mut inbound = request.into_inner();
+        let first = self.in_time(inbound.message()).await?;
+        let hello = first
+            .and_then(|first| first.frames.into_iter().next())
+            .and_then(|frame| match frame.frame {
+                Some(pb::peer_frame::Frame::Hello(hello)) => Some(hello),
+                _ => None,
+            });
+        let peer = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
+        let stop = self.stop.child_token();
+        let replies = Arc::new(Outbox::new(self.config.outbound_window, Marks::Before, stop.clone()));
+        let home = Arc::clone(&self.ports.peer_home);
+        let intake = Intake::start(peer.id.clone(), home, Arc::clone(&replies), self.config.lanes);
+        tokio::spawn(take_in(peer, inbound, intake, self.snapshots(), stop));
+        let hello = pb::peer_reply::Reply::Hello(self.hello());
+        let hello = pb::PeerReplies {
+            replies: vec![pb::PeerReply { reply: Some(hello) }],
+        };
+        Ok(Response::new(greeting_then(hello, replies, encode_replies)))
+    }
+
+    async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinReply>, Status> {
+        let certificates = request.peer_certs();
+        let request = request.into_inner();
+        speaks(request.major)?;
+        let node = node_from(request.node.ok_or_else(|| Status::invalid_argument("no node"))?);
+        transport::is_certified(
+            &node.id,
+            self.config.tls.as_ref(),
+            certificates.as_deref().map(Vec::as_slice),
+        )?;
+        let ttl = Duration::from_millis(request.ttl_millis);
+        let granted = self.ports.registry.join(node, ttl).await;
+        let granted = granted.map(|(epoch, lease)| pb::join_reply::Grant {
+            epoch: epoch.0,
+            lease: lease.0,
+        });
+        let snapshot = Some(snapshot_to(&self.snapshots().borrow()));
+        Ok(Response::new(pb::JoinReply { granted, snapshot }))
+    }
+
+    async fn keep_alive(&self, request: Request<pb::KeepAliveRequest>) -> Result<Response<pb::KeepAliveReply>, Status> {
+        use pb::keep_alive_reply::Outcome;
+        let outcome = match self.ports.registry.keep_alive(Lease(request.into_inner().lease)).await {
+            Some(true) => Outcome::Renewed,
+            Some(false) => Outcome::Ended,
+            None => Outcome::Unknown,
+        };
+        Ok(Response::new(pb::KeepAliveReply {
+            outcome: outcome.into(),
+        }))
+    }
+
+    async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveReply>, Status> {
+        let request = request.into_inner();
+        self.ports
+            .registry
+            .leave(&request.node.as_str().into(), Lease(request.lease))
+            .await;
+        Ok(Response::new(pb::LeaveReply {}))
+    }
+}
+
+impl Service {
+    /// Who greets, if it may come in: our protocol, its certificate, a life that is not over.
+    async fn admit(
+        &self,
+        hello: Option<pb::Hello>,
+        certificates: Option<&[rustls_pki_types::CertificateDer<'_>]>,
+    ) -> Result<Identity, Status> {
+        let who = greeted(hello)?;
+        transport::is_certified(&who.id, self.config.tls.as_ref(), certificates)?;
+        let mut snapshots = self.snapshots();
+        let known = snapshots.wait_for(|snapshot| lives(&who, &snapshot.live()).is_some());
+        let judged = self.in_time(async { Ok(known.await.ok().and_then(|snapshot| lives(&who, &snapshot.live()))) });
+        match judged.await {
+            Ok(Some(verdict)) => verdict.map(|()| who),
+            _ => Err(Status::unavailable(
+                "this router has not heard of the node yet, try again",
+            )),
+        }
+    }
+
+    fn hello(&self) -> pb::Hello {
+        self.me.hello(self.snapshots().borrow().table.revision)
+    }
+
+    fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.ports.registry.watch()
+    }
+
+    async fn in_time<T>(&self, what: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
+        tokio::time::timeout(self.config.connect_timeout, what)
+            .await
+            .unwrap_or_else(late)
+    }
+}
+
+async fn take_seat(seats: &Mutex<HashMap<NodeId, Seat>>, id: &NodeId, stop: CancellationToken) -> OwnedMutexGuard<()> {
+    let turn = {
+        let mut seats = seats.lock();
+        let seat = seats.entry(id.clone()).or_default();
+        std::mem::replace(&mut seat.holder, stop).cancel();
+        Arc::clone(&seat.turn)
+    };
+    turn.lock_owned().await
+}
+
+/// Reads a peer's stream to its end.
+async fn take_in(
+    peer: Identity,
+    mut inbound: Streaming<pb::PeerFrames>,
+    intake: Intake,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    stop: CancellationToken,
+) {
+    metric::up("peer", true);
+    let read = async {
+        while let Ok(Some(batch)) = inbound.message().await {
+            metric::received("peer", batch.frames.len());
+            for frame in batch.frames {
+                match PeerFrame::decode(frame) {
+                    Ok(frame) => intake.feed(frame).await,
+                    Err(_) => metric::malformed("peer"),
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = read => {}
+        () = edge_link::dies(&peer, snapshots) => {}
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+    intake.finish().await;
+    metric::up("peer", false);
+}
+
+fn greeting_then<T, F, K, V>(greeting: T, outbox: Arc<Outbox<F, K, V>>, encode: fn(Batch<F, K, V>) -> T) -> Outgoing<T>
+where
+    T: Send + 'static,
+    F: Send + 'static,
+    K: Eq + std::hash::Hash + Send + 'static,
+    V: Ord + Send + 'static,
+{
+    let greeting = futures::stream::once(async move { Ok(greeting) });
+    let rest = futures::stream::unfold(outbox, move |outbox| async move {
+        let batch = outbox.next().await?;
+        Some((Ok(encode(batch)), outbox))
+    });
+    greeting.chain(rest).boxed()
+}
+
+fn encode_replies(batch: Batch<PeerReply, topology::Slot, (u32, u64)>) -> pb::PeerReplies {
+    metric::sent("reply", batch.frames.len() + batch.marks.len(), batch.bytes);
+    let taken = batch
+        .marks
+        .into_iter()
+        .map(|(slot, (generation, number))| (slot, generation, number))
+        .collect::<Vec<_>>();
+    let taken = (!taken.is_empty()).then_some(PeerReply::Taken(taken));
+    pb::PeerReplies {
+        replies: taken.into_iter().chain(batch.frames).map(PeerReply::encode).collect(),
+    }
+}

@@ -1,0 +1,95 @@
+//! Connections as both sides set them up: TLS, pings, windows, names in certificates.
+
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Server, ServerTlsConfig};
+use tonic::{Status, transport};
+use topology::NodeId;
+
+use super::config::{Config, InvalidTls, Tls};
+use crate::wire::pb::router_client::RouterClient;
+
+/// Flow-control windows, in bytes: what may be under way unread.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Connects to the router at `address` (`host:port`), named `id` if that is known.
+pub(super) async fn connect(
+    address: &str,
+    id: Option<&NodeId>,
+    config: &Config,
+) -> Result<RouterClient<Channel>, Status> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+        .map_err(|error| Status::unavailable(format!("address {address}: {error}")))?
+        .connect_timeout(config.connect_timeout)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(config.ping_interval)
+        .keep_alive_timeout(config.ping_timeout)
+        .keep_alive_while_idle(true);
+    let endpoint = match &config.tls {
+        Some(tls) => endpoint
+            .tls_config(client_tls(tls, id))
+            .map_err(|error| Status::internal(detail(&error)))?,
+        None => endpoint,
+    };
+    let channel = endpoint
+        .connect()
+        .await
+        .map_err(|error| Status::unavailable(detail(&error)))?;
+    Ok(RouterClient::new(channel).max_decoding_message_size(config.message_bytes))
+}
+
+/// A server with the same settings.
+pub(super) fn server(config: &Config) -> Result<Server, InvalidTls> {
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(config.ping_interval))
+        .http2_keepalive_timeout(Some(config.ping_timeout));
+    let Some(tls) = &config.tls else { return Ok(server) };
+    let identity = transport::Identity::from_pem(&tls.certificate, &tls.key);
+    let tls = ServerTlsConfig::new()
+        .identity(identity)
+        .client_ca_root(Certificate::from_pem(&tls.ca));
+    Ok(server.tls_config(tls)?)
+}
+
+/// Refuses a client whose certificate bears neither the node's id nor the cluster's name.
+pub(super) fn is_certified(
+    node: &NodeId,
+    tls: Option<&Tls>,
+    chain: Option<&[CertificateDer<'_>]>,
+) -> Result<(), Status> {
+    let Some(tls) = tls else { return Ok(()) };
+    let refused = || Status::permission_denied(format!("the certificate is not one of {node}"));
+    let leaf = chain.and_then(<[_]>::first).ok_or_else(refused)?;
+    let leaf = ParsedCertificate::try_from(leaf).map_err(|_| refused())?;
+    let bears = |name: &str| ServerName::try_from(name).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok());
+    if bears(&node.0) || tls.cluster.as_deref().is_some_and(bears) {
+        Ok(())
+    } else {
+        Err(refused())
+    }
+}
+
+fn client_tls(tls: &Tls, id: Option<&NodeId>) -> ClientTlsConfig {
+    let identity = transport::Identity::from_pem(&tls.certificate, &tls.key);
+    let config = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&tls.ca))
+        .identity(identity);
+    match tls.cluster.as_deref().or(id.map(|id| &*id.0)) {
+        Some(name) => config.domain_name(name),
+        None => config,
+    }
+}
+
+/// An error with its causes: the outermost says only "transport error".
+fn detail(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
