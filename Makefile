@@ -45,5 +45,5 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS=60 seconds
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run
 
-bench: ## measure the hot paths (docs/performance.md says how to read it)
-	@cargo bench --workspace
+bench: ## measure CPU, memory and latency of a release server (docs/performance.md says how to read it)
+	@cargo build --release -p dunlin && cargo run --release -p dunlin-testkit --example measure
