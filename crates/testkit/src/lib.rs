@@ -1,6 +1,7 @@
 //! Makes tests short: a client, conformance scripts and their runner, and servers in a process. For tests only.
 
 pub mod client;
+pub mod cluster;
 pub mod pattern;
 pub mod process;
 pub mod runner;

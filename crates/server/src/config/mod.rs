@@ -85,6 +85,8 @@ pub(crate) struct LinkConfig {
     pub(crate) routers: Vec<String>,
     /// PEM file with the CA that signs the nodes' certificates. Unset: links are not encrypted (loopback and trusted networks only).
     pub(crate) ca: Option<PathBuf>,
+    /// The DNS name that all certificates of the cluster share, if they do; without it each names its node.
+    pub(crate) name: Option<String>,
     /// PEM file with this node's certificate.
     pub(crate) certificate: Option<PathBuf>,
     /// PEM file with this node's private key.
@@ -159,11 +161,14 @@ pub(crate) enum LogFormat {
 }
 
 impl Config {
-    /// Whether this process is to be part of a cluster.
+    /// Whether this process does `role`.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether this process is part of a cluster: it listens for other nodes or joins through them.
     pub(crate) fn is_clustered(&self) -> bool {
-        let shared = self.store.redis.is_some() || self.store.etcd.is_some();
-        let linked = self.link.listen.is_some() || !self.link.routers.is_empty();
-        linked || shared || ![Role::Edge, Role::Router].iter().all(|role| self.roles.contains(role))
+        self.link.listen.is_some() || !self.link.routers.is_empty()
     }
 }
 

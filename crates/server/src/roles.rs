@@ -1,0 +1,318 @@
+//! The two roles, put together: alone they are joined by direct calls, in a cluster by gRPC links.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use edge::{Edge, Sessions, Tls};
+use link::grpc::{self, Identity, PeerPool, Ports, RouterPool, Standing};
+use link::{EdgeRef, Peers, Registry};
+use router::{Clock, Hosts, NoPeers, Router, System, VirtualHost};
+use stream::HostConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use topology::{Epoch, NodeId, NodeRecord};
+
+use crate::config::{Config, LinkConfig, Role};
+use crate::tls::{self, Certificates};
+use crate::{hosts, stores};
+
+/// How long an edge that went silent counts as alive.
+const EDGE_TTL: Duration = Duration::from_secs(6);
+/// How long a node may take to find its place in the cluster before it says that it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The roles of this process.
+pub(crate) struct Roles {
+    /// The router, if this process is one.
+    pub(crate) router: Option<RouterRole>,
+    /// The edge, if this process is one.
+    pub(crate) edge: Option<EdgeRole>,
+}
+
+/// A router and the links that reach it.
+pub(crate) struct RouterRole {
+    router: Router,
+    stop: CancellationToken,
+}
+
+/// An edge and what it serves with.
+pub(crate) struct EdgeRole {
+    /// The edge.
+    pub(crate) edge: Arc<Edge>,
+    /// Its certificates, to be reloaded.
+    pub(crate) tls: Arc<Tls>,
+    /// Where they come from.
+    pub(crate) certificates: Certificates,
+    pool: Option<Arc<RouterPool>>,
+}
+
+impl Roles {
+    /// Puts the configured roles together; returns once they have their place in the cluster.
+    ///
+    /// # Errors
+    /// When one of them cannot start.
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
+        let (hosts, streams) = virtual_hosts(config)?;
+        let router = match config.has(Role::Router) {
+            true => Some(RouterRole::start(config, hosts).await.context("router")?),
+            false => None,
+        };
+        let edge = match config.has(Role::Edge) {
+            true => Some(
+                EdgeRole::start(config, streams, router.as_ref())
+                    .await
+                    .context("edge")?,
+            ),
+            false => None,
+        };
+        ensure!(
+            router.is_some() || edge.is_some(),
+            "roles: a process needs at least one"
+        );
+        Ok(Self { router, edge })
+    }
+}
+
+impl RouterRole {
+    async fn start(config: &Config, hosts: Hosts) -> Result<Self> {
+        let stores = stores::all(config).await?;
+        let secret = stores.members.secret().await.context("the cluster's secret")?;
+        let peers = config
+            .link
+            .listen
+            .is_some()
+            .then(|| grpc_config(&config.link).map(PeerPool::new))
+            .transpose()?
+            .map(Arc::new);
+        let mut settings = config.router.clone();
+        settings.sasl.iterations = config.passwords.iterations;
+        let router = Router::new(router::Parts {
+            node: NodeId::from(config.node.as_str()),
+            config: settings,
+            hosts,
+            stores,
+            peers: peers.clone().map_or(Arc::new(NoPeers) as Arc<dyn Peers>, |peers| peers),
+            clock: Arc::new(System),
+            entropy: Arc::new(System),
+            secret,
+        });
+        let stop = CancellationToken::new();
+        match (config.link.listen, peers) {
+            (Some(listen), Some(peers)) => join(config, listen, &router, &peers, stop.clone()).await?,
+            _ => router.serve_alone(),
+        }
+        Ok(Self { router, stop })
+    }
+
+    /// Gives everything to the other routers and leaves.
+    pub(crate) async fn stop(&self) {
+        self.router.drain().await;
+        self.stop.cancel();
+    }
+}
+
+impl EdgeRole {
+    async fn start(config: &Config, hosts: Vec<HostConfig>, local: Option<&RouterRole>) -> Result<Self> {
+        let certificates = tls::certificates(config)?;
+        let tls = Arc::new(Tls::load(&certificates.config).context("certificates")?);
+        let sessions = Sessions::new(config.edge.outbox.clone());
+        let (router, fenced, pool): (Arc<dyn link::Router>, _, _) = match local {
+            Some(local) if !config.is_clustered() => {
+                let me = EdgeRef {
+                    id: NodeId::from(config.node.as_str()),
+                    epoch: Epoch(1),
+                    edge: sessions.clone(),
+                };
+                (
+                    link::local(Arc::new(local.router.clone()), me),
+                    watch::channel(false).1,
+                    None,
+                )
+            }
+            _ => {
+                let pool = Arc::new(join_edge(config)?);
+                pool.start(sessions.clone());
+                let fenced = fence(pool.standing());
+                lives(&pool).await;
+                (pool.clone(), fenced, Some(pool))
+            }
+        };
+        let parts = edge::Parts {
+            config: config.edge.clone(),
+            hosts,
+            tls: Some(tls.clone()),
+            sessions,
+            router,
+            fenced,
+        };
+        Ok(Self {
+            edge: Edge::new(parts),
+            tls,
+            certificates,
+            pool,
+        })
+    }
+
+    /// Leaves the cluster, after the last session.
+    pub(crate) async fn leave(&self) {
+        if let Some(pool) = &self.pool {
+            pool.leave().await;
+        }
+    }
+}
+
+/// What the router and what streams know of each virtual host.
+fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
+    let started = System.now();
+    let mut known = Hosts::new();
+    let mut streams = Vec::new();
+    for (domain, (settings, pipeline)) in hosts::pipelines(config)? {
+        streams.push(HostConfig {
+            domain: domain.clone(),
+            mechanisms: settings.mechanisms,
+            plain_without_tls: settings.plain_without_tls,
+            features: pipeline.stream_features(&domain),
+        });
+        let host = Arc::new(hosts::host(&domain, &pipeline, started));
+        known.insert(domain, Arc::new(VirtualHost { pipeline, host }));
+    }
+    Ok((known, streams))
+}
+
+/// Joins the cluster, opens the links, and waits for a share of the slots.
+async fn join(
+    config: &Config,
+    listen: SocketAddr,
+    router: &Router,
+    peers: &PeerPool,
+    stop: CancellationToken,
+) -> Result<()> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("link.listen: {listen}"))?;
+    let address = config
+        .link
+        .advertise
+        .clone()
+        .unwrap_or(listener.local_addr()?.to_string());
+    let record = record(config, config.node.clone(), topology::Role::Router, address);
+    let id = record.id.clone();
+    router.join(record);
+    let mut snapshots = router.watch();
+    let mine = snapshots
+        .wait_for(|snapshot| snapshot.member(&id).is_some())
+        .await
+        .context("joining the cluster")?
+        .clone();
+    let epoch = mine.member(&id).map(|member| member.epoch).unwrap_or_default();
+    let me = Identity {
+        id,
+        epoch,
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let home = Arc::new(router.clone());
+    peers.start(me.clone(), router.watch(), home.clone());
+    let ports = Ports {
+        home: home.clone(),
+        peer_home: home.clone(),
+        registry: home,
+    };
+    let links = grpc_config(&config.link)?;
+    tokio::spawn(async move {
+        if let Err(error) = grpc::serve(listener, me, links, ports, stop.cancelled_owned()).await {
+            tracing::error!(%error, "the links stopped");
+        }
+    });
+    serves(router).await;
+    Ok(())
+}
+
+fn join_edge(config: &Config) -> Result<RouterPool> {
+    let own = config.link.listen.map(|address| address.to_string());
+    let seeds = if config.link.routers.is_empty() {
+        own.into_iter().collect()
+    } else {
+        config.link.routers.clone()
+    };
+    ensure!(!seeds.is_empty(), "link.routers: an edge needs routers to join through");
+    let name = if config.has(Role::Router) {
+        format!("{}-edge", config.node)
+    } else {
+        config.node.clone()
+    };
+    let record = record(config, name, topology::Role::Edge, String::new());
+    Ok(RouterPool::new(record, seeds, EDGE_TTL, grpc_config(&config.link)?))
+}
+
+fn record(config: &Config, id: String, role: topology::Role, address: String) -> NodeRecord {
+    NodeRecord {
+        id: NodeId::from(id.as_str()),
+        role,
+        address,
+        weight: config.router.cluster.weight,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: 1,
+    }
+}
+
+/// True while the edge may not serve.
+fn fence(mut standing: watch::Receiver<Standing>) -> watch::Receiver<bool> {
+    let is_fenced = |standing: &Standing| !matches!(standing, Standing::Live(_));
+    let (sender, fenced) = watch::channel(is_fenced(&standing.borrow()));
+    tokio::spawn(async move {
+        while standing.changed().await.is_ok() {
+            sender.send_replace(is_fenced(&standing.borrow_and_update()));
+        }
+    });
+    fenced
+}
+
+/// Waits until the edge has joined and reaches a router.
+async fn lives(pool: &RouterPool) {
+    let mut standing = pool.standing();
+    let mut wait = tokio::time::interval(PATIENCE);
+    wait.tick().await;
+    loop {
+        tokio::select! {
+            joined = standing.wait_for(|standing| matches!(standing, Standing::Live(_))) => {
+                drop(joined);
+                return;
+            }
+            _ = wait.tick() => tracing::warn!("still waiting for a router to join through"),
+        }
+    }
+}
+
+/// Waits until the router is home of slots.
+async fn serves(router: &Router) {
+    let mut snapshots = router.watch();
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    while router.health().serving == 0 {
+        tokio::select! {
+            _ = snapshots.changed() => {}
+            _ = look.tick() => {}
+        }
+    }
+}
+
+fn grpc_config(link: &LinkConfig) -> Result<grpc::Config> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let tls = match (&link.ca, &link.certificate, &link.key) {
+        (Some(ca), Some(certificate), Some(key)) => Some(grpc::Tls {
+            ca: read(ca)?,
+            certificate: read(certificate)?,
+            key: read(key)?,
+            cluster: link.name.clone(),
+        }),
+        (None, None, None) => None,
+        _ => anyhow::bail!("link: ca, certificate and key go together"),
+    };
+    Ok(grpc::Config {
+        tls,
+        ..grpc::Config::default()
+    })
+}

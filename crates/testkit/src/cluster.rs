@@ -1,0 +1,174 @@
+//! A cluster of real processes on loopback: redis-server, etcd, PostgreSQL, routers and edges, made by `scripts/cluster`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use async_trait::async_trait;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::runner::Stage;
+use crate::single::DOMAINS;
+
+/// A cluster of real processes; ended when dropped.
+pub struct Cluster {
+    script: PathBuf,
+    binary: PathBuf,
+    folder: TempDir,
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub id: String,
+    /// Its process.
+    pub pid: u64,
+    /// Where clients connect, if it is an edge.
+    pub c2s: Option<SocketAddr>,
+}
+
+impl Cluster {
+    /// Starts databases, `routers` and `edges` of `binary`, for [`DOMAINS`], without TLS for clients.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn start(root: &Path, binary: &Path, edges: usize, routers: usize) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("dunlin-cluster-").tempdir()?;
+        let cluster = Self {
+            script: root.join("scripts/cluster"),
+            binary: binary.to_owned(),
+            folder,
+        };
+        let counts = [("EDGES", edges.to_string()), ("ROUTERS", routers.to_string())];
+        cluster.run("up", &counts)?;
+        Ok(cluster)
+    }
+
+    /// Adds a node of `role` (`edge` or `router`) and waits until it is ready. Returns it.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn add(&self, role: &str) -> Result<Node> {
+        self.run("add", &[("ROLE", role.to_owned())])?;
+        self.nodes(if role == "edge" { "edges" } else { "routers" })?
+            .pop()
+            .context("no node was added")
+    }
+
+    /// The nodes of a group: `edges` or `routers`.
+    ///
+    /// # Errors
+    /// When cluster.json cannot be read.
+    pub fn nodes(&self, group: &str) -> Result<Vec<Node>> {
+        let state = self.state()?;
+        let nodes = state
+            .get(group)
+            .and_then(Value::as_array)
+            .with_context(|| format!("no {group}"))?;
+        nodes.iter().map(node).collect()
+    }
+
+    /// Sends `signal` (such as `TERM`) to a node.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn signal(&self, node: &Node, signal: &str) -> Result<()> {
+        let sent = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(node.pid.to_string())
+            .status()?;
+        ensure!(sent.success(), "no process {} of {}", node.pid, node.id);
+        Ok(())
+    }
+
+    /// Creates accounts, `(address, password)` each.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn add_users(&self, users: &[(String, String)]) -> Result<()> {
+        let config = self
+            .state()?
+            .get("config")
+            .and_then(Value::as_str)
+            .context("no config")?
+            .to_owned();
+        let file = self
+            .folder
+            .path()
+            .join(format!("users-{}", users.first().map_or("", |user| &user.0)));
+        let lines: Vec<String> = users
+            .iter()
+            .map(|(jid, password)| format!("{jid} {password}"))
+            .collect();
+        std::fs::write(&file, lines.join("\n"))?;
+        let output = Command::new(&self.binary)
+            .args(["user", "add", "--iterations", "4096", "--config", &config, "--bulk"])
+            .arg(&file)
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Value> {
+        let path = self.folder.path().join("state/cluster.json");
+        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    fn run(&self, command: &str, settings: &[(&str, String)]) -> Result<()> {
+        let output = Command::new(&self.script)
+            .arg(command)
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .env("CLUSTER_FOLDER", self.folder.path().join("state"))
+            .env("CLUSTER_BINARY", &self.binary)
+            .env("CLUSTER_DOMAINS", DOMAINS.join(" "))
+            .env("CLUSTER_CLEARTEXT", "1")
+            .stdin(Stdio::null())
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(
+            output.status.success(),
+            "cluster {command}: {}",
+            String::from_utf8_lossy(&said)
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // What cannot be ended was ended before.
+        let _ = self.run("down", &[]);
+    }
+}
+
+#[async_trait]
+impl Stage for Cluster {
+    async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()> {
+        self.add_users(&[(format!("{name}@{domain}"), password.to_owned())])
+    }
+
+    async fn connect(&self, index: usize) -> Result<Client> {
+        let edges = self.nodes("edges")?;
+        let edge = edges.get(index % edges.len().max(1)).context("no edges")?;
+        Client::connect(edge.c2s.context("not an edge")?).await
+    }
+}
+
+fn node(value: &Value) -> Result<Node> {
+    let id = value
+        .get("id")
+        .and_then(Value::as_str)
+        .context("a node without id")?
+        .to_owned();
+    let pid = value
+        .get("pid")
+        .and_then(Value::as_u64)
+        .with_context(|| format!("{id} has no pid"))?;
+    let c2s = value.get("c2s").and_then(Value::as_str).map(str::parse).transpose()?;
+    Ok(Node { id, pid, c2s })
+}

@@ -1,0 +1,152 @@
+//! A cluster of real processes: the conformance scripts with each client on another edge, and nodes that come and go while
+//! clients talk.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use testkit::client::Client;
+use testkit::cluster::{Cluster, Node};
+
+#[path = "scripts.rs"]
+mod scripts;
+
+const PASSWORD: &str = "orchard wall";
+/// Pairs of clients that talk while nodes come and go.
+const PAIRS: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_across_edges_and_routers() {
+    let cluster = start(3, 2);
+    scripts::run_all(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routers_and_edges_come_and_go_under_traffic() {
+    let cluster = start(3, 2);
+    let edges = cluster.nodes("edges").unwrap();
+    let mut talks = talks(&cluster, &edges[..2]).await.unwrap();
+    talks.say_and_hear(50).await.unwrap();
+
+    let (added, mut talks) = beside(talks, || cluster.add("router")).await;
+    let added = added.unwrap();
+    talks.say_and_hear(50).await.unwrap();
+
+    let first = cluster.nodes("routers").unwrap()[0].clone();
+    let (told, mut talks) = beside(talks, || cluster.signal(&first, "TERM")).await;
+    told.unwrap();
+    talks.say_and_hear(200).await.unwrap();
+
+    let (edge, mut talks) = beside(talks, || cluster.add("edge")).await;
+    edge.unwrap();
+    cluster.signal(&edges[2], "TERM").unwrap();
+    talks.say_and_hear(50).await.unwrap();
+    talks.nothing_doubled().await.unwrap();
+    assert!(added.id.starts_with("router-"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_a_killed_edge_are_shown_unavailable_within_ten_seconds() {
+    let cluster = start(2, 2);
+    let edges = cluster.nodes("edges").unwrap();
+    cluster.add_users(&users("watcher", "victim")).unwrap();
+    let mut watcher = log_in("watcher", &edges[0]).await.unwrap();
+    let mut victim = log_in("victim", &edges[1]).await.unwrap();
+    let to = format!("watcher@{}/test", testkit::single::DOMAINS[0]);
+    victim.write(format!("<presence to='{to}'/>").as_bytes()).await.unwrap();
+    assert_eq!(watcher.element().await.unwrap().attribute("type"), None);
+    cluster.signal(&edges[1], "KILL").unwrap();
+    let killed = Instant::now();
+    assert_eq!(watcher.element().await.unwrap().attribute("type"), Some("unavailable"));
+    assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+}
+
+/// Pairs of clients, each client of a pair on another edge.
+struct Talks {
+    pairs: Vec<(Client, Client, String)>,
+    said: usize,
+}
+
+impl Talks {
+    /// Every first client says `count` things; every second one hears them all, in order, nothing else.
+    async fn say_and_hear(&mut self, count: usize) -> Result<()> {
+        let from = self.said;
+        for (speaker, _, to) in &mut self.pairs {
+            for number in from..from + count {
+                speaker
+                    .write(
+                        format!("<message to='{to}' type='chat' id='m{number}'><body>{number}</body></message>")
+                            .as_bytes(),
+                    )
+                    .await?;
+            }
+        }
+        self.said += count;
+        for (at, (_, listener, _)) in self.pairs.iter_mut().enumerate() {
+            for number in from..from + count {
+                let heard = listener
+                    .element()
+                    .await
+                    .with_context(|| format!("pair {at}: message {number}"))?;
+                let id = heard.attribute("id").unwrap_or_default().to_owned();
+                ensure!(
+                    id == format!("m{number}") && heard.attribute("type") == Some("chat"),
+                    "pair {at}: expected m{number}, heard {heard}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// One last thing is the next that everybody hears.
+    async fn nothing_doubled(&mut self) -> Result<()> {
+        self.say_and_hear(1).await
+    }
+}
+
+/// Lets the pairs talk without pause while `change` is made.
+async fn beside<T: Send>(mut talks: Talks, change: impl FnOnce() -> T + Send) -> (T, Talks) {
+    let (done, mut until) = tokio::sync::oneshot::channel();
+    let talking = tokio::spawn(async move {
+        while until.try_recv().is_err() {
+            talks.say_and_hear(5).await?;
+        }
+        anyhow::Ok(talks)
+    });
+    let changed = tokio::task::block_in_place(change);
+    let _ = done.send(());
+    (changed, talking.await.unwrap().unwrap())
+}
+
+async fn talks(cluster: &Cluster, edges: &[Node]) -> Result<Talks> {
+    let mut pairs = Vec::new();
+    for pair in 0..PAIRS {
+        let (speaker, listener) = (format!("speaker{pair}"), format!("listener{pair}"));
+        cluster.add_users(&users(&speaker, &listener))?;
+        let to = format!("{listener}@{}/test", testkit::single::DOMAINS[0]);
+        pairs.push((
+            log_in(&speaker, &edges[0]).await?,
+            log_in(&listener, &edges[1]).await?,
+            to,
+        ));
+    }
+    Ok(Talks { pairs, said: 0 })
+}
+
+fn users(one: &str, other: &str) -> [(String, String); 2] {
+    [one, other].map(|name| (format!("{name}@{}", testkit::single::DOMAINS[0]), PASSWORD.to_owned()))
+}
+
+async fn log_in(name: &str, edge: &Node) -> Result<Client> {
+    let mut client = Client::connect(edge.c2s.context("not an edge")?).await?;
+    client
+        .log_in(name, testkit::single::DOMAINS[0], PASSWORD, "test")
+        .await?;
+    Ok(client)
+}
+
+fn start(edges: usize, routers: usize) -> Cluster {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let binary: PathBuf = scripts::binary();
+    Cluster::start(&root, &binary, edges, routers).unwrap()
+}
