@@ -29,4 +29,4 @@ pub use ports::{
     Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,
     Submission, Trace,
 };
-pub use wire::PROTOCOL;
+pub use wire::{PROTOCOL, decode_any};

@@ -1,5 +1,7 @@
 //! An edge and its routers over gRPC on loopback: order, moves, broken links, bounds, lives.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod fakes;
 
 use std::sync::Arc;
@@ -18,7 +20,10 @@ use topology::Role;
 fn in_order(world: &World, session: SessionId, count: u64) {
     let done = world.ledger.done.lock().get(&session).cloned().unwrap_or_default();
     assert_eq!(done.len() as u64, count);
-    assert!(done.iter().zip(1..).all(|(got, want)| *got == want), "{session}: out of order");
+    assert!(
+        done.iter().zip(1..).all(|(got, want)| *got == want),
+        "{session}: out of order"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +40,10 @@ async fn a_hundred_thousand_stanzas_keep_their_order_per_session() {
     }
     world.ledger.wait(|ledger| ledger.total() == 100_000).await;
     (1..=20).for_each(|id| in_order(&world, SessionId(id), 5000));
-    world.edge.wait(|edge| edge.done.lock().values().all(|done| *done == 5000)).await;
+    world
+        .edge
+        .wait(|edge| edge.done.lock().values().all(|done| *done == 5000))
+        .await;
     assert_eq!(world.pool.load(), (20, Window { items: 0, bytes: 0 }));
 }
 
@@ -53,7 +61,10 @@ async fn a_router_that_leaves_gracefully_under_traffic_loses_and_reorders_nothin
     world.routers.iter().for_each(|router| router.home.apply());
     world.ledger.wait(|ledger| ledger.total() > 8_000).await;
     let table = world.cluster.table().revision;
-    world.ledger.wait(|_| world.routers[1].home.attached.lock().contains(&table)).await;
+    world
+        .ledger
+        .wait(|_| world.routers[1].home.attached.lock().contains(&table))
+        .await;
     world.cluster.exit(&"router-1".into());
     world.routers[0].stop.cancel();
     for task in tasks {
@@ -73,8 +84,11 @@ async fn proxy(to: std::net::SocketAddr) -> (String, watch::Sender<CancellationT
         while let Ok((mut near, _)) = listener.accept().await {
             let cut = wire.borrow().clone();
             tokio::spawn(async move {
-                let Ok(mut far) = TcpStream::connect(to).await else { return };
-                cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far)).await;
+                let Ok(mut far) = TcpStream::connect(to).await else {
+                    return;
+                };
+                cut.run_until_cancelled(tokio::io::copy_bidirectional(&mut near, &mut far))
+                    .await;
             });
         }
     });
@@ -86,7 +100,9 @@ async fn what_a_broken_link_did_not_answer_is_sent_again() {
     let world = World::start(&["router-1"], &config()).await;
     // The edge reaches the router through a proxy from now on.
     let (address, cut) = proxy(world.routers[0].address).await;
-    world.cluster.change(|snapshot| snapshot.members[0].record.address = address);
+    world
+        .cluster
+        .change(|snapshot| snapshot.members[0].record.address = address);
     world.linked(1).await;
     let session = world.bind(1, "juliet").await;
     let pool = Arc::clone(&world.pool);
@@ -103,14 +119,30 @@ async fn what_a_broken_link_did_not_answer_is_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_home_makes_the_edge_wait_and_bounds_what_it_keeps() {
     let gate = Arc::new(Semaphore::new(0));
-    let window = Window { items: 16, bytes: 1024 * 1024 };
-    let config = Config { session_window: window, ..config() };
+    let window = Window {
+        items: 16,
+        bytes: 1024 * 1024,
+    };
+    let config = Config {
+        session_window: window,
+        ..config()
+    };
     let world = World::start_gated(&["router-1"], &config, Some(Arc::clone(&gate))).await;
     let session = world.bind(1, "juliet").await;
     submit_all(&world.pool, &session, 1..=16).await;
     let stanza = message("juliet@example.com/r", "romeo@example.com", 17, 10);
-    let more = world.pool.submit(&session, Submission { number: 17, stanza, trace: None });
-    assert!(tokio::time::timeout(Duration::from_millis(100), more).await.is_err(), "it waits");
+    let more = world.pool.submit(
+        &session,
+        Submission {
+            number: 17,
+            stanza,
+            trace: None,
+        },
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), more).await.is_err(),
+        "it waits"
+    );
     assert_eq!(world.pool.load().1.items, 16);
     gate.add_permits(100);
     submit_all(&world.pool, &session, 17..=20).await;
@@ -125,10 +157,21 @@ async fn deliveries_arrive_in_order_and_what_is_written_is_reported() {
     let home = Arc::clone(&world.home_of(&session).home);
     (1..=1000).for_each(|number| home.deliver("edge-1", session.id, number));
     (1..=10).for_each(|number| home.deliver("edge-1", session.id, number)); // again: dropped
-    world.edge.wait(|edge| edge.delivered.lock().get(&session.id).is_some_and(|d| d.len() == 1000)).await;
-    assert!(world.edge.delivered.lock()[&session.id].iter().zip(1..).all(|(got, want)| *got == want));
+    world
+        .edge
+        .wait(|edge| edge.delivered.lock().get(&session.id).is_some_and(|d| d.len() == 1000))
+        .await;
+    assert!(
+        world.edge.delivered.lock()[&session.id]
+            .iter()
+            .zip(1..)
+            .all(|(got, want)| *got == want)
+    );
     world.pool.written(&session, 1000);
-    world.ledger.wait(|_| home.written.lock().get(&session.id) == Some(&1000)).await;
+    world
+        .ledger
+        .wait(|_| home.written.lock().get(&session.id) == Some(&1000))
+        .await;
     world.pool.close(&session, CloseReason::Client).await;
     world.ledger.wait(|_| home.closed.lock().contains(&session.id)).await;
     fakes::eventually(|| world.pool.load().0 == 0).await;
@@ -146,12 +189,29 @@ async fn sasl_steps_go_to_the_router_that_holds_the_exchange() {
             initial: None,
             peer: stanza::Peer::default(),
         };
-        let SaslReply::Challenge { exchange, .. } = world.pool.sasl(start).await else { panic!("no challenge") };
-        let reply = world.pool.sasl(SaslRequest::Respond { exchange, response: "r".into() }).await;
+        let SaslReply::Challenge { exchange, .. } = world.pool.sasl(start).await else {
+            panic!("no challenge")
+        };
+        let reply = world
+            .pool
+            .sasl(SaslRequest::Respond {
+                exchange,
+                response: "r".into(),
+            })
+            .await;
         assert!(matches!(reply, SaslReply::Success { .. }), "{reply:?}");
     }
-    let exchange = stanza::Exchange { router: "router-9".into(), number: 1 };
-    let reply = world.pool.sasl(SaslRequest::Respond { exchange, response: "r".into() }).await;
+    let exchange = stanza::Exchange {
+        router: "router-9".into(),
+        number: 1,
+    };
+    let reply = world
+        .pool
+        .sasl(SaslRequest::Respond {
+            exchange,
+            response: "r".into(),
+        })
+        .await;
     assert_eq!(reply, SaslReply::Failure(SaslFailure::TemporaryAuthFailure));
 }
 
@@ -171,7 +231,10 @@ async fn an_edge_whose_lease_is_not_renewed_fences_itself_and_joins_again() {
     fakes::eventually(|| cluster.renewals.load(Ordering::SeqCst) >= 7).await; // a renewed lease outlives its time
     assert_eq!(*pool.standing().borrow(), first);
     cluster.renews.store(false, Ordering::SeqCst);
-    tokio::time::timeout(ttl * 3, standing.wait_for(|standing| *standing == Standing::Fenced)).await.unwrap().unwrap();
+    tokio::time::timeout(ttl * 3, standing.wait_for(|standing| *standing == Standing::Fenced))
+        .await
+        .unwrap()
+        .unwrap();
     cluster.renews.store(true, Ordering::SeqCst);
     let second = *standing.wait_for(live).await.unwrap();
     assert_ne!(first, second);
@@ -179,7 +242,13 @@ async fn an_edge_whose_lease_is_not_renewed_fences_itself_and_joins_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_never_reads_loses_its_link_not_the_router_its_memory() {
-    let config = Config { outbound_window: Window { items: 1000, bytes: 10_000_000 }, ..config() };
+    let config = Config {
+        outbound_window: Window {
+            items: 1000,
+            bytes: 10_000_000,
+        },
+        ..config()
+    };
     let world = World::start(&["router-1"], &config).await;
     let session = world.bind(1, "juliet").await;
     let home = Arc::clone(&world.routers[0].home);

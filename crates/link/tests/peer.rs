@@ -1,5 +1,7 @@
 //! Routers among themselves over gRPC on loopback: order per recipient while homes move, links break, nobody is home.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod fakes;
 
 use std::sync::Arc;
@@ -22,10 +24,18 @@ fn slot(jid: &Jid) -> Slot {
 }
 
 fn route(to: Vec<Jid>, id: u64) -> Route {
-    Route { to, stanza: Arc::new(message("romeo@example.com", "juliet@example.com", id, 100)), trace: None }
+    Route {
+        to,
+        stanza: Arc::new(message("romeo@example.com", "juliet@example.com", id, 100)),
+        trace: None,
+    }
 }
 
-async fn start(ids: &[&str], config: &Config, gate: Option<Arc<Semaphore>>) -> (Arc<Cluster>, Arc<Ledger>, Vec<FakeRouter>) {
+async fn start(
+    ids: &[&str],
+    config: &Config,
+    gate: Option<Arc<Semaphore>>,
+) -> (Arc<Cluster>, Arc<Ledger>, Vec<FakeRouter>) {
     let (cluster, ledger) = (Cluster::new(), Arc::<Ledger>::default());
     let mut routers = Vec::new();
     for id in ids {
@@ -60,7 +70,10 @@ fn in_order(ledger: &Ledger, users: std::ops::Range<u64>, count: u64) {
     for n in users {
         let routed = ledger.routed.lock().get(user(n).as_str()).cloned().unwrap_or_default();
         assert_eq!(routed.len() as u64, count, "{n}");
-        assert!(routed.iter().zip(1..).all(|(got, want)| *got == want), "{n}: out of order");
+        assert!(
+            routed.iter().zip(1..).all(|(got, want)| *got == want),
+            "{n}: out of order"
+        );
     }
 }
 
@@ -76,8 +89,15 @@ async fn stanzas_reach_homes_here_and_there_in_order() {
 async fn a_home_that_moves_under_traffic_loses_repeats_and_reorders_nothing() {
     let (cluster, ledger, routers) = start(&["router-1", "router-2", "router-3"], &config(), None).await;
     let moving = async {
-        for (weights, after) in [([100, 0, 100], 2_000), ([100, 100, 0], 5_000), ([0, 100, 100], 8_000), ([1, 1, 1], 11_000)] {
-            ledger.wait(|ledger| ledger.routed.lock().values().map(Vec::len).sum::<usize>() > after).await;
+        for (weights, after) in [
+            ([100, 0, 100], 2_000),
+            ([100, 100, 0], 5_000),
+            ([0, 100, 100], 8_000),
+            ([1, 1, 1], 11_000),
+        ] {
+            ledger
+                .wait(|ledger| ledger.routed.lock().values().map(Vec::len).sum::<usize>() > after)
+                .await;
             let ids = ["router-1", "router-2", "router-3"];
             cluster.rebalance(&ids.into_iter().zip(weights).collect::<Vec<_>>());
             for router in &routers {
@@ -107,7 +127,10 @@ async fn a_broadcast_reaches_each_recipient_once_and_keeps_its_place() {
 async fn what_a_router_that_died_did_not_answer_goes_to_the_next_home() {
     let gate = Arc::new(Semaphore::new(0));
     let (cluster, ledger, mut routers) = start(&["router-1", "router-2"], &config(), Some(Arc::clone(&gate))).await;
-    let jid = (0..).map(user).find(|jid| cluster.table().at(slot(jid)).unwrap().0.0.as_ref() == "router-2").unwrap();
+    let jid = (0..)
+        .map(user)
+        .find(|jid| cluster.table().at(slot(jid)).unwrap().0.0.as_ref() == "router-2")
+        .unwrap();
     let sending = async {
         let both = [1, 2].map(|id| routers[0].peers.route(slot(&jid), route(vec![jid.clone()], id)));
         futures::future::join_all(both).await
@@ -129,10 +152,20 @@ async fn what_a_router_that_died_did_not_answer_goes_to_the_next_home() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_home_is_unreachable_in_the_end_and_what_is_held_is_bounded() {
-    let slot_window = Window { items: 4, bytes: 1024 * 1024 };
-    let config = Config { hold: Duration::from_millis(300), slot_window, ..config() };
+    let slot_window = Window {
+        items: 4,
+        bytes: 1024 * 1024,
+    };
+    let config = Config {
+        hold: Duration::from_millis(300),
+        slot_window,
+        ..config()
+    };
     let (cluster, _ledger, routers) = start(&["router-1", "router-2"], &config, None).await;
-    let jid = (0..).map(user).find(|jid| cluster.table().at(slot(jid)).unwrap().0.0.as_ref() == "router-2").unwrap();
+    let jid = (0..)
+        .map(user)
+        .find(|jid| cluster.table().at(slot(jid)).unwrap().0.0.as_ref() == "router-2")
+        .unwrap();
     routers[1].stop.cancel();
     fakes::eventually(|| routers[1].home.edges.lock().is_empty()).await;
     cluster.exit(&"router-2".into());
@@ -141,6 +174,9 @@ async fn nobody_home_is_unreachable_in_the_end_and_what_is_held_is_bounded() {
         fakes::eventually(|| routers[0].peers.load().items == 4).await;
     };
     let (routed, ()) = tokio::join!(futures::future::join_all(ten), most);
-    assert!(routed.iter().all(|routed| *routed == Err(Gone::Unreachable)), "{routed:?}");
+    assert!(
+        routed.iter().all(|routed| *routed == Err(Gone::Unreachable)),
+        "{routed:?}"
+    );
     assert_eq!(routers[0].peers.load().items, 0);
 }

@@ -1,5 +1,7 @@
 //! Who may come in: certificates of the cluster, the right names, the right protocol.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod fakes;
 
 use std::sync::Arc;
@@ -31,7 +33,10 @@ impl Authority {
             key: key.serialize_pem().into_bytes(),
             cluster: cluster.map(Into::into),
         };
-        Config { tls: Some(tls), ..config() }
+        Config {
+            tls: Some(tls),
+            ..config()
+        }
     }
 }
 
@@ -44,7 +49,12 @@ async fn router(config: &Config) -> (Arc<Cluster>, Arc<Ledger>, FakeRouter) {
 }
 
 fn edge(seed: String, config: Config) -> Arc<RouterPool> {
-    let pool = RouterPool::new(record("edge-1", Role::Edge, ""), vec![seed], Duration::from_secs(6), config);
+    let pool = RouterPool::new(
+        record("edge-1", Role::Edge, ""),
+        vec![seed],
+        Duration::from_secs(6),
+        config,
+    );
     pool.start(Arc::<FakeEdge>::default());
     Arc::new(pool)
 }
@@ -58,7 +68,10 @@ async fn check(server: &Config, client: Config, want: bool) {
     } else {
         let mut standing = pool.standing();
         let joined = standing.wait_for(|standing| *standing != Standing::Joining);
-        assert!(tokio::time::timeout(Duration::from_millis(700), joined).await.is_err(), "it joined");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(700), joined).await.is_err(),
+            "it joined"
+        );
     }
 }
 
@@ -85,7 +98,11 @@ async fn others_are_not() {
     check(&impostor, ca.config(&["dunlin.cluster"], CLUSTER), false).await; // a router that is none
     let anonymous = ca.config(&["dunlin.cluster"], CLUSTER);
     let mut nobody = anonymous.clone();
-    nobody.tls = anonymous.tls.map(|tls| Tls { certificate: Vec::new(), key: Vec::new(), ..tls });
+    nobody.tls = anonymous.tls.map(|tls| Tls {
+        certificate: Vec::new(),
+        key: Vec::new(),
+        ..tls
+    });
     check(&server, nobody, false).await; // no certificate at all
 }
 
@@ -108,4 +125,72 @@ async fn an_edge_whose_life_is_over_is_put_out_and_its_home_told() {
     fakes::eventually(|| router.home.edges.lock().is_empty()).await;
     let nobody = cluster.watch().borrow().members.len();
     assert_eq!(nobody, 1, "only the router lives");
+}
+
+/// The parts of the protocol that a node of another version would still send.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Hello {
+    #[prost(string, tag = "1")]
+    node: String,
+    #[prost(uint32, tag = "3")]
+    major: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frame {
+    #[prost(message, tag = "1")]
+    hello: Option<Hello>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frames {
+    #[prost(message, repeated, tag = "1")]
+    frames: Vec<Frame>,
+}
+
+/// What a router says to a first message of this kind.
+async fn greet(address: std::net::SocketAddr, method: &'static str, first: Frames) -> tonic::Status {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let path = tonic::codegen::http::uri::PathAndQuery::from_static(method);
+    let codec = tonic_prost::ProstCodec::<Frames, Frames>::default();
+    let request = tonic::Request::new(futures::stream::once(async { first }));
+    match client.streaming(request, path, codec).await {
+        Ok(mut answer) => answer.get_mut().message().await.expect_err("refused"),
+        Err(status) => status,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_major_version_and_strange_greetings_are_refused_clearly() {
+    let (_cluster, _ledger, router) = router(&config()).await;
+    let hello = |major| Frame {
+        hello: Some(Hello {
+            node: "edge-1".into(),
+            major,
+        }),
+    };
+    for method in ["/dunlin.link.v1.Router/Attach", "/dunlin.link.v1.Router/Peer"] {
+        let refused = greet(router.address, method, Frames { frames: vec![hello(2)] }).await;
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(
+            refused.message(),
+            "link protocol version 2 does not work with version 1"
+        );
+        for strange in [
+            Frames::default(),
+            Frames {
+                frames: vec![Frame::default()],
+            },
+        ] {
+            assert_eq!(
+                greet(router.address, method, strange).await.code(),
+                tonic::Code::InvalidArgument
+            );
+        }
+        // Epoch 0 is nobody's life.
+        let dead = greet(router.address, method, Frames { frames: vec![hello(1)] }).await;
+        assert_eq!(dead.code(), tonic::Code::Unauthenticated);
+    }
 }

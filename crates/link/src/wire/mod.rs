@@ -3,6 +3,7 @@
 mod address;
 mod condition;
 mod edge_frame;
+mod fuzz;
 mod login;
 mod peer_frame;
 mod router_frame;
@@ -23,6 +24,7 @@ pub(crate) mod pb {
 
 pub(crate) use address::Malformed;
 pub(crate) use edge_frame::EdgeFrame;
+pub use fuzz::decode_any;
 pub(crate) use peer_frame::{Part, PeerFrame, PeerReply};
 pub(crate) use router_frame::RouterFrame;
 pub(crate) use snapshot::{node_from, node_to, snapshot_from, snapshot_to};

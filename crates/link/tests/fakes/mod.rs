@@ -1,5 +1,5 @@
 //! Routers, an edge and a membership without anything behind them, linked over loopback.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "for tests; each uses its part")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -39,7 +39,12 @@ pub struct Cluster {
 impl Cluster {
     pub fn new() -> Arc<Self> {
         let snapshots = watch::Sender::new(Arc::new(Snapshot::empty()));
-        Arc::new(Self { snapshots, renews: AtomicBool::new(true), renewals: AtomicUsize::new(0), next: AtomicUsize::new(0) })
+        Arc::new(Self {
+            snapshots,
+            renews: AtomicBool::new(true),
+            renewals: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+        })
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
@@ -70,7 +75,11 @@ impl Cluster {
         self.change(|snapshot| {
             let routers: Vec<_> = weights
                 .iter()
-                .filter_map(|(id, weight)| snapshot.member(&(*id).into()).map(|m| (m.record.id.clone(), m.epoch, *weight)))
+                .filter_map(|(id, weight)| {
+                    snapshot
+                        .member(&(*id).into())
+                        .map(|m| (m.record.id.clone(), m.epoch, *weight))
+                })
                 .collect();
             if let Some(next) = snapshot.table.next(&routers, usize::MAX) {
                 snapshot.table = next;
@@ -151,8 +160,13 @@ impl FakeHome {
     pub fn apply(&self) {
         let table = self.table.borrow().table.clone();
         *self.applied.lock() = table.clone();
-        self.sessions.lock().retain(|_, (session, _)| self.at_home_by(&table, session.slot));
-        self.edges.lock().values().for_each(|edge| edge.edge.sealed(table.revision));
+        self.sessions
+            .lock()
+            .retain(|_, (session, _)| self.at_home_by(&table, session.slot));
+        self.edges
+            .lock()
+            .values()
+            .for_each(|edge| edge.edge.sealed(table.revision));
     }
 
     fn at_home(&self, slot: Slot) -> bool {
@@ -165,7 +179,12 @@ impl FakeHome {
 
     pub fn deliver(&self, edge: &str, session: SessionId, number: u64) {
         let stanza = Arc::new(message("romeo@example.com", "juliet@example.com/r", number, 10));
-        let delivery = Delivery { sessions: vec![(session, number)], stanza, readdress: true, trace: None };
+        let delivery = Delivery {
+            sessions: vec![(session, number)],
+            stanza,
+            readdress: true,
+            trace: None,
+        };
         if let Some(edge) = self.edges.lock().get(&edge.into()) {
             edge.edge.deliver(delivery);
         }
@@ -185,8 +204,14 @@ impl Home for FakeHome {
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
         match request {
             SaslRequest::Start { .. } => {
-                let exchange = Exchange { router: self.id.to_string(), number: 7 };
-                SaslReply::Challenge { exchange, data: "nonce".into() }
+                let exchange = Exchange {
+                    router: self.id.to_string(),
+                    number: 7,
+                };
+                SaslReply::Challenge {
+                    exchange,
+                    data: "nonce".into(),
+                }
             }
             SaslRequest::Respond { exchange, .. } if exchange.router == *self.id.0 => SaslReply::Success {
                 account: Bare::parse("juliet@example.com").unwrap(),
@@ -197,7 +222,10 @@ impl Home for FakeHome {
         }
     }
     async fn bind(&self, _edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {
-        let jid = request.account.with_resource(request.resource.as_deref().unwrap_or("r")).unwrap();
+        let jid = request
+            .account
+            .with_resource(request.resource.as_deref().unwrap_or("r"))
+            .unwrap();
         let session = SessionRef::new(request.session, jid.clone());
         if !self.at_home(session.slot) {
             return Err(Gone::Home);
@@ -209,8 +237,14 @@ impl Home for FakeHome {
         if !self.at_home(attach.session.slot) {
             return Err(Gone::Home);
         }
-        let known = self.sessions.lock().get(&attach.session.id).map_or(0, |(_, done)| *done);
-        self.sessions.lock().insert(attach.session.id, (attach.session, known.max(attach.done)));
+        let known = self
+            .sessions
+            .lock()
+            .get(&attach.session.id)
+            .map_or(0, |(_, done)| *done);
+        self.sessions
+            .lock()
+            .insert(attach.session.id, (attach.session, known.max(attach.done)));
         Ok(())
     }
     async fn attached(&self, _edge: &EdgeRef, table: u64) {
@@ -222,10 +256,17 @@ impl Home for FakeHome {
             gate.acquire().await.unwrap().forget();
         }
         let mut sessions = self.sessions.lock();
-        let Some((_, done)) = sessions.get_mut(&session.id) else { return Err(Gone::Home) };
+        let Some((_, done)) = sessions.get_mut(&session.id) else {
+            return Err(Gone::Home);
+        };
         if *done < submission.number {
             *done = submission.number;
-            self.ledger.done.lock().entry(session.id).or_default().push(submission.number);
+            self.ledger
+                .done
+                .lock()
+                .entry(session.id)
+                .or_default()
+                .push(submission.number);
             self.ledger.changed.notify_waiters();
         }
         Ok(())
@@ -248,9 +289,12 @@ impl PeerHome for FakeHome {
         if let Some(gate) = &self.gate {
             gate.acquire().await.unwrap().forget();
         }
-        let (here, back): (Vec<_>, Vec<_>) =
-            route.to.into_iter().partition(|jid| self.at_home(Slot::of(jid.bare().as_str())));
-        here.iter().for_each(|jid| self.ledger.routed.lock().entry(jid.to_string()).or_default().push(id));
+        let (here, back): (Vec<_>, Vec<_>) = route
+            .to
+            .into_iter()
+            .partition(|jid| self.at_home(Slot::of(jid.bare().as_str())));
+        here.iter()
+            .for_each(|jid| self.ledger.routed.lock().entry(jid.to_string()).or_default().push(id));
         self.ledger.changed.notify_waiters();
         back
     }
@@ -292,18 +336,34 @@ impl FakeRouter {
             written: Mutex::default(),
             gate,
         });
-        let me = Identity { id: id.into(), epoch, release: "0.1.0".into() };
+        let me = Identity {
+            id: id.into(),
+            epoch,
+            release: "0.1.0".into(),
+        };
         let stop = CancellationToken::new();
         let ports = Ports {
             home: Arc::<FakeHome>::clone(&home),
             peer_home: Arc::<FakeHome>::clone(&home),
             registry: Arc::<Cluster>::clone(cluster),
         };
-        let serving = serve(listener, me.clone(), config.clone(), ports, stop.clone().cancelled_owned());
+        let serving = serve(
+            listener,
+            me.clone(),
+            config.clone(),
+            ports,
+            stop.clone().cancelled_owned(),
+        );
         tokio::spawn(async move { serving.await.unwrap() });
         let peers = PeerPool::new(config.clone());
         peers.start(me.clone(), cluster.watch(), Arc::<FakeHome>::clone(&home));
-        Self { home, me, address, peers, stop }
+        Self {
+            home,
+            me,
+            address,
+            peers,
+            stop,
+        }
     }
 }
 
@@ -330,7 +390,10 @@ impl FakeEdge {
 impl Edge for FakeEdge {
     fn deliver(&self, delivery: Delivery) {
         let mut delivered = self.delivered.lock();
-        delivery.sessions.iter().for_each(|(id, number)| delivered.entry(*id).or_default().push(*number));
+        delivery
+            .sessions
+            .iter()
+            .for_each(|(id, number)| delivered.entry(*id).or_default().push(*number));
         self.changed.notify_one();
     }
     fn done(&self, session: SessionId, number: u64) {
@@ -370,10 +433,21 @@ impl World {
         cluster.rebalance(&weights);
         routers.iter().for_each(|router| router.home.apply());
         let seeds = vec![routers[0].address.to_string()];
-        let pool = RouterPool::new(record("edge-1", Role::Edge, ""), seeds, Duration::from_secs(6), config.clone());
+        let pool = RouterPool::new(
+            record("edge-1", Role::Edge, ""),
+            seeds,
+            Duration::from_secs(6),
+            config.clone(),
+        );
         let edge = Arc::<FakeEdge>::default();
         pool.start(Arc::<FakeEdge>::clone(&edge));
-        let world = Self { cluster, ledger, routers, edge, pool: Arc::new(pool) };
+        let world = Self {
+            cluster,
+            ledger,
+            routers,
+            edge,
+            pool: Arc::new(pool),
+        };
         world.linked(ids.len()).await;
         world
     }
@@ -406,7 +480,10 @@ impl World {
 
     pub async fn live(&self) -> Epoch {
         let mut standing = self.pool.standing();
-        let live = standing.wait_for(|standing| matches!(standing, Standing::Live(_))).await.unwrap();
+        let live = standing
+            .wait_for(|standing| matches!(standing, Standing::Live(_)))
+            .await
+            .unwrap();
         match *live {
             Standing::Live(epoch) => epoch,
             _ => unreachable!(),
@@ -418,7 +495,16 @@ impl World {
 pub async fn submit_all(pool: &RouterPool, session: &SessionRef, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
         let stanza = message("juliet@example.com/r", "romeo@example.com", number, 100);
-        pool.submit(session, Submission { number, stanza, trace: None }).await.expect("submitted");
+        pool.submit(
+            session,
+            Submission {
+                number,
+                stanza,
+                trace: None,
+            },
+        )
+        .await
+        .expect("submitted");
     }
 }
 
@@ -432,7 +518,14 @@ pub async fn eventually(what: impl Fn() -> bool) {
 }
 
 pub fn record(id: &str, role: Role, address: &str) -> NodeRecord {
-    NodeRecord { id: id.into(), role, address: address.into(), weight: 100, version: "0.1.0".into(), protocol: 1 }
+    NodeRecord {
+        id: id.into(),
+        role,
+        address: address.into(),
+        weight: 100,
+        version: "0.1.0".into(),
+        protocol: 1,
+    }
 }
 
 pub fn message(from: &str, to: &str, id: u64, size: usize) -> Stanza {
@@ -443,9 +536,16 @@ pub fn message(from: &str, to: &str, id: u64, size: usize) -> Stanza {
         ..Head::default()
     };
     let body = format!("<body>{}</body>", "x".repeat(size));
-    Stanza::Message(Message { head, kind: MessageType::Chat, payload: Payload::from_canonical(body.into()) })
+    Stanza::Message(Message {
+        head,
+        kind: MessageType::Chat,
+        payload: Payload::from_canonical(body.into()),
+    })
 }
 
 pub fn config() -> Config {
-    Config { retry_first: Duration::from_millis(10), ..Config::default() }
+    Config {
+        retry_first: Duration::from_millis(10),
+        ..Config::default()
+    }
 }
