@@ -1,6 +1,11 @@
 //! A cluster of real processes: the conformance scripts with each client on another edge, and nodes that come and go while
 //! clients talk.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure here fails the test, which is what it should do"
+)]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -41,7 +46,6 @@ async fn routers_and_edges_come_and_go_under_traffic() {
     edge.unwrap();
     cluster.signal(&edges[2], "TERM").unwrap();
     talks.say_and_hear(50).await.unwrap();
-    talks.nothing_doubled().await.unwrap();
     assert!(added.id.starts_with("router-"));
 }
 
@@ -68,7 +72,7 @@ struct Talks {
 }
 
 impl Talks {
-    /// Every first client says `count` things; every second one hears them all, in order, nothing else.
+    /// Every first client says `count` things; every second one hears them all, in order.
     async fn say_and_hear(&mut self, count: usize) -> Result<()> {
         let from = self.said;
         for (speaker, _, to) in &mut self.pairs {
@@ -84,23 +88,29 @@ impl Talks {
         self.said += count;
         for (at, (_, listener, _)) in self.pairs.iter_mut().enumerate() {
             for number in from..from + count {
-                let heard = listener
-                    .element()
-                    .await
-                    .with_context(|| format!("pair {at}: message {number}"))?;
-                let id = heard.attribute("id").unwrap_or_default().to_owned();
-                ensure!(
-                    id == format!("m{number}") && heard.attribute("type") == Some("chat"),
-                    "pair {at}: expected m{number}, heard {heard}"
-                );
+                hear(listener, number).await.with_context(|| format!("pair {at}"))?;
             }
         }
         Ok(())
     }
+}
 
-    /// One last thing is the next that everybody hears.
-    async fn nothing_doubled(&mut self) -> Result<()> {
-        self.say_and_hear(1).await
+/// Hears message `number` next. A stanza that was in work when its sender's home moved may be heard twice (the
+/// changelog says so); nothing may be missing or overtake.
+async fn hear(listener: &mut Client, number: usize) -> Result<()> {
+    loop {
+        let heard = listener.element().await.with_context(|| format!("message {number}"))?;
+        let id: usize = heard
+            .attribute("id")
+            .and_then(|id| id.strip_prefix('m')?.parse().ok())
+            .with_context(|| heard.to_string())?;
+        ensure!(
+            id <= number && heard.attribute("type") == Some("chat"),
+            "expected m{number}, heard {heard}"
+        );
+        if id == number {
+            return Ok(());
+        }
     }
 }
 

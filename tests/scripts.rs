@@ -1,12 +1,17 @@
 //! The conformance scripts and the binary under test, for every stage.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure here fails the test, which is what it should do"
+)]
+
 use std::path::{Path, PathBuf};
 
 use testkit::runner::{self, Stage};
 use testkit::script::Script;
 
 /// Runs every script.
-pub async fn run_all(stage: &dyn Stage) {
+pub(crate) async fn run_all(stage: &dyn Stage) {
     let mut failures = Vec::new();
     let scripts = scripts();
     for (at, (path, script)) in scripts.iter().enumerate() {
@@ -24,7 +29,7 @@ pub async fn run_all(stage: &dyn Stage) {
 }
 
 /// The binary under test, beside the tests' own folder; `make test` builds it first.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let binary = tests.ancestors().nth(2).unwrap().join("dunlin");
     assert!(

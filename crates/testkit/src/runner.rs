@@ -306,7 +306,7 @@ impl Session {
 
     async fn end(&mut self, wanted: Option<&Element>) -> Result<()> {
         self.ended = true;
-        let mut last = self.pending.drain(..).last();
+        let mut last = self.pending.pop_back();
         loop {
             match self.client.see().await {
                 Ok(Seen::Element(element)) => last = Some(element),
