@@ -258,7 +258,8 @@ impl Desk {
         let number = submission.number;
         match self.home.submit(&session, submission).await {
             Ok(()) => self.outbox.mark(id, number),
-            Err(why) => self.refuse(id, generation, why),
+            // A home that has lost sight of the session may take it again: only an attachment can be refused for good.
+            Err(_) => self.refuse(id, generation, Gone::Home),
         }
     }
 

@@ -1,5 +1,11 @@
 //! Routers, an edge and a membership without anything behind them, linked over loopback.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, reason = "for tests; each uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "for tests; each uses its part"
+)]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
