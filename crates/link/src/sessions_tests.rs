@@ -415,7 +415,9 @@ impl World {
             }
             Step::Apply(router) => {
                 let router = &mut self.routers[*router];
-                router.table = self.newest.clone();
+                let old = std::mem::replace(&mut router.table, self.newest.clone());
+                // A slot that moved, even if it came back, has lost its sessions.
+                router.attached.retain(|_, (_, slot)| old.at(*slot) == self.newest.at(*slot));
                 router.answers.push_back(Answer::Sealed(router.table.revision));
             }
             Step::Learn => self.sessions.publish(&self.newest),
