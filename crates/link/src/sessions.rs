@@ -66,6 +66,7 @@ pub(crate) struct Sessions<P> {
 /// A bind under way. The home may speak of the session before it answers.
 struct Binding {
     slot: Slot,
+    slot_epoch: u64,
     link: LinkId,
     mirror: Bytes,
     delivered: u64,
@@ -91,10 +92,24 @@ struct Session {
     done: u64,
     undone: Courier<Submission>,
     closing: Option<CloseReason>,
-    at: Option<(NodeId, LinkId)>,
+    at: Option<At>,
     leaving: Option<Leaving>,
     refusal: Option<Refusal>,
     room: Option<Arc<Notify>>,
+}
+
+/// Where a session is attached. A slot that moved away and back has another slot epoch: its home may have let go of the session.
+struct At {
+    node: NodeId,
+    link: LinkId,
+    slot_epoch: u64,
+}
+
+/// The home of a slot, and the link to it.
+struct Target<'a, P> {
+    node: &'a NodeId,
+    link: &'a Link<P>,
+    slot_epoch: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -164,18 +179,21 @@ impl<P: Port> Sessions<P> {
 
     /// The link to the home of `slot`, if it is up.
     pub(crate) fn home(&self, slot: Slot) -> Option<(LinkId, &Arc<P>)> {
-        target(&self.table, &self.links, slot).map(|(_, link)| (link.id, &link.port))
+        target(&self.table, &self.links, slot).map(|target| (target.link.id, &target.link.port))
     }
 
     /// A bind of `session`, of an account in `slot`, goes to `link`.
     pub(crate) fn bind(&mut self, session: SessionId, slot: Slot, link: LinkId) {
+        let slot_epoch = self.table.at(slot).map_or(0, |(_, _, slot_epoch)| slot_epoch);
+        let (mirror, delivered) = (Bytes::new(), 0);
         self.binding.insert(
             session,
             Binding {
                 slot,
+                slot_epoch,
                 link,
-                mirror: Bytes::new(),
-                delivered: 0,
+                mirror,
+                delivered,
             },
         );
     }
@@ -188,12 +206,14 @@ impl<P: Port> Sessions<P> {
     /// A router has bound a session.
     pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer) {
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
+        let slot_epoch = early.as_ref().map_or(0, |early| early.slot_epoch);
         let (mirror, delivered) = early.map_or((Bytes::new(), 0), |early| (early.mirror, early.delivered));
-        let at = self
-            .links
-            .iter()
-            .find(|(_, up)| up.id == link)
-            .map(|(node, up)| (node.clone(), up.id));
+        let up = self.links.iter().find(|(_, up)| up.id == link);
+        let at = up.map(|(node, _)| At {
+            node: node.clone(),
+            link,
+            slot_epoch,
+        });
         let undone = if at.is_some() {
             Courier::flowing()
         } else {
@@ -424,40 +444,47 @@ impl Session {
         now: Instant,
     ) -> Standing {
         let target = target(table, links, self.session.slot);
-        if let Some((node, id)) = &self.at {
-            let stays = target.is_some_and(|(_, link)| link.id == *id);
-            if stays && self.undone.is_flowing() {
+        if let Some(at) = &self.at {
+            if target
+                .as_ref()
+                .is_some_and(|to| to.link.id == at.link && to.slot_epoch == at.slot_epoch)
+            {
                 return Standing::Attached;
             }
+            let unsealed = |table| {
+                links
+                    .get(&at.node)
+                    .is_some_and(|link| link.id == at.link && link.sealed < table)
+            };
             self.undone.pause();
             let leaving = *self.leaving.get_or_insert(Leaving {
                 table: table.revision,
                 since: now,
             });
-            let unsealed = links
-                .get(node)
-                .is_some_and(|link| link.id == *id && link.sealed < leaving.table);
             let until = leaving.since + patience;
-            if !stays && unsealed && now < until {
+            if unsealed(leaving.table) && now < until {
                 return Standing::Waiting(Some(until));
             }
             self.leave();
         }
-        if let Some(refusal) = self
-            .refusal
-            .filter(|refusal| refusal.table == table.revision && now < refusal.until)
-        {
-            return Standing::Waiting(Some(refusal.until));
+        match (self.refusal, target) {
+            (Some(refusal), _) if refusal.table == table.revision && now < refusal.until => {
+                Standing::Waiting(Some(refusal.until))
+            }
+            (_, None) => Standing::Waiting(None),
+            (_, Some(target)) => {
+                self.attach(&target);
+                Standing::Attached
+            }
         }
-        let Some((node, link)) = target else {
-            return Standing::Waiting(None);
-        };
-        self.attach(node, link);
-        Standing::Attached
     }
 
-    fn attach<P: Port>(&mut self, node: &NodeId, link: &Link<P>) {
-        self.at = Some((node.clone(), link.id));
+    fn attach<P: Port>(&mut self, &Target { node, link, slot_epoch }: &Target<'_, P>) {
+        self.at = Some(At {
+            node: node.clone(),
+            link: link.id,
+            slot_epoch,
+        });
         let attach = Attach {
             session: self.session.clone(),
             grant: self.grant.clone(),
@@ -496,26 +523,23 @@ impl Session {
     }
 
     fn hears(&self, link: LinkId) -> bool {
-        self.at.as_ref().is_some_and(|(_, at)| *at == link)
+        self.at.as_ref().is_some_and(|at| at.link == link)
     }
 
     fn port<'a, P>(&self, links: &'a BTreeMap<NodeId, Link<P>>) -> Option<&'a P> {
-        let (node, id) = self.at.as_ref()?;
-        links.get(node).filter(|link| link.id == *id).map(|link| &*link.port)
+        let at = self.at.as_ref()?;
+        links
+            .get(&at.node)
+            .filter(|link| link.id == at.link)
+            .map(|link| &*link.port)
     }
 }
 
 /// The home of `slot` and the link to it, if that is up.
-fn target<'a, P>(
-    table: &'a SlotTable,
-    links: &'a BTreeMap<NodeId, Link<P>>,
-    slot: Slot,
-) -> Option<(&'a NodeId, &'a Link<P>)> {
-    let (node, epoch, _) = table.at(slot)?;
-    links
-        .get(node)
-        .filter(|link| link.epoch == epoch)
-        .map(|link| (node, link))
+fn target<'a, P>(table: &'a SlotTable, links: &'a BTreeMap<NodeId, Link<P>>, slot: Slot) -> Option<Target<'a, P>> {
+    let (node, epoch, slot_epoch) = table.at(slot)?;
+    let link = links.get(node).filter(|link| link.epoch == epoch)?;
+    Some(Target { node, link, slot_epoch })
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ fn edge() -> (Sessions<Wire>, Vec<Arc<Wire>>, SlotTable) {
         sessions.link_up(name(n), Epoch(1), LinkId(n as u64), Arc::clone(wire));
     }
     sessions.settle(Instant::now());
+    sessions.bind(SessionId(7), session(7).slot, LinkId(0));
     sessions.bound(LinkId(0), session(7), Grant::default(), Peer::default());
     wires.iter().for_each(|wire| assert_eq!(wire.said(), ["attached 1"]));
     (sessions, wires, table)
@@ -210,6 +211,7 @@ fn windows_bound_one_session_and_all() {
     assert!(sessions.done(LinkId(0), SessionId(7), 1));
     assert!(put(&mut sessions, 5));
     for id in 8..20 {
+        sessions.bind(SessionId(id), session(id).slot, LinkId(0));
         sessions.bound(LinkId(0), session(id), Grant::default(), Peer::default());
     }
     let taken = (8..20)
@@ -338,7 +340,10 @@ struct Router {
     link: Option<LinkId>,
     wire: Arc<Wire>,
     answers: VecDeque<Answer>,
-    attached: HashMap<SessionId, (u32, Slot)>,
+    /// Attachments as the link knows them.
+    attached: HashMap<SessionId, u32>,
+    /// Sessions as the home knows them.
+    known: HashMap<SessionId, Slot>,
     /// Highest submission it has done: a number that comes again does nothing.
     last: HashMap<SessionId, u64>,
     table: SlotTable,
@@ -363,6 +368,7 @@ impl World {
             wire: Arc::default(),
             answers: VecDeque::new(),
             attached: HashMap::new(),
+            known: HashMap::new(),
             last: HashMap::new(),
             table: newest.clone(),
         };
@@ -389,7 +395,9 @@ impl World {
                 .iter_mut()
                 .find(|router| router.link == Some(link))
                 .unwrap();
-            home.attached.insert(session.id, (0, session.slot));
+            home.attached.insert(session.id, 0);
+            home.known.insert(session.id, session.slot);
+            world.sessions.bind(session.id, session.slot, link);
             world.sessions.bound(link, session, Grant::default(), Peer::default());
         }
         world
@@ -416,8 +424,8 @@ impl World {
             Step::Apply(router) => {
                 let router = &mut self.routers[*router];
                 let old = std::mem::replace(&mut router.table, self.newest.clone());
-                // A slot that moved, even if it came back, has lost its sessions.
-                router.attached.retain(|_, (_, slot)| old.at(*slot) == self.newest.at(*slot));
+                // A slot that moved, even if it came back, has lost its sessions; the link hears of it by and by.
+                router.known.retain(|_, slot| old.at(*slot) == self.newest.at(*slot));
                 router.answers.push_back(Answer::Sealed(router.table.revision));
             }
             Step::Learn => self.sessions.publish(&self.newest),
@@ -451,9 +459,8 @@ impl World {
         let is_home = |slot| router.table.at(slot).is_some_and(|(home, ..)| *home == name(index));
         match frame {
             EdgeFrame::Attach { generation, attach } if is_home(attach.session.slot) => {
-                router
-                    .attached
-                    .insert(attach.session.id, (generation, attach.session.slot));
+                router.attached.insert(attach.session.id, generation);
+                router.known.insert(attach.session.id, attach.session.slot);
             }
             EdgeFrame::Attach { generation, attach } => {
                 router.attached.remove(&attach.session.id);
@@ -464,13 +471,10 @@ impl World {
                 generation,
                 submission,
             } => {
-                let Some((current, slot)) = router.attached.get(&session).copied() else {
-                    return;
-                };
-                if current != generation {
+                if router.attached.get(&session) != Some(&generation) {
                     return;
                 }
-                if is_home(slot) {
+                if router.known.contains_key(&session) {
                     let last = router.last.entry(session).or_default();
                     if *last < submission.number {
                         *last = submission.number;
