@@ -70,6 +70,8 @@ struct Lane<K, J> {
     /// By each key that has a job under way: those that wait for it.
     waiting: HashMap<K, VecDeque<J>>,
     held: usize,
+    /// `held` of all lanes, as a metric.
+    depth: metrics::Gauge,
     stopped: Arc<AtomicBool>,
 }
 
@@ -79,11 +81,13 @@ where
     J: Send + 'static,
 {
     fn new(worker: Worker<J>, stopped: Arc<AtomicBool>) -> Self {
+        let (running, waiting) = (FuturesUnordered::new(), HashMap::new());
         Self {
             worker,
-            running: FuturesUnordered::new(),
-            waiting: HashMap::new(),
+            running,
+            waiting,
             held: 0,
+            depth: metrics::gauge!("dunlin_link_lane_jobs"),
             stopped,
         }
     }
@@ -100,21 +104,32 @@ where
             }
         }
         while self.running.next().await.is_some() {}
+        self.depth.decrement(self.held as f64);
+    }
+
+    fn hold(&mut self) {
+        self.held += 1;
+        self.depth.increment(1.0);
+    }
+
+    fn release(&mut self) {
+        self.held -= 1;
+        self.depth.decrement(1.0);
     }
 
     async fn arrived(&mut self, key: K, job: J) {
         if let Some(waiting) = self.waiting.get_mut(&key) {
             waiting.push_back(job);
-            self.held += 1;
+            self.hold();
         } else if let Some(rest) = self.begin(job).await {
-            self.held += 1;
+            self.hold();
             self.waiting.insert(key.clone(), VecDeque::new());
             self.follow(key, rest);
         }
     }
 
     async fn ended(&mut self, key: K) {
-        self.held -= 1;
+        self.release();
         while let Some(job) = self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
             if self.stopped.load(Ordering::Acquire) {
                 return;
@@ -122,7 +137,7 @@ where
             if let Some(rest) = self.begin(job).await {
                 return self.follow(key, rest);
             }
-            self.held -= 1;
+            self.release();
         }
         self.waiting.remove(&key);
     }
