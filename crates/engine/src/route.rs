@@ -31,9 +31,10 @@ pub fn incoming(account: &AccountView, stanza: &Stanza) -> Outcome {
         .and_then(Jid::resource)
         .map(|resource| account.resource(resource));
     match (stanza, session) {
-        (Stanza::Message(_) | Stanza::Iq(_), Some(Some(session))) => Outcome::Sessions(vec![session.id]),
+        (Stanza::Message(_), Some(Some(session))) => Outcome::Sessions(vec![session.id]),
         (Stanza::Message(message), Some(None)) => message_to_gone(account, message),
         (Stanza::Message(message), None) => message_to_bare(account, message),
+        (Stanza::Iq(iq), Some(Some(session))) => iq_to_session(account, session, iq),
         (Stanza::Iq(iq), Some(None)) => iq_to_gone(iq),
         (Stanza::Iq(iq), None) => iq_to_bare(iq),
         (Stanza::Presence(presence), session) => presence_to(account, presence, session),
@@ -50,12 +51,30 @@ fn message_to_bare(account: &AccountView, message: &Message) -> Outcome {
     }
 }
 
-/// RFC 6121, 8.5.3.2.1: the resource is not there.
+/// RFC 6121, 8.5.3.2.1: the resource is not there. Who may know that is told, of a headline as well (8.1).
 fn message_to_gone(account: &AccountView, message: &Message) -> Outcome {
     match message.kind {
         MessageType::Chat => message_to_bare(account, message),
         MessageType::Normal | MessageType::Groupchat => Outcome::Bounce(Condition::ServiceUnavailable.into()),
+        MessageType::Headline if is_trusted(account, message.head.from.as_ref()) => {
+            Outcome::Bounce(Condition::ServiceUnavailable.into())
+        }
         MessageType::Headline | MessageType::Error => Outcome::Ignore,
+    }
+}
+
+/// Whether an error tells `from` nothing about the account's presence that it may not know (RFC 6121, 8.1).
+fn is_trusted(account: &AccountView, from: Option<&Jid>) -> bool {
+    from.is_some_and(|from| account.is_seen_by(from) || account.sessions.iter().any(|session| session.has_told(from)))
+}
+
+/// RFC 6121, 8.5.3.1: a request reveals that the resource is there, so it is for those who may know. The others hear what they
+/// would hear of a resource that is not there.
+fn iq_to_session(account: &AccountView, session: &SessionView, iq: &Iq) -> Outcome {
+    let may_know = |from| account.shares_presence(session, from);
+    match iq.kind {
+        IqType::Get | IqType::Set if !iq.head.from.as_ref().is_some_and(may_know) => iq_to_gone(iq),
+        _ => Outcome::Sessions(vec![session.id]),
     }
 }
 
@@ -75,20 +94,21 @@ fn iq_to_gone(iq: &Iq) -> Outcome {
     }
 }
 
-/// RFC 6121, 8.5.2.1.2, 8.5.3.1 and 8.5.3.2.2. Subscription stanzas and probes are always dealt with by the account.
+/// RFC 6121, 8.5.2.1.2, 8.5.3.1 and 8.5.3.2.2. An error to the bare address answers a subscription stanza or a probe, which the
+/// server sent in the user's name: the user is told of it (3.1.2).
 fn presence_to(account: &AccountView, presence: &Presence, session: Option<Option<&SessionView>>) -> Outcome {
-    match presence.kind {
-        PresenceType::Available | PresenceType::Unavailable | PresenceType::Error => match session {
-            Some(Some(session)) => Outcome::Sessions(vec![session.id]),
-            Some(None) => Outcome::Ignore,
-            None if presence.kind == PresenceType::Error => Outcome::Ignore,
-            None => sessions_or(account.available().map(|session| session.id).collect(), Outcome::Ignore),
-        },
-        PresenceType::Probe
-        | PresenceType::Subscribe
-        | PresenceType::Subscribed
-        | PresenceType::Unsubscribe
-        | PresenceType::Unsubscribed => Outcome::Handle,
+    match (presence.kind, session) {
+        (PresenceType::Available | PresenceType::Unavailable | PresenceType::Error, Some(Some(session))) => {
+            Outcome::Sessions(vec![session.id])
+        }
+        (PresenceType::Available | PresenceType::Unavailable | PresenceType::Error, None) => {
+            sessions_or(account.available().map(|session| session.id).collect(), Outcome::Ignore)
+        }
+        (PresenceType::Probe | PresenceType::Subscribe, _)
+        | (PresenceType::Subscribed | PresenceType::Unsubscribe | PresenceType::Unsubscribed, None | Some(Some(_))) => {
+            Outcome::Handle
+        }
+        (_, Some(None)) => Outcome::Ignore,
     }
 }
 

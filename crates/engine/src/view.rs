@@ -45,6 +45,8 @@ pub struct AccountView {
     pub sessions: Vec<SessionView>,
     /// Its roster.
     pub roster: Arc<Roster>,
+    /// Since when no session is available, as far as that is known (RFC 6121, 4.3.2); of no meaning while one is.
+    pub away_since: Option<Timestamp>,
     /// What modules keep warm.
     pub facts: Facts,
 }
@@ -119,6 +121,12 @@ impl AccountView {
                 .is_some_and(|contact| contact.subscription.is_from())
     }
 
+    /// Whether `jid` may know whether `session` is there: by subscription, or because the session told it so (RFC 6121, 8.5.3.1).
+    /// The account's own server may, too.
+    pub fn shares_presence(&self, session: &SessionView, jid: &Jid) -> bool {
+        self.is_seen_by(jid) || session.has_told(jid) || jid.as_str() == self.jid.domain()
+    }
+
     /// The roster's contact for `jid`, by full address first, then by bare.
     pub fn contact(&self, jid: &Jid) -> Option<&Contact> {
         self.roster
@@ -132,5 +140,12 @@ impl SessionView {
     /// Its priority, while available.
     pub fn priority(&self) -> Option<i8> {
         self.presence.as_ref().map(|presence| presence.priority())
+    }
+
+    /// Whether the session sent directed presence to `jid`, or to another address of the same entity (RFC 6121, 4.6): the room is
+    /// told, whichever of its occupants it speaks for.
+    pub fn has_told(&self, jid: &Jid) -> bool {
+        let bare = jid.bare();
+        self.directed.iter().any(|told| told.bare() == bare)
     }
 }

@@ -10,10 +10,12 @@ use dunlin_engine::{
     AccountView, Bare, Condition, Facts, Outcome, Presence, SessionId, SessionView, Stanza, Timestamp, route_incoming,
     route_outgoing,
 };
-use store::Roster;
+use store::{Contact, Roster, Subscription};
 
 /// Resources by situation: name and priority, `None` for connected only.
 type Resources = &'static [(&'static str, Option<i8>)];
+
+const STRANGER: &str = "r@m.example/o";
 
 const NONE: Resources = &[];
 const CONNECTED: Resources = &[("r", None)];
@@ -59,26 +61,51 @@ fn messages() {
     }
 }
 
-/// RFC 6121, 8.5.2.1.2, 8.5.2.2.2, 8.5.3.1 and 8.5.3.2.2.
+/// RFC 6121, 8.1: where a headline to a resource that is gone may be ignored or answered, those who may know hear of it.
+#[test]
+fn headlines_to_nobody() {
+    for (from, expected) in [
+        (STRANGER, "ignored"),
+        ("to@m.example/o", "ignored"),
+        ("from@m.example/o", "refused"),
+        ("both@m.example", "refused"),
+        ("j@c.example/s", "refused"),
+        ("room@m.example/other", "refused"),
+    ] {
+        check_from(from, "message", MORE, "/gone", "headline", expected);
+        check_from(from, "message", MORE, "/gone", "error", "ignored");
+        check_from(from, "message", NEGATIVE, "", "headline", "ignored");
+    }
+}
+
+/// RFC 6121, 8.5.2.1.2, 8.5.2.2.2, 8.5.3.1 and 8.5.3.2.2: availability and errors, requests and probes, and the other
+/// subscription stanzas, which a full address that is not there ignores. An error to the bare address is for all (3.1.2).
 #[test]
 fn presence() {
-    for (resources, to, [available, error]) in [
-        (NONE, "", ["ignored", "ignored"]),
-        (NONE, "/gone", ["ignored", "ignored"]),
-        (CONNECTED, "", ["ignored", "ignored"]),
-        (CONNECTED, "/r", ["r", "r"]),
-        (NEGATIVE, "", ["r s", "ignored"]),
-        (NEGATIVE, "/s", ["s", "s"]),
-        (ONE, "", ["r s", "ignored"]),
-        (ONE, "/gone", ["ignored", "ignored"]),
-        (MORE, "", ["r s t u", "ignored"]),
-        (MORE, "/v", ["v", "v"]),
+    for (resources, to, [available, asks, tells]) in [
+        (NONE, "", ["ignored", "handled", "handled"]),
+        (NONE, "/gone", ["ignored", "handled", "ignored"]),
+        (CONNECTED, "", ["ignored", "handled", "handled"]),
+        (CONNECTED, "/r", ["r", "handled", "handled"]),
+        (CONNECTED, "/gone", ["ignored", "handled", "ignored"]),
+        (NEGATIVE, "", ["r s", "handled", "handled"]),
+        (NEGATIVE, "/s", ["s", "handled", "handled"]),
+        (NEGATIVE, "/gone", ["ignored", "handled", "ignored"]),
+        (ONE, "", ["r s", "handled", "handled"]),
+        (ONE, "/t", ["t", "handled", "handled"]),
+        (ONE, "/gone", ["ignored", "handled", "ignored"]),
+        (MORE, "", ["r s t u", "handled", "handled"]),
+        (MORE, "/v", ["v", "handled", "handled"]),
+        (MORE, "/gone", ["ignored", "handled", "ignored"]),
     ] {
-        check("presence", resources, to, "", available);
-        check("presence", resources, to, "unavailable", available);
-        check("presence", resources, to, "error", error);
-        for kind in ["probe", "subscribe", "subscribed", "unsubscribe", "unsubscribed"] {
-            check("presence", resources, to, kind, "handled");
+        for kind in ["", "unavailable", "error"] {
+            check("presence", resources, to, kind, available);
+        }
+        for kind in ["probe", "subscribe"] {
+            check("presence", resources, to, kind, asks);
+        }
+        for kind in ["subscribed", "unsubscribe", "unsubscribed"] {
+            check("presence", resources, to, kind, tells);
         }
     }
 }
@@ -91,15 +118,46 @@ fn requests() {
         (NONE, "/gone", ["refused", "ignored"]),
         (CONNECTED, "", ["handled", "ignored"]),
         (CONNECTED, "/r", ["r", "r"]),
+        (CONNECTED, "/gone", ["refused", "ignored"]),
+        (NEGATIVE, "", ["handled", "ignored"]),
         (NEGATIVE, "/r", ["r", "r"]),
+        (NEGATIVE, "/gone", ["refused", "ignored"]),
+        (ONE, "", ["handled", "ignored"]),
+        (ONE, "/t", ["t", "t"]),
+        (ONE, "/gone", ["refused", "ignored"]),
         (MORE, "", ["handled", "ignored"]),
         (MORE, "/v", ["v", "v"]),
         (MORE, "/gone", ["refused", "ignored"]),
     ] {
-        check("iq", resources, to, "get", request);
-        check("iq", resources, to, "set", request);
-        check("iq", resources, to, "result", answer);
-        check("iq", resources, to, "error", answer);
+        for kind in ["get", "set"] {
+            check_from("from@m.example/o", "iq", resources, to, kind, request);
+        }
+        for kind in ["result", "error"] {
+            check("iq", resources, to, kind, answer);
+        }
+    }
+}
+
+/// RFC 6121, 8.5.3.1: a request shows that the resource is there, so it reaches it only from those who may know.
+#[test]
+fn requests_reveal_presence() {
+    for (from, to, expected) in [
+        (STRANGER, "/s", "refused"),
+        ("to@m.example/o", "/s", "refused"),
+        ("from@m.example/o", "/s", "s"),
+        ("both@m.example/o", "/v", "v"),
+        ("j@c.example/r", "/s", "s"),
+        ("c.example", "/s", "s"),
+        ("m.example", "/s", "refused"),
+        // The last one sent directed presence to a room: whoever speaks through that may ask it, and no other.
+        ("room@m.example/other", "/v", "v"),
+        ("room@m.example", "/v", "v"),
+        ("room@m.example/other", "/s", "refused"),
+    ] {
+        for kind in ["get", "set"] {
+            check_from(from, "iq", MORE, to, kind, expected);
+        }
+        check_from(from, "iq", MORE, to, "result", &to[1..]);
     }
 }
 
@@ -126,6 +184,10 @@ fn on_the_way_out() {
 
 /// `expected`: resources, or `kept` (nobody to take it), `refused` (service-unavailable), `ignored`, `handled`.
 fn check(name: &str, resources: Resources, to: &str, kind: &str, expected: &str) {
+    check_from(STRANGER, name, resources, to, kind, expected);
+}
+
+fn check_from(from: &str, name: &str, resources: Resources, to: &str, kind: &str, expected: &str) {
     let kind = if kind.is_empty() {
         String::new()
     } else {
@@ -136,7 +198,7 @@ fn check(name: &str, resources: Resources, to: &str, kind: &str, expected: &str)
     } else {
         ""
     };
-    let xml = format!("<{name} to='j@c.example{to}' from='r@m.example/o' id='1'{kind}>{child}</{name}>");
+    let xml = format!("<{name} to='j@c.example{to}' from='{from}' id='1'{kind}>{child}</{name}>");
     let account = account(resources);
     let outcome = match route_incoming(&account, &parse(&xml)) {
         Outcome::Sessions(sessions) => {
@@ -165,11 +227,24 @@ fn account(resources: Resources) -> AccountView {
         interested: false,
         directed: BTreeSet::new(),
     };
-    let sessions = resources.iter().enumerate().map(session).collect();
+    let mut sessions: Vec<_> = resources.iter().enumerate().map(session).collect();
+    if let Some(last) = sessions.last_mut() {
+        last.directed.insert("room@m.example/j".parse().unwrap());
+    }
+    let mut roster = Roster::default();
+    for subscription in [Subscription::To, Subscription::From, Subscription::Both] {
+        let jid = format!("{}@m.example", subscription.name());
+        let contact = Contact {
+            subscription,
+            ..Contact::new(jid.parse().unwrap())
+        };
+        roster.apply(&[contact], &[]);
+    }
     AccountView {
         sessions,
         jid,
-        roster: Arc::new(Roster::default()),
+        roster: Arc::new(roster),
+        away_since: None,
         facts: Facts::default(),
     }
 }

@@ -214,6 +214,7 @@ fn with_view<T>(way: Way, run: impl Fn(&View<'_>) -> T) -> T {
         jid: Bare::parse("j@c.example").unwrap(),
         sessions: Vec::new(),
         roster: Arc::new(Roster::default()),
+        away_since: None,
         facts: Facts::default(),
     };
     let host = Host::default();

@@ -64,6 +64,7 @@ fn account(local: &str) -> AccountView {
         jid,
         sessions: vec![session],
         roster: Arc::new(Roster::default()),
+        away_since: None,
         facts: Facts::default(),
     }
 }

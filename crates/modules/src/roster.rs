@@ -106,8 +106,8 @@ async fn fetch(cx: Cx, request: Fetch) -> Answer {
     let roster = &cx.account.roster;
     let reply = match request.version.as_deref().map(|version| differences(&cx, version)) {
         Some(Some(pushes)) => pushes.into_iter().fold(Reply::empty(), |reply, push| reply.then(push)),
-        Some(None) => Reply::from(full(roster).with("ver", roster.version.to_string())),
-        None => Reply::from(full(roster)),
+        // The version goes with it even when the client did not ask for it (RFC 6121, 2.6.3).
+        Some(None) | None => Reply::from(full(roster).with("ver", roster.version.to_string())),
     };
     match cx.session {
         Some(session) => Ok(reply.effect(Effect::Session(session, SessionChange::Interested))),

@@ -205,6 +205,22 @@ fn subscription_stanzas_arrive() {
     }
 }
 
+/// RFC 6121, 3.1.3: a request to one resource, there or not, is one to the account.
+#[test]
+fn a_request_to_a_full_address() {
+    let scene = juliet().online("balcony", 1);
+    let own = "juliet@capulet.example";
+    let expected = [
+        "handled".into(),
+        format!("put {ROMEO} none asked hidden"),
+        format!("deliver balcony: {}", presence("subscribe", ROMEO, own)),
+    ];
+    for resource in ["balcony", "attic"] {
+        let stanza = presence("subscribe", &format!("{ROMEO}/orchard"), &format!("{own}/{resource}"));
+        check(resource, scene.incoming(&stanza), &expected);
+    }
+}
+
 #[test]
 fn a_request_waits_for_somebody_to_come() {
     let stanza = format!(
@@ -279,8 +295,8 @@ fn initial_presence() {
             "session chamber: available 0".into(),
             format!("broadcast both@example.org from@example.org: {own}"),
             format!("deliver each balcony chamber: {own}"),
-            "broadcast both@example.org to@example.org: <presence from='juliet@capulet.example/chamber' type='probe'/>"
-                .into(),
+            "broadcast both@example.org to@example.org: <presence from='juliet@capulet.example' type='probe'/>".into(),
+            "broadcast from@example.org: <presence from='juliet@capulet.example' type='subscribe'/>".into(),
             format!("deliver chamber: {}", balcony("juliet@capulet.example/chamber")),
             "flush chamber".into(),
         ],
@@ -397,6 +413,12 @@ fn directed_presence_is_remembered_where_nobody_else_tells() {
             Some("session balcony: knows to@example.org"),
         ),
         ("balcony", "", "juliet@capulet.example", None),
+        (
+            "garden",
+            "",
+            "juliet@capulet.example/balcony",
+            Some("session garden: knows juliet@capulet.example/balcony"),
+        ),
         ("balcony", "unavailable", "other@muc.example/j", None),
         (
             "garden",
@@ -420,6 +442,28 @@ fn directed_presence_is_remembered_where_nobody_else_tells() {
     );
 }
 
+/// RFC 6121, 4.6.1: whoever goes itself need not be told any more.
+#[test]
+fn who_went_is_forgotten() {
+    const ROOM: &str = "room@muc.example/juliet";
+    let scene = juliet().online("balcony", 1).directed(ROOM);
+    let scene = scene.online("chamber", 1).directed(ROOM).connected("garden");
+    let forgets = |session: &str| format!("session {session}: forgets {ROOM}");
+    for (from, to, expected) in [
+        (ROOM, "/chamber", vec!["to chamber".to_owned(), forgets("chamber")]),
+        (ROOM, "/garden", vec!["to garden".to_owned()]),
+        (
+            ROOM,
+            "",
+            vec!["to balcony chamber".to_owned(), forgets("balcony"), forgets("chamber")],
+        ),
+        ("room@muc.example/other", "/chamber", vec!["to chamber".to_owned()]),
+    ] {
+        let to = format!("juliet@capulet.example{to}");
+        check(&to, scene.incoming(&presence("unavailable", from, &to)), &expected);
+    }
+}
+
 #[test]
 fn directed_presence_is_bounded() {
     let scene = Scene::new(json!({ "presence": { "max_directed": 1 } }))
@@ -437,7 +481,7 @@ fn presence_arrives() {
     for (kind, to, expected) in [
         ("", "juliet@capulet.example", "to balcony chamber"),
         ("unavailable", "juliet@capulet.example", "to balcony chamber"),
-        ("error", "juliet@capulet.example", "ignored"),
+        ("error", "juliet@capulet.example", "to balcony chamber"),
         ("", "juliet@capulet.example/garden", "to garden"),
         ("error", "juliet@capulet.example/garden", "to garden"),
         ("", "juliet@capulet.example/attic", "ignored"),
@@ -454,10 +498,19 @@ fn presence_arrives() {
 
 #[test]
 fn probes_are_answered() {
-    let scene =
-        contacts(juliet().online("balcony", 1).connected("garden").online("chamber", 0)).directed("room@muc.example");
+    let scene = juliet()
+        .online("balcony", 1)
+        .connected("garden")
+        .directed("other@muc.example/j");
+    let scene = contacts(scene.online("chamber", 0)).directed("room@muc.example");
     let chamber = |to: &str| {
         format!("send <presence to='{to}' from='juliet@capulet.example/chamber'><priority>0</priority></presence>")
+    };
+    let mere = |resource: &str, to: &str| {
+        format!(
+            "send {}",
+            presence("", &format!("juliet@capulet.example/{resource}"), to)
+        )
     };
     let own = "juliet@capulet.example";
     let gone = |from: &str, to: &str| format!("send {}", presence("unavailable", from, to));
@@ -473,7 +526,8 @@ fn probes_are_answered() {
                 chamber("from@example.org"),
             ],
         ),
-        (both, "juliet@capulet.example/chamber", vec![chamber(both)]),
+        // Of one resource no more than that it is there (RFC 6121, 4.3.2).
+        (both, "juliet@capulet.example/chamber", vec![mere("chamber", both)]),
         (
             both,
             "juliet@capulet.example/garden",
@@ -487,14 +541,24 @@ fn probes_are_answered() {
         (
             "juliet@capulet.example/garden",
             "juliet@capulet.example/chamber",
-            vec![chamber("juliet@capulet.example/garden")],
+            vec![mere("chamber", "juliet@capulet.example/garden")],
         ),
         ("to@example.org/x", own, vec![refused("to@example.org")]),
         ("none@example.org/x", own, vec![refused("none@example.org")]),
         ("stranger@example.org/x", own, vec![refused("stranger@example.org")]),
-        // Who was sent directed presence may ask, of that resource.
-        ("room@muc.example", own, vec![chamber("room@muc.example")]),
-        ("room@muc.example/nick", own, vec![chamber("room@muc.example/nick")]),
+        // Who was sent directed presence may ask, of that resource, and hears no more than that it is there (4.6.6).
+        ("room@muc.example", own, vec![mere("chamber", "room@muc.example")]),
+        (
+            "room@muc.example/nick",
+            "juliet@capulet.example/chamber",
+            vec![mere("chamber", "room@muc.example/nick")],
+        ),
+        // Also of one that was never broadcast.
+        (
+            "other@muc.example/j",
+            "juliet@capulet.example/garden",
+            vec![mere("garden", "other@muc.example/j")],
+        ),
         (
             "room@muc.example",
             "juliet@capulet.example/balcony",
@@ -514,5 +578,82 @@ fn probes_are_answered() {
         "nobody there",
         away.incoming(&presence("probe", both, own)),
         &["handled".into(), gone(own, both)],
+    );
+}
+
+/// RFC 6121, 4.3.2, rule 3: subscribers learn since when nobody is there, and nobody else does.
+#[test]
+fn probes_learn_when_the_last_one_went() {
+    let mut scene = contacts(juliet().connected("garden"));
+    scene.account.away_since = Some(scene::NOW);
+    let own = "juliet@capulet.example";
+    let line = scene.incoming(&presence("probe", "both@example.org", own)).remove(1);
+    assert!(
+        line.contains("type='unavailable'") && line.contains(&format!("stamp='{}'", scene::NOW.to_xmpp())),
+        "{line}"
+    );
+    let line = scene.incoming(&presence("probe", "to@example.org", own)).remove(1);
+    assert!(!line.contains("stamp"), "{line}");
+    // A resource that is gone while others are there: since when is not known.
+    let scene = scene.online("balcony", 0);
+    let line = scene.incoming(&presence("probe", "both@example.org", "juliet@capulet.example/attic"));
+    assert!(!line[1].contains("stamp"), "{line:?}");
+}
+
+/// RFC 6121, 4.3.2.1: the id of the presence that is passed on; else the id of the probe.
+#[test]
+fn ids_of_answers_to_probes() {
+    let probe = |from: &str, to: &str| format!("<presence to='{to}' from='{from}' id='p1' type='probe'/>");
+    let own = "juliet@capulet.example";
+    let mut scene = contacts(juliet().online("balcony", 1));
+    let line = |scene: &Scene, from: &str, to: &str| scene.incoming(&probe(from, to)).remove(1);
+    assert!(!line(&scene, "both@example.org", own).contains("id='p1'"));
+    assert!(line(&scene, "none@example.org", own).contains("id='p1' type='unsubscribed'"));
+    let session = &mut scene.account.sessions[0];
+    let mut pres1 = (**session.presence.as_ref().unwrap()).clone();
+    pres1.head.id = Some("pres1".into());
+    session.presence = Some(std::sync::Arc::new(pres1));
+    for to in [own, "juliet@capulet.example/balcony"] {
+        assert!(line(&scene, "both@example.org", to).contains("id='pres1'"), "{to}");
+    }
+    scene.account.sessions.clear();
+    assert!(line(&scene, "both@example.org", own).contains("id='p1' type='unavailable'"));
+}
+
+/// RFC 6121, 4.3: a probe that leaves for another domain bears the bare address; at home only the one that came hears the answers.
+#[test]
+fn probes_bear_the_bare_address() {
+    let scene = juliet()
+        .online("balcony", 1)
+        .connected("chamber")
+        .contact("nurse@capulet.example", "both")
+        .contact("paris@capulet.example", "none ask")
+        .contact(ROMEO, "to");
+    let lines = scene.out("chamber", "<presence/>");
+    let probes: Vec<_> = lines
+        .into_iter()
+        .filter(|line| line.contains("probe") || line.contains("'subscribe'"))
+        .collect();
+    check(
+        "probes",
+        probes,
+        &[
+            "broadcast nurse@capulet.example: <presence from='juliet@capulet.example/chamber' type='probe'/>".into(),
+            format!("broadcast {ROMEO}: <presence from='juliet@capulet.example' type='probe'/>"),
+        ],
+    );
+}
+
+/// RFC 6121, 4.4.2 and 4.5.2: a contact that answered with an error is told all the same; only a subscription stanza ends that.
+#[test]
+fn an_error_stops_no_broadcast() {
+    let scene = contacts(juliet().online("balcony", 1));
+    let error = "<presence to='juliet@capulet.example/balcony' from='both@example.org' type='error'><error type='cancel'>\
+                 <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>";
+    check("error", scene.incoming(error), &["to balcony".into()]);
+    let lines = scene.out("balcony", "<presence><show>away</show></presence>");
+    assert!(
+        lines[2].starts_with("broadcast both@example.org from@example.org: "),
+        "{lines:?}"
     );
 }

@@ -37,7 +37,7 @@ fn a_get_makes_the_session_interested_and_hides_what_is_not_in_the_roster() {
         get(&scene, ""),
         [
             "session balcony: interested",
-            "<query xmlns='jabber:iq:roster'>\
+            "<query xmlns='jabber:iq:roster' ver='3'>\
              <item ask='subscribe' jid='nurse@capulet.example' subscription='none'/>\
              <item approved='true' jid='romeo@montague.example' name='Romeo' subscription='both'>\
              <group>Friends</group></item></query>",

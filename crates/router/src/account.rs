@@ -93,13 +93,25 @@ impl Account {
         });
     }
 
-    /// Forgets a session.
-    pub(crate) fn forget(&mut self, id: SessionId) -> Option<(Session, SessionView)> {
+    /// Forgets a session, which ended at `now`.
+    pub(crate) fn forget(&mut self, id: SessionId, now: Timestamp) -> Option<(Session, SessionView)> {
         self.dirty.remove(&id);
         let session = self.sessions.remove(&id)?;
         let view = self.view_mut();
         let at = view.sessions.iter().position(|session| session.id == id)?;
-        Some((session, view.sessions.remove(at)))
+        let gone = view.sessions.remove(at);
+        if gone.presence.is_some() {
+            self.note_away(now);
+        }
+        Some((session, gone))
+    }
+
+    /// A session became unavailable: perhaps it was the last.
+    fn note_away(&mut self, now: Timestamp) {
+        let view = self.view_mut();
+        if view.available().next().is_none() {
+            view.away_since = Some(now);
+        }
     }
 
     /// Changes what is known of a session.
@@ -113,9 +125,11 @@ impl Account {
                 session.since = now;
             }
             SessionChange::Unavailable => {
-                session.presence = None;
-                session.since = now;
                 session.directed.clear();
+                if session.presence.take().is_some() {
+                    session.since = now;
+                    self.note_away(now);
+                }
             }
             SessionChange::Interested => session.interested = true,
             SessionChange::DirectedAvailable(jid) => remember(&mut session.directed, jid),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{At, Outcome, Way};
 use link::Trace;
-use stanza::{Bare, Condition, Iq, IqType, Presence, PresenceType, SessionId, Stanza, StanzaError};
+use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError};
 
 use crate::account::{Account, Manner};
 use crate::core::Core;
@@ -105,6 +105,8 @@ fn nobody(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
         Stanza::Presence(presence) if presence.kind == PresenceType::Probe => Some(unsubscribed(presence)),
         Stanza::Presence(_) => None,
+        // As at an account that is there and away (RFC 6121, table 1).
+        Stanza::Message(message) if message.kind == MessageType::Headline => None,
         Stanza::Message(_) | Stanza::Iq(_) => stanza.error(&StanzaError::new(Condition::ServiceUnavailable)),
     }
 }
@@ -116,6 +118,7 @@ fn unsubscribed(probe: &Presence) -> Stanza {
         kind: PresenceType::Unsubscribed,
         payload: stanza::Payload::default(),
     };
+    answer.head.id.clone_from(&probe.head.id);
     answer.head.to = probe.head.from.as_ref().map(|from| from.bare().into());
     answer.head.from = probe.head.to.as_ref().map(|to| to.bare().into());
     answer.into()

@@ -19,7 +19,7 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
     }
     let now = core.now();
     event(core, account, id, SessionEvent::Closed, out).await;
-    let Some((mut session, view)) = account.forget(id) else {
+    let Some((mut session, view)) = account.forget(id, now) else {
         return false;
     };
     gauges::session(false);

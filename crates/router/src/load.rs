@@ -61,21 +61,23 @@ async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
     let Some(host) = core.hosts.get(jid.domain()) else {
         return Ok(absent);
     };
-    if core.stores.accounts.get(jid).await?.is_none() {
+    let Some(stored) = core.stores.accounts.get(jid).await? else {
         return Ok(absent);
-    }
+    };
     gauges::loaded();
     Ok(State::Loaded(Box::new(Account::new(
         host.clone(),
-        view(core, jid, host).await?,
+        view(core, &stored, host).await?,
     ))))
 }
 
-async fn view(core: &Core, jid: &Bare, host: &VirtualHost) -> store::Result<AccountView> {
+async fn view(core: &Core, stored: &store::Account, host: &VirtualHost) -> store::Result<AccountView> {
+    let jid = &stored.jid;
     Ok(AccountView {
         jid: jid.clone(),
         sessions: Vec::new(),
         roster: Arc::new(core.stores.rosters.load(jid).await?),
+        away_since: stored.last_seen,
         facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
     })
 }

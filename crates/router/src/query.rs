@@ -76,6 +76,7 @@ async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<
         jid: question.account.clone(),
         sessions: Vec::new(),
         roster: Arc::default(),
+        away_since: None,
         facts: Facts::default(),
     })
 }

@@ -140,7 +140,7 @@ impl Travel {
         }
     }
 
-    /// RFC 6120, 10.5.1 and RFC 6121, 8: stanzas to a domain that is hosted here.
+    /// RFC 6120, 10.5.1 and 10.5.2 (RFC 6121, 8.4): stanzas to a domain that is hosted here.
     fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
         let bare = stanza.to().is_some_and(Jid::is_bare);
         match &stanza {
@@ -261,11 +261,12 @@ fn question(host: &Arc<VirtualHost>, iq: &Iq) -> Option<Question> {
     })
 }
 
-/// A domain that is not hosted here (RFC 6120, 10.5.1). Presence goes nowhere in silence, as nobody could act on an error.
+/// A domain that is not hosted here (RFC 6120, 10.4). Presence goes nowhere in silence, as nobody could act on an error; a request
+/// for it does not (RFC 6121, 3.1.2).
 fn remote(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
-        Stanza::Presence(_) => None,
-        Stanza::Message(_) | Stanza::Iq(_) => stanza.error(&Condition::RemoteServerNotFound.into()),
+        Stanza::Presence(presence) if presence.kind != PresenceType::Subscribe => None,
+        _ => stanza.error(&Condition::RemoteServerNotFound.into()),
     }
 }
 

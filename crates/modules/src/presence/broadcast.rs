@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{AccountView, Effect, Effects, Jid, Presence, PresenceType, SessionChange, SessionId, SessionView, View};
-use store::Contact;
+use store::{Ask, Contact};
 
 use super::{notice, request};
 
@@ -62,14 +62,29 @@ pub(super) fn directed(view: &View<'_>, session: &SessionView, presence: &Presen
 
 /// Whether directed presence to `to` is to be remembered and is not yet.
 pub(super) fn is_new(view: &View<'_>, session: &SessionView, to: &Jid) -> bool {
-    let is_told = view.account.is_seen_by(to) && (session.presence.is_some() || to.bare() == view.account.jid);
+    let is_told = view.account.is_seen_by(to) && session.presence.is_some();
     !is_told && !session.directed.contains(to)
+}
+
+/// Forgets that `from` was sent directed presence, now that it told the session (all of them, at the bare address) that it has gone
+/// itself (RFC 6121, 4.6.1).
+pub(super) fn gone(account: &AccountView, presence: &Presence, effects: &mut Effects) {
+    let (Some(from), Some(to)) = (&presence.head.from, &presence.head.to) else {
+        return;
+    };
+    let told = account
+        .sessions
+        .iter()
+        .filter(|session| to.is_bare() || session.jid.jid() == to);
+    for session in told.filter(|session| session.directed.contains(from)) {
+        let change = SessionChange::DirectedUnavailable(from.clone());
+        effects.push(Effect::Session(session.id, change));
+    }
 }
 
 /// What happens besides when a resource becomes available (RFC 6121, 4.2.2, 4.3.1 and 3.1.3).
 fn arrived(account: &AccountView, session: &SessionView, effects: &mut Effects) {
-    let probe = notice::plain(PresenceType::Probe, session.jid.jid(), None);
-    effects.broadcast(contacts(account, |contact| contact.subscription.is_to()), probe);
+    probe(account, session, effects);
     let others = account.sessions.iter().filter(|other| other.id != session.id);
     for presence in others.filter_map(|other| notice::current(other, session.jid.jid())) {
         effects.deliver(session.id, presence);
@@ -77,6 +92,34 @@ fn arrived(account: &AccountView, session: &SessionView, effects: &mut Effects) 
     for request in request::pending(account) {
         effects.deliver(session.id, request);
     }
+}
+
+/// Asks the user's contacts for their presence, and those at other domains again for a subscription that they have not answered
+/// (RFC 6121, 3.1.2): the request may have been lost on its way.
+///
+/// A probe bears the user's bare address (RFC 6121, 4.3), so each of the user's resources hears the answers. At the user's own
+/// domain no probe needs to be sent at all; looking the contact up is one that never leaves the server, and only the resource that
+/// came hears what it finds.
+fn probe(account: &AccountView, session: &SessionView, effects: &mut Effects) {
+    let own = account.jid.domain();
+    let contacts_at = |is_own: bool, choose: fn(&Contact) -> bool| {
+        contacts(account, |contact| {
+            (contact.jid.domain() == own) == is_own && choose(contact)
+        })
+    };
+    let plain = |kind, from| notice::plain(kind, from, None);
+    effects.broadcast(
+        contacts_at(true, |contact| contact.subscription.is_to()),
+        plain(PresenceType::Probe, session.jid.jid()),
+    );
+    effects.broadcast(
+        contacts_at(false, |contact| contact.subscription.is_to()),
+        plain(PresenceType::Probe, account.jid.jid()),
+    );
+    effects.broadcast(
+        contacts_at(false, |contact| contact.ask == Ask::Subscribe),
+        plain(PresenceType::Subscribe, account.jid.jid()),
+    );
 }
 
 /// Everybody who has learned that the session is available: subscribers, and who was sent directed presence.

@@ -107,12 +107,11 @@ impl Presences {
     }
 
     fn incoming(&self, view: &View<'_>, presence: &Presence, effects: &mut Effects) {
-        if *view.outcome != Outcome::Handle {
-            return;
-        }
-        match presence.kind {
-            PresenceType::Probe => probe::answer(view.account, presence, effects),
-            _ => request::incoming(view, presence, self.config.max_request_bytes, effects),
+        match (presence.kind, view.outcome) {
+            (PresenceType::Unavailable, _) => broadcast::gone(view.account, presence, effects),
+            (PresenceType::Probe, Outcome::Handle) => probe::answer(view.account, presence, effects),
+            (_, Outcome::Handle) => request::incoming(view, presence, self.config.max_request_bytes, effects),
+            _ => {}
         }
     }
 }

@@ -16,6 +16,13 @@ pub(crate) fn plain(kind: PresenceType, from: &Jid, to: Option<&Jid>) -> Presenc
     }
 }
 
+/// As [`plain`], with the id of the stanza that it answers (RFC 6121, 4.3.2.1).
+pub(crate) fn answer(kind: PresenceType, asked: &Presence, from: &Jid, to: &Jid) -> Presence {
+    let mut presence = plain(kind, from, Some(to));
+    presence.head.id.clone_from(&asked.head.id);
+    presence
+}
+
 /// `presence` with other addresses.
 pub(crate) fn addressed(presence: &Presence, from: &Jid, to: Option<&Jid>) -> Presence {
     let head = Head {

@@ -116,7 +116,12 @@ fn asked(account: &AccountView, known: Option<&Contact>, presence: Presence, max
         }
         .write(&mut contact);
         change(known, contact, effects);
-        effects.send(notice::plain(PresenceType::Subscribed, account.jid.jid(), Some(&from)));
+        effects.send(notice::answer(
+            PresenceType::Subscribed,
+            &presence,
+            account.jid.jid(),
+            &from,
+        ));
         notice::send_current(account, &from, effects);
     } else if !before.asked {
         contact.pending_in = Some(kept(presence.clone(), max_bytes));
@@ -128,7 +133,8 @@ fn asked(account: &AccountView, known: Option<&Contact>, presence: Presence, max
 /// The contact answers, or gives up a subscription. The stanza reaches interested resources before the push
 /// (RFC 6121, 3.1.6).
 ///
-/// An `unsubscribe` is not answered with `unsubscribed`: the answer could cross a new request and cancel it.
+/// An `unsubscribe` is not answered with `unsubscribed`, though A.3.2 asks for it: it told the one who sent it nothing new, and
+/// where a new request follows at once it would cross that and cancel it (A.3.4).
 fn told(account: &AccountView, known: Option<&Contact>, presence: Presence, effects: &mut Effects) {
     let (before, Some(known)) = (State::of(known), known) else {
         return;

@@ -400,6 +400,25 @@ mod tests {
         );
     }
 
+    /// What both servers know of a pair agrees before and after any stanza that one of them lets through, whoever sends it.
+    #[test]
+    fn both_sides_agree() {
+        let mirrored = |state: State| State {
+            to: state.from,
+            ask: state.asked,
+            from: state.to,
+            asked: state.ask,
+        };
+        for (name, state) in STATES {
+            for kind in [Subscribe, Subscribed, Unsubscribe, Unsubscribed] {
+                let sent = outbound(state, kind);
+                let other = mirrored(state);
+                let other = if sent.passes { inbound(other, kind).state } else { other };
+                assert_eq!(other, mirrored(sent.state), "{kind:?} in {name}");
+            }
+        }
+    }
+
     #[test]
     fn states_survive_the_roster() {
         for (name, state) in STATES {

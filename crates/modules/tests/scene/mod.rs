@@ -55,6 +55,7 @@ impl Scene {
             jid,
             sessions: Vec::new(),
             roster: Arc::new(Roster::default()),
+            away_since: None,
             facts: Facts::default(),
         };
         Self {
