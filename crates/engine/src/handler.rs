@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stanza::{Bare, Iq, SessionId, StanzaError, Timestamp};
+use stanza::{Iq, SessionId, StanzaError, Timestamp};
 use store::Stores;
 use xml::Element;
 
@@ -46,12 +46,24 @@ pub struct Reply {
 }
 
 /// Something that happened to an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountEvent {
-    /// It was created.
-    Created(Bare),
-    /// It was removed.
-    Removed(Bare),
+    /// It was removed: its sessions have ended and nobody can log in any more. What it owned is still in the stores; it goes from
+    /// there when all hooks have run and what they asked for was sent. After a crash they run again.
+    Removed,
+}
+
+/// What an account hook knows. Owned, as for a handler.
+#[derive(Clone)]
+pub struct AccountCx {
+    /// Now.
+    pub now: Timestamp,
+    /// The virtual host of the account.
+    pub host: Arc<Host>,
+    /// The account, without sessions.
+    pub account: Arc<AccountView>,
+    /// The stores.
+    pub stores: Stores,
 }
 
 impl Cx {

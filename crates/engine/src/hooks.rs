@@ -11,7 +11,7 @@ use xml::Element;
 use crate::disco::{At, Disco, Identity};
 use crate::effect::Effects;
 use crate::fact::{Fact, FactLoader};
-use crate::handler::{Answer, Cx};
+use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
 use crate::payload::Request;
 use crate::view::{SessionEvent, View, Way};
 
@@ -83,6 +83,9 @@ pub(crate) type Guard = Box<dyn Fn(&View<'_>, &Stanza) -> Verdict + Send + Sync>
 pub(crate) type Stamp = Box<dyn Fn(&View<'_>, &Stanza, &mut Vec<Element>) + Send + Sync>;
 pub(crate) type Observe = Box<dyn Fn(&View<'_>, &Stanza, &mut Effects) + Send + Sync>;
 pub(crate) type OnSession = Box<dyn Fn(&View<'_>, SessionEvent, &mut Effects) + Send + Sync>;
+/// What an account hook asks for, on its way.
+pub type AccountFuture = Pin<Box<dyn Future<Output = store::Result<Effects>> + Send>>;
+pub(crate) type OnAccount = Box<dyn Fn(AccountCx, AccountEvent) -> AccountFuture + Send + Sync>;
 pub(crate) type Handler = Arc<dyn Fn(Cx, Element) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 pub(crate) type StreamFeature = Box<dyn Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync>;
 
@@ -119,6 +122,7 @@ pub struct Hooks {
     pub(crate) lanes: [Roles; LANES],
     pub(crate) queries: BTreeMap<QueryKey, (&'static str, Handler)>,
     pub(crate) sessions: Vec<Hook<OnSession>>,
+    pub(crate) accounts: Vec<Hook<OnAccount>>,
     pub(crate) facts: Vec<FactLoader>,
     pub(crate) disco: BTreeMap<At, Disco>,
     pub(crate) stream_features: Vec<StreamFeature>,
@@ -196,6 +200,19 @@ impl Hooks {
             module: self.module,
             carries: None,
             run: Box::new(run),
+        });
+    }
+
+    /// Something happened to an account. May await the stores; the effects are performed in the account's name, as far as they
+    /// concern others. A store error has everything tried again later.
+    pub fn account<F>(&mut self, run: impl Fn(AccountCx, AccountEvent) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = store::Result<Effects>> + Send + 'static,
+    {
+        self.accounts.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(move |cx, event| Box::pin(run(cx, event))),
         });
     }
 

@@ -17,8 +17,8 @@ use crate::about::Row;
 use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
-use crate::handler::{Answer, Cx};
-use crate::hooks::{Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
+use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
+use crate::hooks::{AccountFuture, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{SessionEvent, View, Way};
@@ -67,7 +67,7 @@ pub struct Query {
 pub struct HookRow {
     /// Way and kind, or address for IQ handlers.
     pub place: String,
-    /// Guard, stamp, observe, get, set, session.
+    /// Guard, stamp, observe, get, set, session, account.
     pub role: &'static str,
     /// The module.
     pub module: &'static str,
@@ -134,6 +134,15 @@ impl Pipeline {
         effects
     }
 
+    /// What modules ask for when something happens to an account: each module's name and its answer on its way, in running order.
+    pub fn account(&self, cx: &AccountCx, event: AccountEvent) -> Vec<(&'static str, AccountFuture)> {
+        self.hooks
+            .accounts
+            .iter()
+            .map(|hook| (hook.module, (hook.run)(cx.clone(), event)))
+            .collect()
+    }
+
     /// The handler for a request at `at`.
     ///
     /// # Errors
@@ -189,6 +198,7 @@ impl Pipeline {
             rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
         }
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
+        rows.extend(self.hooks.accounts.iter().map(|hook| hook.row("account", "account")));
         rows.extend(
             self.hooks
                 .queries

@@ -272,6 +272,31 @@ fn what_is_kept_of_a_stranger_is_bounded() {
     assert_eq!(known.incoming(&stanza)[0], "handled");
 }
 
+/// XEP-0077, 3.2: of a removed account every subscription is cancelled, and every request withdrawn or denied.
+#[test]
+fn a_removed_account_leaves_nobody_subscribed() {
+    let scene = juliet()
+        .contact("a@example.org", "both")
+        .contact("b@example.org", "from")
+        .contact("c@example.org", "to")
+        .contact("d@example.org", "none ask")
+        .contact("e@example.org", "asked hidden")
+        .contact("f@example.org", "none approved");
+    let sent = |kind: &str, to: &str| format!("send {}", presence(kind, "juliet@capulet.example", to));
+    check(
+        "removed",
+        scene.removed(),
+        &[
+            sent("unsubscribed", "a@example.org"),
+            sent("unsubscribe", "a@example.org"),
+            sent("unsubscribed", "b@example.org"),
+            sent("unsubscribe", "c@example.org"),
+            sent("unsubscribe", "d@example.org"),
+            sent("unsubscribed", "e@example.org"),
+        ],
+    );
+}
+
 // --- broadcast ---------------------------------------------------------------------------------------------------------
 
 /// Juliet's contacts of every kind.

@@ -18,6 +18,8 @@ const DIRECTED: usize = 1_000;
 /// An account at its home.
 pub(crate) struct Account {
     pub(crate) host: Arc<VirtualHost>,
+    /// When it was created.
+    created: Timestamp,
     /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
     pub(crate) view: Arc<AccountView>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -44,9 +46,10 @@ pub(crate) struct Flush {
 }
 
 impl Account {
-    pub(crate) fn new(host: Arc<VirtualHost>, view: AccountView) -> Self {
+    pub(crate) fn new(host: Arc<VirtualHost>, created: Timestamp, view: AccountView) -> Self {
         Self {
             host,
+            created,
             view: Arc::new(view),
             sessions: BTreeMap::new(),
             kept: None,
@@ -59,6 +62,11 @@ impl Account {
 
     pub(crate) fn jid(&self) -> &Bare {
         &self.view.jid
+    }
+
+    /// Whether who authenticated at that time did so to this account, and not to one of the same name before it.
+    pub(crate) fn vouched(&self, given: Timestamp) -> bool {
+        given >= self.created
     }
 
     /// Everything a hook may know.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use link::{Attach, Delivery, EdgeRef, Gone};
-use stanza::StreamCondition;
+use stanza::{StreamCondition, Timestamp};
 use topology::{LiveNodes, Verdict};
 
 use crate::account::Account;
@@ -17,11 +17,11 @@ use crate::perform::{finish, record_presence};
 use crate::session::Session;
 use crate::travel::Travel;
 
-/// Takes over a session whose grant has been checked. The caller holds the slot's pass.
+/// Takes over a session whose grant has been checked and was `given` then. The caller holds the slot's pass.
 ///
 /// # Errors
 /// `Gone::Session` when it has ended, or another took its resource.
-pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
+pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, given: Timestamp) -> Result<(), Gone> {
     if core.directory.has_ended(attach.session.id) || is_dead(core, edge) {
         return Err(Gone::Session);
     }
@@ -31,7 +31,7 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach) -> 
     let account = load::account(core, &jid, &mut state)
         .await
         .map_err(|_| Gone::Unreachable)?;
-    let account = account.ok_or(Gone::Session)?;
+    let account = account.filter(|account| account.vouched(given)).ok_or(Gone::Session)?;
     let mut out = Out::default();
     let taken = if account.sessions.contains_key(&attach.session.id) {
         relink(account, edge, &attach);

@@ -68,13 +68,20 @@ impl Auth {
         }
     }
 
-    /// Whether `grant` proves that `session` authenticated as `account`, and did so lately.
-    pub(crate) fn proves(&self, grant: &Grant, session: SessionId, account: &Bare, now: Timestamp) -> bool {
-        sasl::open(&self.policy.secret, grant, session, account, now).is_ok()
+    /// When `session` authenticated as `account`, if `grant` proves that it did, and lately.
+    pub(crate) fn proves(
+        &self,
+        grant: &Grant,
+        session: SessionId,
+        account: &Bare,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let expires = sasl::open(&self.policy.secret, grant, session, account, now).ok()?;
+        Some(Timestamp(expires.0.saturating_sub(lifetime())))
     }
 
-    /// Whether `grant` proved it once: the session was bound by it then.
-    pub(crate) fn proved(&self, grant: &Grant, session: SessionId, account: &Bare) -> bool {
+    /// The same, if `grant` proved it once: the session was bound by it then.
+    pub(crate) fn proved(&self, grant: &Grant, session: SessionId, account: &Bare) -> Option<Timestamp> {
         self.proves(grant, session, account, Timestamp(i64::MIN))
     }
 
@@ -192,8 +199,7 @@ impl Auth {
 
     fn vouch(&self, core: &Core, asker: Asker, account: Bare, data: Option<Bytes>) -> SaslReply {
         gauges::sasl("success");
-        let lifetime = i64::try_from(GRANT.as_micros()).unwrap_or(i64::MAX);
-        let expires = Timestamp(core.now().0.saturating_add(lifetime));
+        let expires = Timestamp(core.now().0.saturating_add(lifetime()));
         let grant = sasl::seal(&self.policy.secret, asker.session, &account, expires);
         SaslReply::Success { account, data, grant }
     }
@@ -205,6 +211,11 @@ impl Auth {
         }
         SaslReply::Failure(failure)
     }
+}
+
+/// How long a grant is good for binding, in microseconds.
+fn lifetime() -> i64 {
+    i64::try_from(GRANT.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// One more, for as long as it is held.

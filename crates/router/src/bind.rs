@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use engine::SessionEvent;
 use link::EdgeRef;
-use stanza::{Bare, BindReply, BindRequest, Condition, ErrorType, Full, SessionId, StanzaError, StreamCondition};
+use stanza::{
+    Bare, BindReply, BindRequest, Condition, ErrorType, Full, SessionId, StanzaError, StreamCondition, Timestamp,
+};
 use store::Location;
 
 use crate::account::Account;
@@ -20,9 +22,9 @@ use crate::session::Session;
 use crate::settle::Refusal;
 use crate::travel::Travel;
 
-/// Binds a resource for a session whose grant has been checked. The caller holds the slot's pass.
-pub(crate) async fn bind(core: &Arc<Core>, edge: &EdgeRef, request: BindRequest) -> BindReply {
-    let (reply, batch) = match open(core, edge, request).await {
+/// Binds a resource for a session whose grant has been checked and was `given` then. The caller holds the slot's pass.
+pub(crate) async fn bind(core: &Arc<Core>, edge: &EdgeRef, request: BindRequest, given: Timestamp) -> BindReply {
+    let (reply, batch) = match open(core, edge, request, given).await {
         Ok((jid, batch)) => (BindReply::Bound(jid), batch),
         Err(error) => (BindReply::Refused(error), None),
     };
@@ -30,13 +32,20 @@ pub(crate) async fn bind(core: &Arc<Core>, edge: &EdgeRef, request: BindRequest)
     reply
 }
 
-async fn open(core: &Core, edge: &EdgeRef, request: BindRequest) -> Result<(Full, Option<Batch>), StanzaError> {
+async fn open(
+    core: &Core,
+    edge: &EdgeRef,
+    request: BindRequest,
+    given: Timestamp,
+) -> Result<(Full, Option<Batch>), StanzaError> {
     let cell = core.cells.get(&request.account);
     let mut state = cell.state.lock().await;
     let account = load::account_afresh(core, &request.account, &mut state)
         .await
         .map_err(|_| Refusal::Away)?;
-    let account = account.ok_or(Condition::NotAuthorized)?;
+    let account = account
+        .filter(|account| account.vouched(given))
+        .ok_or(Condition::NotAuthorized)?;
     if account.sessions.contains_key(&request.session) {
         return Err(Condition::NotAllowed.into());
     }

@@ -30,6 +30,8 @@ pub struct Config {
     pub idle_account_s: u64,
     /// How long it is remembered that an account does not exist, in seconds.
     pub absent_account_s: u64,
+    /// How often accounts are looked for that `dunlin user remove` has retired, in milliseconds.
+    pub retired_ms: u64,
     /// Authentication.
     pub sasl: SaslConfig,
     /// The router's place in the cluster.
@@ -118,6 +120,7 @@ impl Default for Config {
             idle_accounts: 10_000,
             idle_account_s: 300,
             absent_account_s: 5,
+            retired_ms: 1_000,
             sasl: SaslConfig::default(),
             cluster: ClusterConfig::default(),
         }

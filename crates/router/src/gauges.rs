@@ -33,6 +33,11 @@ pub(crate) fn accounts(held: usize) {
     gauge!("dunlin_router_accounts").set(held as f64);
 }
 
+/// A retired account was removed.
+pub(crate) fn removed() {
+    counter!("dunlin_router_accounts_removed_total").increment(1);
+}
+
 /// An effect could not be performed.
 pub(crate) fn failed(effect: &'static str) {
     counter!("dunlin_router_effect_failures_total", "effect" => effect).increment(1);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{AccountView, Facts};
-use stanza::Bare;
+use stanza::{Bare, Timestamp};
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -56,28 +56,39 @@ pub(crate) async fn roster(core: &Core, account: &mut Account) -> store::Result<
     Ok(())
 }
 
+/// An account that was retired, from what the stores still hold of it.
+pub(crate) async fn retired(core: &Core, jid: &Bare, host: &Arc<VirtualHost>) -> store::Result<Account> {
+    // Nobody will bind to it.
+    let created = Timestamp(i64::MAX);
+    Ok(Account::new(host.clone(), created, view(core, jid, None, host).await?))
+}
+
+/// There is no such account, as far as is known for a while.
+pub(crate) fn absent(core: &Core) -> State {
+    State::Absent(Instant::now() + Duration::from_secs(core.config.absent_account_s))
+}
+
 async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
-    let absent = State::Absent(Instant::now() + Duration::from_secs(core.config.absent_account_s));
     let Some(host) = core.hosts.get(jid.domain()) else {
-        return Ok(absent);
+        return Ok(absent(core));
     };
     let Some(stored) = core.stores.accounts.get(jid).await? else {
-        return Ok(absent);
+        return Ok(absent(core));
     };
     gauges::loaded();
     Ok(State::Loaded(Box::new(Account::new(
         host.clone(),
-        view(core, &stored, host).await?,
+        stored.created,
+        view(core, jid, stored.last_seen, host).await?,
     ))))
 }
 
-async fn view(core: &Core, stored: &store::Account, host: &VirtualHost) -> store::Result<AccountView> {
-    let jid = &stored.jid;
+async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &VirtualHost) -> store::Result<AccountView> {
     Ok(AccountView {
         jid: jid.clone(),
         sessions: Vec::new(),
         roster: Arc::new(core.stores.rosters.load(jid).await?),
-        away_since: stored.last_seen,
+        away_since: last_seen,
         facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
     })
 }

@@ -23,7 +23,7 @@ use crate::member::Member;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
-use crate::{attach, bind, gauges, kept, lost, receive, submit};
+use crate::{attach, bind, gauges, kept, lost, receive, remove, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -86,6 +86,7 @@ impl Router {
         };
         router.tasks.spawn(tasks::write_behind(router.core.clone()));
         router.tasks.spawn(tasks::sweep(router.core.clone()));
+        router.tasks.spawn(remove::run(router.core.clone()));
         router
     }
 
@@ -136,18 +137,16 @@ impl Home for Router {
     }
 
     async fn bind(&self, edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {
-        if !self
-            .auth
-            .proves(&request.grant, request.session, &request.account, self.core.now())
-        {
+        let now = self.core.now();
+        let Some(given) = self.auth.proves(&request.grant, request.session, &request.account, now) else {
             return Ok(BindReply::Refused(Condition::NotAuthorized.into()));
-        }
+        };
         let slot = Slot::of(request.account.as_str());
         let pass = self.core.slots.enter(slot).await.map_err(|_| Gone::Home)?;
         let (core, edge) = (self.core.clone(), edge.clone());
         let work = async move {
             let _pass = pass;
-            bind::bind(&core, &edge, request).await
+            bind::bind(&core, &edge, request, given).await
         };
         Ok(Self::whole(work)
             .await
@@ -156,9 +155,9 @@ impl Home for Router {
 
     async fn attach(&self, edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
         let session = &attach.session;
-        if !self.auth.proved(&attach.grant, session.id, &session.account()) {
+        let Some(given) = self.auth.proved(&attach.grant, session.id, &session.account()) else {
             return Err(Gone::Session);
-        }
+        };
         let wait = ms(self.core.config.cluster.opening_ms);
         let pass = self
             .core
@@ -169,7 +168,7 @@ impl Home for Router {
         let (core, edge) = (self.core.clone(), edge.clone());
         let work = async move {
             let _pass = pass;
-            attach::attach(&core, &edge, attach).await
+            attach::attach(&core, &edge, attach, given).await
         };
         Self::whole(work).await.unwrap_or(Err(Gone::Session))
     }

@@ -20,7 +20,7 @@ pub fn seal(secret: &[u8], session: SessionId, account: &Bare, expires: Timestam
     Grant(out.into())
 }
 
-/// Checks `grant`.
+/// Checks `grant`; says until when it vouches.
 ///
 /// # Errors
 /// When it does not prove that `session` authenticated as `account`, or has expired by `now`.
@@ -30,12 +30,12 @@ pub fn open(
     session: SessionId,
     account: &Bare,
     now: Timestamp,
-) -> Result<(), InvalidGrant> {
+) -> Result<Timestamp, InvalidGrant> {
     let (expires, given) = grant.0.split_first_chunk::<8>().ok_or(InvalidGrant)?;
     let expires = Timestamp(i64::from_be_bytes(*expires));
     let is_genuine: bool = proof(secret, session, account, expires).ct_eq(given).into();
     if is_genuine && now < expires {
-        Ok(())
+        Ok(expires)
     } else {
         Err(InvalidGrant)
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use stanza::{Bare, Timestamp};
@@ -14,6 +14,10 @@ use crate::stores;
 
 /// How many accounts are created in one durable step.
 const BATCH: usize = 500;
+/// How long `dunlin user remove` waits for a server to remove the account.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it looks.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Runs one `dunlin user` command.
 ///
@@ -53,8 +57,7 @@ pub(crate) async fn run(command: User) -> Result<()> {
         User::Remove { jid, file } => {
             let (_, stores) = open(file.config.as_deref()).await?;
             let bare = Bare::parse(&jid).with_context(|| jid.clone())?;
-            ensure!(stores.accounts.remove(&bare).await?, "there is no account {jid}");
-            println!("removed {jid}");
+            println!("{}", remove(&stores, &bare).await?);
         }
         User::List { domain, file } => {
             let (config, stores) = open(file.config.as_deref()).await?;
@@ -72,6 +75,35 @@ async fn open(path: Option<&Path>) -> Result<(Config, Stores)> {
     let config = config::load(path)?;
     let stores = stores::durable(&config).await?;
     Ok((config, stores))
+}
+
+/// Retires an account and gives its home a while to end its sessions, cancel its subscriptions and remove it. Says how far that went.
+/// An account that was retired before is waited for again.
+async fn remove(stores: &Stores, jid: &Bare) -> Result<String> {
+    let retired = stores.accounts.retire(jid).await?;
+    ensure!(retired || is_retired(stores, jid).await?, "there is no account {jid}");
+    let until = Instant::now() + PATIENCE;
+    while is_retired(stores, jid).await? {
+        if Instant::now() > until {
+            return Ok(format!(
+                "retired {jid}: nobody can log in to it any more; it is removed with all it owned as soon as a server runs"
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(format!("removed {jid}"))
+}
+
+async fn is_retired(stores: &Stores, jid: &Bare) -> Result<bool> {
+    let mut after = None;
+    loop {
+        let page = stores.accounts.retired(after.as_ref(), 1_000).await?;
+        if page.contains(jid) {
+            return Ok(true);
+        }
+        let Some(last) = page.last() else { return Ok(false) };
+        after = Some(last.clone());
+    }
 }
 
 async fn list(stores: &Stores, domains: &[String]) -> Result<()> {

@@ -47,10 +47,10 @@ pub struct Account {
 pub trait Accounts: Send + Sync {
     /// The account, if it exists.
     async fn get(&self, jid: &Bare) -> Result<Option<Account>>;
-    /// Creates accounts in one durable step: all or none.
+    /// Creates accounts in one durable step: all or none. Each begins with nothing: what was left under its address is removed.
     ///
     /// # Errors
-    /// `Precondition` when one of them exists.
+    /// `Precondition` when one of them exists, a retired one among them.
     async fn create(&self, accounts: &[Account]) -> Result<()>;
     /// Replaces the verifiers.
     ///
@@ -59,7 +59,13 @@ pub trait Accounts: Send + Sync {
     async fn set_verifiers(&self, jid: &Bare, verifiers: &[Verifier]) -> Result<()>;
     /// Remembers when the last session ended. Does nothing when the account does not exist.
     async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> Result<()>;
-    /// Removes the account with its roster, items and logs. Returns whether it existed.
+    /// Retires the account: from now on there is none to get, change or list, but its address is taken and what it owned is kept,
+    /// until it is removed. Returns whether there was one to retire.
+    async fn retire(&self, jid: &Bare) -> Result<bool>;
+    /// Up to `limit` retired accounts in the store's order, those after `after`.
+    async fn retired(&self, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>>;
+    /// Removes a retired account with its roster, items and logs. Returns whether there was one; an account that is not retired
+    /// stays as it is.
     async fn remove(&self, jid: &Bare) -> Result<bool>;
     /// Up to `limit` accounts of `domain` in order of address, those after `after`.
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>>;

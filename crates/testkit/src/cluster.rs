@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::process::remove_account;
 use crate::runner::Stage;
 use crate::single::DOMAINS;
 
@@ -90,12 +91,7 @@ impl Cluster {
     /// # Errors
     /// What the command says.
     pub fn add_users(&self, users: &[(String, String)]) -> Result<()> {
-        let config = self
-            .state()?
-            .get("config")
-            .and_then(Value::as_str)
-            .context("no config")?
-            .to_owned();
+        let config = self.config()?;
         let file = self
             .folder
             .path()
@@ -111,6 +107,12 @@ impl Cluster {
             .output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
+    }
+
+    fn config(&self) -> Result<String> {
+        let state = self.state()?;
+        let config = state.get("config").and_then(Value::as_str);
+        Ok(config.context("no config")?.to_owned())
     }
 
     fn state(&self) -> Result<Value> {
@@ -150,6 +152,10 @@ impl Drop for Cluster {
 impl Stage for Cluster {
     async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()> {
         self.add_users(&[(format!("{name}@{domain}"), password.to_owned())])
+    }
+
+    async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
+        remove_account(&self.binary, Path::new(&self.config()?), &format!("{name}@{domain}"))
     }
 
     async fn connect(&self, index: usize) -> Result<Client> {

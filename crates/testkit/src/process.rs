@@ -147,9 +147,28 @@ impl Stage for Server {
         self.add_users(&[(format!("{name}@{domain}"), password.to_owned())])
     }
 
+    async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
+        remove_account(&self.binary, &self.config, &format!("{name}@{domain}"))
+    }
+
     async fn connect(&self, _index: usize) -> Result<Client> {
         Client::connect(self.address("c2s")?).await
     }
+}
+
+/// Removes an account with `dunlin user remove`, beside running servers.
+///
+/// # Errors
+/// What the command says, also when no server has removed it in time.
+pub(crate) fn remove_account(binary: &Path, config: &Path, jid: &str) -> Result<()> {
+    let output = Command::new(binary)
+        .args(["user", "remove", jid, "--config"])
+        .arg(config)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said.starts_with("removed"), "{said}");
+    Ok(())
 }
 
 fn settings(data: &Path) -> String {

@@ -15,6 +15,8 @@ use crate::script::{Action, Script, Step, User};
 pub trait Stage: Send + Sync {
     /// Creates an account.
     async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()>;
+    /// Removes an account, and waits until it is gone.
+    async fn remove_account(&self, name: &str, domain: &str) -> Result<()>;
     /// Connects session number `index` of a script: on a cluster each to another edge.
     async fn connect(&self, index: usize) -> Result<Client>;
 }
@@ -126,6 +128,14 @@ impl Run<'_> {
             Action::IsClosed(wanted) => {
                 let wanted = wanted.as_ref().map(|wanted| self.to_run(wanted));
                 self.session(who)?.end(wanted.as_ref()).await
+            }
+            Action::IsCreated => {
+                let (name, domain) = (self.own_name(who), &self.user(who)?.domain);
+                self.stage.create_account(&name, domain, PASSWORD).await
+            }
+            Action::IsRemoved => {
+                let (name, domain) = (self.own_name(who), &self.user(who)?.domain);
+                self.stage.remove_account(&name, domain).await
             }
         }
     }

@@ -10,6 +10,8 @@
 //! juliet/balcony   receives  nothing more
 //! ```
 //!
+//! Accounts come and go, too: `juliet is removed`, `juliet is created`.
+//!
 //! A line that begins with white space goes on with the step before it; `#` begins a comment line. Sessions are logged in from
 //! the start unless marked `later`.
 
@@ -44,7 +46,7 @@ pub struct User {
 pub struct Step {
     /// Line in the script, from 1.
     pub line: usize,
-    /// Who: `name/resource`, or any word for a connection that does not log in.
+    /// Who: `name/resource`, a user's name, or any word for a connection that does not log in.
     pub who: String,
     /// What.
     pub action: Action,
@@ -75,6 +77,10 @@ pub enum Action {
     Writes(Vec<u8>),
     /// The stream ends, after an element that looks like this if given.
     IsClosed(Option<Element>),
+    /// The user's account is created again.
+    IsCreated,
+    /// The user's account is removed.
+    IsRemoved,
 }
 
 /// Why a script cannot be read.
@@ -190,6 +196,8 @@ fn action(text: &str) -> Result<Action, String> {
         ("opens", domain) => Ok(Action::Opens(domain.to_owned())),
         ("writes", bytes) => Ok(Action::Writes(unescape(bytes)?)),
         ("is", "closed") => Ok(Action::IsClosed(None)),
+        ("is", "created") => Ok(Action::IsCreated),
+        ("is", "removed") => Ok(Action::IsRemoved),
         ("is", rest) => match rest.strip_prefix("closed with ") {
             Some(xml) => Ok(Action::IsClosed(Some(element(xml)?))),
             None => Err(format!("unknown: is {rest}")),

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -22,6 +23,8 @@ use crate::runner::Stage;
 
 /// The domains of conformance scripts.
 pub const DOMAINS: [&str; 2] = ["capulet.example", "montague.example"];
+/// How often is looked whether an account is gone.
+const LOOK: Duration = Duration::from_millis(100);
 /// How much a pipe holds.
 const PIPE: usize = 64 << 10;
 /// PBKDF2 iterations: as few as RFC 7677 allows, so that tests are quick.
@@ -89,6 +92,15 @@ impl Stage for Single {
             .create(&[account])
             .await
             .with_context(|| format!("creating {name}@{domain}"))
+    }
+
+    async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
+        let jid = Bare::parse(&format!("{name}@{domain}"))?;
+        anyhow::ensure!(self.stores.accounts.retire(&jid).await?, "no account {jid}");
+        while self.stores.accounts.retired(None, 100).await?.contains(&jid) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     async fn connect(&self, _index: usize) -> Result<Client> {

@@ -1,13 +1,14 @@
 //! User accounts in PostgreSQL.
 
 use async_trait::async_trait;
+use sqlx::PgConnection;
 use stanza::{Bare, Timestamp};
 use store::{Account, Accounts, Error, Result, Verifier};
 
 use super::Postgres;
 use super::retry::{answer, is_repetition, persist};
 use crate::observe::At;
-use crate::sql::{self, verifiers, verifiers_text};
+use crate::sql::{self, address, verifiers, verifiers_text};
 
 const AT: At = At {
     backend: "postgres",
@@ -67,6 +68,26 @@ impl Accounts for Postgres {
         .await
     }
 
+    async fn retire(&self, jid: &Bare) -> Result<bool> {
+        self.call(AT, "retire", async {
+            let retire = sqlx::query(sql::ACCOUNT_RETIRE).bind(jid.as_str());
+            Ok(answer(retire.execute(&self.pool).await)?.rows_affected() > 0)
+        })
+        .await
+    }
+
+    async fn retired(&self, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
+        self.call(AT, "retired", async {
+            let after = after.map_or("", |after| after.as_str());
+            let list = sqlx::query_scalar(sql::ACCOUNT_RETIRED)
+                .bind(after)
+                .bind(i64::from(limit));
+            let rows: Vec<String> = answer(list.fetch_all(&self.pool).await)?;
+            rows.iter().map(|row| address(row)).collect()
+        })
+        .await
+    }
+
     async fn remove(&self, jid: &Bare) -> Result<bool> {
         self.call(AT, "remove", async { answer(persist(|| self.delete(jid)).await) })
             .await
@@ -80,47 +101,62 @@ impl Accounts for Postgres {
                 .bind(after)
                 .bind(i64::from(limit));
             let rows: Vec<String> = answer(list.fetch_all(&self.pool).await)?;
-            let parse = |row: &String| Bare::parse(row).map_err(|error| Error::Corrupt(format!("account: {error}")));
-            rows.iter().map(parse).collect()
+            rows.iter().map(|row| address(row)).collect()
         })
         .await
     }
 }
 
 impl Postgres {
-    /// One statement: all accounts or none.
+    /// All accounts or none, and nothing that was left under their addresses.
     async fn insert(&self, accounts: &[Account]) -> sqlx::Result<()> {
-        sqlx::query(include_str!("sql/account_create.sql"))
-            .bind(accounts.iter().map(|account| account.jid.as_str()).collect::<Vec<_>>())
-            .bind(accounts.iter().map(|account| account.jid.domain()).collect::<Vec<_>>())
-            .bind(accounts.iter().map(|account| account.created.0).collect::<Vec<_>>())
-            .bind(
-                accounts
-                    .iter()
-                    .map(|account| account.last_seen.map(|at| at.0))
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                accounts
-                    .iter()
-                    .map(|account| verifiers_text(&account.verifiers))
-                    .collect::<Vec<_>>(),
-            )
-            .execute(&self.pool)
-            .await
-            .map(drop)
+        let mut transaction = self.pool.begin().await?;
+        insert(&mut transaction, accounts).await?;
+        let owners: Vec<_> = accounts.iter().map(|account| account.jid.as_str()).collect();
+        for table in OWNERS_REMOVE {
+            sqlx::query(table).bind(&owners).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
     }
 
     async fn delete(&self, jid: &Bare) -> sqlx::Result<bool> {
         let mut transaction = self.pool.begin().await?;
-        for table in sql::OWNER_REMOVE {
-            sqlx::query(table).bind(jid.as_str()).execute(&mut *transaction).await?;
+        let account = sqlx::query(sql::ACCOUNT_REMOVE).bind(jid.as_str());
+        let was_there = account.execute(&mut *transaction).await?.rows_affected() > 0;
+        if was_there {
+            for table in sql::OWNER_REMOVE {
+                sqlx::query(table).bind(jid.as_str()).execute(&mut *transaction).await?;
+            }
         }
-        let account = sqlx::query(sql::ACCOUNT_REMOVE)
-            .bind(jid.as_str())
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
-        Ok(account.rows_affected() > 0)
+        Ok(was_there)
     }
 }
+
+async fn insert(connection: &mut PgConnection, accounts: &[Account]) -> sqlx::Result<()> {
+    let insert = sqlx::query(include_str!("sql/account_create.sql"))
+        .bind(accounts.iter().map(|account| account.jid.as_str()).collect::<Vec<_>>())
+        .bind(accounts.iter().map(|account| account.jid.domain()).collect::<Vec<_>>())
+        .bind(accounts.iter().map(|account| account.created.0).collect::<Vec<_>>())
+        .bind(
+            accounts
+                .iter()
+                .map(|account| account.last_seen.map(|at| at.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            accounts
+                .iter()
+                .map(|account| verifiers_text(&account.verifiers))
+                .collect::<Vec<_>>(),
+        );
+    insert.execute(connection).await.map(drop)
+}
+
+/// Remove what is left under the addresses of accounts to be.
+const OWNERS_REMOVE: [&str; 4] = [
+    include_str!("sql/owners_remove_rosters.sql"),
+    include_str!("sql/owners_remove_contacts.sql"),
+    include_str!("sql/owners_remove_archive.sql"),
+    include_str!("sql/owners_remove_items.sql"),
+];

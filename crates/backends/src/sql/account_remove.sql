@@ -1,1 +1,1 @@
-DELETE FROM accounts WHERE owner = $1
+DELETE FROM accounts WHERE owner = $1 AND retired

@@ -22,9 +22,16 @@ pub(crate) fn failed(error: sqlx::Error) -> Error {
     }
 }
 
+/// An account's address as it was written.
+pub(crate) fn address(row: &str) -> store::Result<stanza::Bare> {
+    stanza::Bare::parse(row).map_err(|error| Error::Corrupt(format!("account: {error}")))
+}
+
 pub(crate) const ACCOUNT_GET: &str = include_str!("account_get.sql");
 pub(crate) const ACCOUNT_VERIFIERS: &str = include_str!("account_verifiers.sql");
 pub(crate) const ACCOUNT_SEEN: &str = include_str!("account_seen.sql");
+pub(crate) const ACCOUNT_RETIRE: &str = include_str!("account_retire.sql");
+pub(crate) const ACCOUNT_RETIRED: &str = include_str!("account_retired.sql");
 pub(crate) const ACCOUNT_REMOVE: &str = include_str!("account_remove.sql");
 /// Remove what an account owned besides its own row.
 pub(crate) const OWNER_REMOVE: [&str; 4] = [

@@ -10,7 +10,7 @@ use store::{Account, Accounts, Error, Result, Verifier};
 use super::Sqlite;
 use super::writer::Write;
 use crate::observe::At;
-use crate::sql::{self, failed, verifiers, verifiers_text};
+use crate::sql::{self, address, failed, verifiers, verifiers_text};
 
 const AT: At = At {
     backend: "sqlite",
@@ -57,6 +57,22 @@ impl Accounts for Sqlite {
             .await
     }
 
+    async fn retire(&self, jid: &Bare) -> Result<bool> {
+        AT.call("retire", self.writer.write(Retire(jid.clone()))).await
+    }
+
+    async fn retired(&self, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
+        AT.call("retired", async {
+            let after = after.map_or("", |after| after.as_str());
+            let list = sqlx::query_scalar(sql::ACCOUNT_RETIRED)
+                .bind(after)
+                .bind(i64::from(limit));
+            let rows: Vec<String> = list.fetch_all(&self.readers).await.map_err(failed)?;
+            rows.iter().map(|row| address(row)).collect()
+        })
+        .await
+    }
+
     async fn remove(&self, jid: &Bare) -> Result<bool> {
         AT.call("remove", self.writer.write(Remove(jid.clone()))).await
     }
@@ -69,8 +85,7 @@ impl Accounts for Sqlite {
                 .bind(after)
                 .bind(i64::from(limit));
             let rows: Vec<String> = list.fetch_all(&self.readers).await.map_err(failed)?;
-            let parse = |row: &String| Bare::parse(row).map_err(|error| Error::Corrupt(format!("account: {error}")));
-            rows.iter().map(parse).collect()
+            rows.iter().map(|row| address(row)).collect()
         })
         .await
     }
@@ -91,6 +106,7 @@ impl Write for Create {
             }
         }
         for account in &self.0 {
+            remove_owned(connection, &account.jid).await?;
             sqlx::query(include_str!("sql/account_create.sql"))
                 .bind(account.jid.as_str())
                 .bind(account.jid.domain())
@@ -138,20 +154,37 @@ impl Write for SetLastSeen {
     }
 }
 
+struct Retire(Bare);
+
+impl Write for Retire {
+    type Answer = bool;
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
+        let retire = sqlx::query(sql::ACCOUNT_RETIRE).bind(self.0.as_str());
+        Ok(retire.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+    }
+}
+
 struct Remove(Bare);
 
 impl Write for Remove {
     type Answer = bool;
 
     async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
-        for table in sql::OWNER_REMOVE {
-            sqlx::query(table)
-                .bind(self.0.as_str())
-                .execute(&mut *connection)
-                .await
-                .map_err(failed)?;
-        }
         let account = sqlx::query(sql::ACCOUNT_REMOVE).bind(self.0.as_str());
-        Ok(account.execute(connection).await.map_err(failed)?.rows_affected() > 0)
+        let was_there = account.execute(&mut *connection).await.map_err(failed)?.rows_affected() > 0;
+        if was_there {
+            remove_owned(connection, &self.0).await?;
+        }
+        Ok(was_there)
     }
+}
+
+/// Removes what an account owns besides its own row.
+async fn remove_owned(connection: &mut SqliteConnection, owner: &Bare) -> Result<()> {
+    for table in sql::OWNER_REMOVE {
+        let remove = sqlx::query(table).bind(owner.as_str());
+        remove.execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(())
 }

@@ -9,8 +9,8 @@ mod subscription;
 use std::sync::Arc;
 
 use engine::{
-    About, Condition, Effects, Element, Hooks, Jid, Module, Outcome, Presence, PresenceType, SessionEvent, StanzaError,
-    Verdict, View, Way, ns,
+    About, AccountCx, AccountEvent, Condition, Effects, Element, Hooks, Jid, Module, Outcome, Presence, PresenceType,
+    SessionEvent, StanzaError, Verdict, View, Way, ns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,7 @@ impl Module for Presences {
             handled.incoming(view, presence, effects)
         });
         on.session(closed);
+        on.account(|cx, event| std::future::ready(Ok(removed(&cx, event))));
         on.stream_feature(|_, _| Element::new(ns::PRE_APPROVAL, "sub"));
     }
 }
@@ -133,6 +134,17 @@ fn closed(view: &View<'_>, event: SessionEvent, effects: &mut Effects) {
     if let (SessionEvent::Closed, Some(session)) = (event, view.session) {
         broadcast::closed(view, session, effects);
     }
+}
+
+/// The account was removed: its subscriptions are cancelled, both ways (XEP-0077, 3.2, as if each contact were removed: RFC 6121,
+/// 2.5.2). Of availability the end of its sessions told.
+fn removed(cx: &AccountCx, event: AccountEvent) -> Effects {
+    let AccountEvent::Removed = event;
+    let mut effects = Effects::default();
+    for contact in cx.account.roster.contacts.values() {
+        cancel(&cx.account, contact, &mut effects);
+    }
+    effects
 }
 
 /// RFC 6121, 4.7.2.3: at most one priority, an integer from -128 to +127.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    AccountView, At, Bare, Cx, Decision, Effect, Effects, Facts, Full, Host, Jid, Outcome, Pipeline, Presence,
-    SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View, Way,
+    AccountCx, AccountEvent, AccountView, At, Bare, Cx, Decision, Effect, Effects, Facts, Full, Host, Jid, Outcome,
+    Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View, Way,
 };
 use serde_json::{Value, json};
 use store::{Ask, Contact, Roster, Stores, Subscription};
@@ -128,6 +128,20 @@ impl Scene {
     pub(crate) fn closed(&self, resource: &str) -> Vec<String> {
         let view = self.view(Way::Out, self.account.resource(resource));
         self.effects(&self.pipeline.session(&view, SessionEvent::Closed))
+    }
+
+    /// What the removal of the account leads to.
+    pub(crate) fn removed(&self) -> Vec<String> {
+        let cx = AccountCx {
+            now: NOW,
+            host: self.host.clone(),
+            account: Arc::new(self.account.clone()),
+            stores: self.stores.clone(),
+        };
+        let hooks = self.pipeline.account(&cx, AccountEvent::Removed).into_iter();
+        hooks
+            .flat_map(|(_, hook)| self.effects(&futures::executor::block_on(hook).unwrap()))
+            .collect()
     }
 
     /// What a request to the account or server leads to: effects, answer, effects after.

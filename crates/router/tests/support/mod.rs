@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use dunlin_router as router;
 use engine::{
-    About, At, Cx, Effect, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply, RosterChange, Row,
-    SessionChange, SessionEvent, Way, row,
+    About, AccountCx, At, Cx, Effect, Effects, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply,
+    RosterChange, Row, SessionChange, SessionEvent, Way, row,
 };
 use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, SessionRef, Submission};
 use parking_lot::Mutex;
@@ -149,6 +149,23 @@ impl Module for Fake {
             };
             effects.broadcast(friends(view), gone);
         });
+        on.account(async |cx: AccountCx, _| {
+            let mut effects = Effects::default();
+            for friend in cx.account.roster.contacts.keys() {
+                let head = Head {
+                    from: Some(cx.account.jid.jid().clone()),
+                    to: Some(friend.clone()),
+                    ..Head::default()
+                };
+                effects.send(Presence {
+                    head,
+                    kind: PresenceType::Unavailable,
+                    payload: engine::Payload::default(),
+                });
+            }
+            Ok(effects)
+        });
+        on.account(async |cx: AccountCx, _| panic!("removed: {}", cx.account.jid));
         on.get(At::Account, async |_: Cx, _: Ping| Ok(Reply::empty()));
         on.get(At::Server, async |_: Cx, _: Ping| Ok(Reply::empty()));
         on.get(At::Server, async |cx: Cx, _: Panic| panic!("{}", cx.host.domain));

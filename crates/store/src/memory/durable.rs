@@ -22,6 +22,8 @@ pub struct Durable {
 #[derive(Default)]
 struct Owner {
     account: Option<Account>,
+    /// Whether it is, or was, an account that waits for its removal.
+    retired: bool,
     roster: Roster,
     logs: BTreeMap<String, Log>,
     items: BTreeMap<Key, Item>,
@@ -42,7 +44,11 @@ impl Accounts for Durable {
     async fn create(&self, accounts: &[Account]) -> Result<()> {
         let mut owners = self.owners.lock();
         let mut seen = std::collections::BTreeSet::new();
-        let taken = |jid: &Bare| owners.get(jid).is_some_and(|owner| owner.account.is_some());
+        let taken = |jid: &Bare| {
+            owners
+                .get(jid)
+                .is_some_and(|owner| owner.account.is_some() || owner.retired)
+        };
         if accounts
             .iter()
             .any(|account| taken(&account.jid) || !seen.insert(&account.jid))
@@ -50,7 +56,11 @@ impl Accounts for Durable {
             return Err(Error::Precondition("account exists"));
         }
         for account in accounts {
-            owners.entry(account.jid.clone()).or_default().account = Some(account.clone());
+            let fresh = Owner {
+                account: Some(account.clone()),
+                ..Owner::default()
+            };
+            owners.insert(account.jid.clone(), fresh);
         }
         Ok(())
     }
@@ -69,12 +79,27 @@ impl Accounts for Durable {
         Ok(())
     }
 
+    async fn retire(&self, jid: &Bare) -> Result<bool> {
+        let mut owners = self.owners.lock();
+        let Some(owner) = owners.get_mut(jid).filter(|owner| owner.account.is_some()) else {
+            return Ok(false);
+        };
+        (owner.account, owner.retired) = (None, true);
+        Ok(true)
+    }
+
+    async fn retired(&self, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
+        let owners = self.owners.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = owners.range::<Bare, _>((from, Bound::Unbounded));
+        let found = found.filter(|(_, owner)| owner.retired);
+        Ok(found.map(|(jid, _)| jid.clone()).take(limit as usize).collect())
+    }
+
     async fn remove(&self, jid: &Bare) -> Result<bool> {
-        Ok(self
-            .owners
-            .lock()
-            .remove(jid)
-            .is_some_and(|owner| owner.account.is_some()))
+        let mut owners = self.owners.lock();
+        let is_retired = owners.get(jid).is_some_and(|owner| owner.retired);
+        Ok(is_retired && owners.remove(jid).is_some())
     }
 
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {

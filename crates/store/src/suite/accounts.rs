@@ -1,7 +1,7 @@
 //! The promises of [`Accounts`](crate::Accounts).
 
 use bytes::Bytes;
-use stanza::Timestamp;
+use stanza::{Bare, Timestamp};
 
 use super::{all, bare, jid, ok};
 use crate::{Account, Append, Contact, Entry, EntryId, Error, HashName, Key, Stores, Verifier};
@@ -81,46 +81,101 @@ pub async fn remembers_last_seen(stores: &Stores) {
     assert_eq!(kept.and_then(|account| account.last_seen), Some(Timestamp(9)));
 }
 
-/// An account goes with its roster, its items and its logs; its namesake elsewhere stays.
+/// A retired account cannot be got, changed, listed or retired again, and its address is taken; what it owned is still there.
+pub async fn a_retired_account_is_none_but_taken(stores: &Stores) {
+    let (accounts, romeo) = (&stores.accounts, account("romeo@montague.example"));
+    assert!(!ok(accounts.retire(&romeo.jid).await), "nobody to retire");
+    ok(accounts.create(std::slice::from_ref(&romeo)).await);
+    own_something(stores, &romeo.jid).await;
+    assert!(ok(accounts.retire(&romeo.jid).await));
+    assert!(!ok(accounts.retire(&romeo.jid).await), "retired twice");
+    assert_eq!(ok(accounts.get(&romeo.jid).await), None);
+    assert_eq!(ok(accounts.list("montague.example", None, 10).await), []);
+    let answer = accounts.set_verifiers(&romeo.jid, &[]).await;
+    assert!(matches!(answer, Err(Error::Precondition(_))), "{answer:?}");
+    let answer = accounts.create(std::slice::from_ref(&romeo)).await;
+    assert!(matches!(answer, Err(Error::Precondition(_))), "{answer:?}");
+    check_owned(stores, &romeo.jid, 1).await;
+}
+
+/// A retired account goes with its roster, its items and its logs; its namesake elsewhere stays, as does one that is not retired.
 pub async fn removes_all_it_owned(stores: &Stores) {
     let (gone, stays) = (account("romeo@montague.example"), account("romeo@verona.example"));
+    ok(stores.accounts.create(&[gone.clone(), stays.clone()]).await);
+    for owner in [&gone.jid, &stays.jid] {
+        own_something(stores, owner).await;
+    }
+    assert!(!ok(stores.accounts.remove(&gone.jid).await), "not retired");
+    check_owned(stores, &gone.jid, 1).await;
+    assert!(ok(stores.accounts.retire(&gone.jid).await));
+    assert!(ok(stores.accounts.remove(&gone.jid).await));
+    assert!(!ok(stores.accounts.remove(&gone.jid).await));
+    check_owned(stores, &gone.jid, 0).await;
+    check_owned(stores, &stays.jid, 1).await;
+    ok(stores.accounts.create(&[gone]).await);
+}
+
+/// Retired accounts of all domains are listed page by page until they are removed.
+pub async fn lists_the_retired(stores: &Stores) {
+    let names = [
+        "a@capulet.example",
+        "b@montague.example",
+        "c@capulet.example",
+        "d@capulet.example",
+    ];
+    ok(stores.accounts.create(&names.map(account)).await);
+    assert_eq!(ok(stores.accounts.retired(None, 10).await), []);
+    for name in &names[..3] {
+        ok(stores.accounts.retire(&bare(name)).await);
+    }
+    let first = ok(stores.accounts.retired(None, 2).await);
+    let rest = ok(stores.accounts.retired(first.last(), 2).await);
+    assert_eq!((first.len(), rest.len()), (2, 1));
+    let mut all = [first, rest].concat();
+    all.sort();
+    assert_eq!(all, [bare(names[0]), bare(names[1]), bare(names[2])]);
+    ok(stores.accounts.remove(&bare(names[1])).await);
+    assert_eq!(ok(stores.accounts.retired(None, 10).await).len(), 2);
+}
+
+/// What somebody wrote under an address without an account, or after its removal, is not the next account's.
+pub async fn begins_with_nothing(stores: &Stores) {
+    let romeo = account("romeo@montague.example");
+    own_something(stores, &romeo.jid).await;
+    ok(stores.accounts.create(std::slice::from_ref(&romeo)).await);
+    check_owned(stores, &romeo.jid, 0).await;
+}
+
+/// A contact, an item and a kept message.
+async fn own_something(stores: &Stores, owner: &Bare) {
     let key = Key {
         space: "vcard".into(),
         name: String::new(),
     };
-    ok(stores.accounts.create(&[gone.clone(), stays.clone()]).await);
-    for owner in [&gone.jid, &stays.jid] {
-        ok(stores
-            .rosters
-            .change(owner, 0, &[Contact::new(jid("juliet@capulet.example"))], &[])
-            .await);
-        ok(stores.items.put(owner, &key, Bytes::from_static(b"x"), None).await);
-        let (at, stanza) = (Timestamp(1), Bytes::from_static(b"<message/>"));
-        let entry = Entry {
-            id: EntryId(1),
-            at,
-            with: None,
-            key: None,
-            stanza,
-        };
-        ok(stores
-            .archive
-            .append(&[Append {
-                owner: owner.clone(),
-                log: "offline",
-                entry,
-            }])
-            .await);
-    }
-    assert!(ok(stores.accounts.remove(&gone.jid).await));
-    assert!(!ok(stores.accounts.remove(&gone.jid).await));
-    for (owner, left) in [(&gone.jid, 0), (&stays.jid, 1)] {
-        assert_eq!(ok(stores.rosters.load(owner).await).version, left);
-        assert_eq!(ok(stores.rosters.load(owner).await).contacts.len() as u64, left);
-        assert_eq!(ok(stores.items.list(owner, "vcard").await).len() as u64, left);
-        assert_eq!(ok(stores.archive.count(owner, "offline").await), left);
-    }
-    ok(stores.accounts.create(&[gone]).await);
+    let contact = Contact::new(jid("juliet@capulet.example"));
+    ok(stores.rosters.change(owner, 0, &[contact], &[]).await);
+    ok(stores.items.put(owner, &key, Bytes::from_static(b"x"), None).await);
+    let entry = Entry {
+        id: EntryId(1),
+        at: Timestamp(1),
+        with: None,
+        key: None,
+        stanza: Bytes::from_static(b"<message/>"),
+    };
+    let append = Append {
+        owner: owner.clone(),
+        log: "offline",
+        entry,
+    };
+    ok(stores.archive.append(&[append]).await);
+}
+
+/// Of each of these there are `left`.
+async fn check_owned(stores: &Stores, owner: &Bare, left: u64) {
+    assert_eq!(ok(stores.rosters.load(owner).await).version, left);
+    assert_eq!(ok(stores.rosters.load(owner).await).contacts.len() as u64, left);
+    assert_eq!(ok(stores.items.list(owner, "vcard").await).len() as u64, left);
+    assert_eq!(ok(stores.archive.count(owner, "offline").await), left);
 }
 
 /// Accounts are listed by domain in order of address, page by page.

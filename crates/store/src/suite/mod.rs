@@ -31,7 +31,8 @@ macro_rules! suite {
 macro_rules! suite_port {
     (accounts, $make:ident) => {
         $crate::promises!($make, accounts: creates_all_or_none, refuses_twins_in_one_call, replaces_verifiers,
-            remembers_last_seen, removes_all_it_owned, lists_a_domain_in_order, one_of_two_creators_wins);
+            remembers_last_seen, a_retired_account_is_none_but_taken, removes_all_it_owned, lists_the_retired,
+            begins_with_nothing, lists_a_domain_in_order, one_of_two_creators_wins);
     };
     (rosters, $make:ident) => {
         $crate::promises!($make, rosters: starts_empty_at_version_0, keeps_every_field, replaces_and_removes,

@@ -1,1 +1,1 @@
-SELECT owner FROM accounts WHERE domain = $1 AND owner > $2 ORDER BY owner LIMIT $3
+SELECT owner FROM accounts WHERE domain = $1 AND owner > $2 AND NOT retired ORDER BY owner LIMIT $3

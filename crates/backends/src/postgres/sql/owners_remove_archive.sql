@@ -1,0 +1,1 @@
+DELETE FROM archive WHERE owner = ANY($1::TEXT[])

@@ -1,0 +1,1 @@
+DELETE FROM contacts WHERE owner = ANY($1::TEXT[])

@@ -1,0 +1,1 @@
+DELETE FROM items WHERE owner = ANY($1::TEXT[])

@@ -1,0 +1,1 @@
+DELETE FROM rosters WHERE owner = ANY($1::TEXT[])
