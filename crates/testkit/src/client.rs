@@ -12,6 +12,8 @@ use xml::{Element, Event, Limits, Reader};
 
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How much a pipe to a server in the process holds, in bytes.
+pub(crate) const PIPE: usize = 64 << 10;
 
 /// What a client talks over: TCP, or a pipe within the process.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -2,7 +2,9 @@
 
 pub mod client;
 pub mod cluster;
+pub mod many;
 pub mod pattern;
+pub mod pipes;
 pub mod process;
 pub mod runner;
 pub mod script;

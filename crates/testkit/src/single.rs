@@ -18,15 +18,13 @@ use stream::HostConfig;
 use tokio::sync::watch;
 use topology::{Epoch, NodeId};
 
-use crate::client::Client;
+use crate::client::{Client, PIPE};
 use crate::runner::Stage;
 
 /// The domains of conformance scripts.
 pub const DOMAINS: [&str; 2] = ["capulet.example", "montague.example"];
 /// How often is looked whether an account is gone.
 const LOOK: Duration = Duration::from_millis(100);
-/// How much a pipe holds.
-const PIPE: usize = 64 << 10;
 /// PBKDF2 iterations: as few as RFC 7677 allows, so that tests are quick.
 const ITERATIONS: u32 = 4_096;
 
@@ -46,12 +44,9 @@ impl Single {
     pub async fn start() -> Result<Self> {
         let stores = memory::stores();
         let (hosts, streams) = virtual_hosts()?;
-        let mut config = router::Config::default();
-        config.sasl.iterations = ITERATIONS;
-        config.sasl.failures = 0;
         let router = Router::new(router::Parts {
             node: NodeId::from("single"),
-            config,
+            config: router_config(),
             hosts,
             stores: stores.clone(),
             peers: Arc::new(NoPeers),
@@ -110,8 +105,16 @@ impl Stage for Single {
     }
 }
 
+/// A router's settings in tests: quick hashes, and no waiting after wrong passwords.
+pub(crate) fn router_config() -> router::Config {
+    let mut config = router::Config::default();
+    config.sasl.iterations = ITERATIONS;
+    config.sasl.failures = 0;
+    config
+}
+
 /// Every module on, for every domain of the scripts.
-fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
+pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
     let mut hosts = Hosts::new();
     let mut streams = Vec::new();
     for domain in DOMAINS {
@@ -135,7 +138,8 @@ fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
     Ok((hosts, streams))
 }
 
-fn account(name: &str, domain: &str, password: &str, created: Timestamp) -> Result<Account> {
+/// An account as `create` wants it.
+pub(crate) fn account(name: &str, domain: &str, password: &str, created: Timestamp) -> Result<Account> {
     let jid = Bare::parse(&format!("{name}@{domain}"))?;
     let salt = name
         .as_bytes()

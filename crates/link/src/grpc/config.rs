@@ -1,8 +1,10 @@
 //! Settings of the links: security, patience and bounds.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::connector::Connector;
 use crate::Window;
 
 /// Settings of the links. Clone, change what differs from [`Config::default`].
@@ -10,6 +12,8 @@ use crate::Window;
 pub struct Config {
     /// Mutual TLS; `None` for clear text (one machine, or a network that is trusted).
     pub tls: Option<Tls>,
+    /// What opens connections to routers; `None` for TCP.
+    pub connector: Option<Arc<dyn Connector>>,
     /// Idle connections are pinged this often. Default 1 s.
     pub ping_interval: Duration,
     /// A ping not answered within this time ends the connection. Default 2 s.
@@ -71,6 +75,7 @@ impl Default for Config {
         const MIB: usize = 1024 * 1024;
         Self {
             tls: None,
+            connector: None,
             ping_interval: Duration::from_secs(1),
             ping_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(3),

@@ -2,6 +2,7 @@
 
 mod calls;
 mod config;
+mod connector;
 mod dial;
 mod edge_link;
 mod handshake;
@@ -14,8 +15,9 @@ mod server;
 mod transport;
 
 pub use config::{Config, InvalidTls, Tls};
+pub use connector::{Connection, Connector};
 pub use handshake::Identity;
 pub use membership::Standing;
 pub use peer_pool::PeerPool;
 pub use router_pool::RouterPool;
-pub use server::{Ports, ServeError, serve};
+pub use server::{Ports, ServeError, serve, serve_on};

@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 use topology::{Lease, NodeId, Snapshot};
 
 use super::config::{Config, InvalidTls};
+use super::connector::Connection;
 use super::edge_link::{self, EdgeLink};
 use super::handshake::{Identity, greeted, lives, speaks};
 use super::intake::{Intake, Replies};
@@ -58,6 +60,24 @@ pub async fn serve(
     ports: Ports,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_on(incoming, me, config, ports, shutdown).await
+}
+
+/// As [`serve`], on connections that come from anywhere.
+///
+/// # Errors
+/// As [`ServeError`].
+pub async fn serve_on<C>(
+    incoming: impl Stream<Item = io::Result<C>>,
+    me: Identity,
+    config: Config,
+    ports: Ports,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError>
+where
+    C: Connection + Connected + 'static,
+{
     let mut server = transport::server(&config)?;
     let limit = config.message_bytes;
     let stop = CancellationToken::new();
@@ -75,7 +95,7 @@ pub async fn serve(
     };
     let served = server
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), shutdown);
+        .serve_with_incoming_shutdown(incoming, shutdown);
     Ok(served.await?)
 }
 

@@ -1,5 +1,7 @@
 //! Connections as both sides set them up: TLS, pings, windows, names in certificates.
 
+use std::sync::Arc;
+
 use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -8,6 +10,7 @@ use tonic::{Status, transport};
 use topology::NodeId;
 
 use super::config::{Config, InvalidTls, Tls};
+use super::connector::Dialled;
 use crate::wire::pb::router_client::RouterClient;
 
 /// Flow-control windows, in bytes: what may be under way unread.
@@ -36,10 +39,11 @@ pub(super) async fn connect(
             .map_err(|error| Status::internal(detail(&error)))?,
         None => endpoint,
     };
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| Status::unavailable(detail(&error)))?;
+    let connected = match &config.connector {
+        Some(connector) => endpoint.connect_with_connector(Dialled(Arc::clone(connector))).await,
+        None => endpoint.connect().await,
+    };
+    let channel = connected.map_err(|error| Status::unavailable(detail(&error)))?;
     Ok(RouterClient::new(channel).max_decoding_message_size(config.message_bytes))
 }
 
