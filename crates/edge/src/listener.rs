@@ -86,3 +86,26 @@ fn is_of_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a peer is found out that is gone without a word: the system asks.
+    #[tokio::test]
+    async fn connections_are_probed_when_silent() {
+        let listener = Listener::starttls(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let _client = TcpStream::connect(listener.address().unwrap()).await.unwrap();
+        let (sender, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+        let keepalive = Duration::from_secs(120);
+        let accepting = listener.accept(keepalive, |stream, _, _| sender.send(stream).unwrap());
+        let stream = tokio::select! {
+            stream = accepted.recv() => stream.unwrap(),
+            () = accepting => unreachable!("accepts for ever"),
+        };
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), keepalive);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), keepalive / 4);
+    }
+}

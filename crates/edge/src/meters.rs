@@ -1,7 +1,7 @@
 //! The edge's metrics. Those of the hot path are looked up once.
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
-use stanza::{SaslReply, SaslRequest};
+use stanza::{Condition, SaslFailure, SaslReply, SaslRequest};
 use stream::Closed;
 
 /// Metrics of one edge.
@@ -76,14 +76,25 @@ impl Meters {
         counter!("dunlin_edge_streams_closed_total", "reason" => reason).increment(1);
     }
 
+    /// A stanza was answered with an error before any home saw it.
+    pub(crate) fn refused_stanza(&self, condition: &Condition) {
+        counter!("dunlin_edge_stanza_errors_total", "condition" => condition.name()).increment(1);
+    }
+
+    /// A SASL exchange failed; `mechanism` is `none` when it came to no exchange.
+    pub(crate) fn sasl_failure(&self, mechanism: &'static str, failure: SaslFailure) {
+        counter!("dunlin_edge_sasl_total", "mechanism" => mechanism, "result" => failure.name()).increment(1);
+    }
+
     /// A router decided a SASL step.
     pub(crate) fn sasl(&self, mechanism: &'static str, reply: &SaslReply) {
-        let result = match reply {
-            SaslReply::Challenge { .. } => return,
-            SaslReply::Success { .. } => "success",
-            SaslReply::Failure(failure) => failure.name(),
-        };
-        counter!("dunlin_edge_sasl_total", "mechanism" => mechanism, "result" => result).increment(1);
+        match reply {
+            SaslReply::Challenge { .. } => {}
+            SaslReply::Success { .. } => {
+                counter!("dunlin_edge_sasl_total", "mechanism" => mechanism, "result" => "success").increment(1);
+            }
+            SaslReply::Failure(failure) => self.sasl_failure(mechanism, *failure),
+        }
     }
 }
 
@@ -143,6 +154,10 @@ fn describe() {
     describe_counter!("dunlin_edge_handshakes_total", "TLS handshakes, by result");
     describe_counter!("dunlin_edge_stream_errors_total", "Stream errors sent, by condition");
     describe_counter!("dunlin_edge_streams_closed_total", "Streams that ended, by reason");
+    describe_counter!(
+        "dunlin_edge_stanza_errors_total",
+        "Stanzas that the edge answered with an error, by condition"
+    );
     describe_counter!(
         "dunlin_edge_sasl_total",
         "SASL exchanges that ended, by mechanism and result"

@@ -11,7 +11,9 @@ use std::time::Instant;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use link::{CloseReason, Gone, SessionRef, Submission};
-use stanza::{Bare, BindReply, BindRequest, Grant, Peer, SaslRequest, SessionId, Stanza, StreamCondition};
+use stanza::{
+    Bare, BindReply, BindRequest, Condition, Grant, Peer, SaslFailure, SaslRequest, SessionId, Stanza, StreamCondition,
+};
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
@@ -191,9 +193,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         match (event, session) {
             (Event::Stanza(stanza), Some(session)) if !self.mute => self.submit(stanza, shared, session),
             (Event::Stanza(_), _) => Begun::Nothing,
+            (Event::Refused(condition), _) => self.refused(&condition),
+            (Event::Rejected(failure), _) => self.rejected(failure),
             (Event::Closed(closed), _) => Begun::Closed(closed),
             (event, _) => Begun::Login(Box::new(event)),
         }
+    }
+
+    fn refused<'a>(&self, condition: &Condition) -> Begun<'a> {
+        self.shared.meters().refused_stanza(condition);
+        Begun::Nothing
+    }
+
+    fn rejected<'a>(&self, failure: SaslFailure) -> Begun<'a> {
+        self.shared.meters().sasl_failure("none", failure);
+        Begun::Nothing
     }
 
     fn submit<'a>(&mut self, stanza: Stanza, shared: &'a Shared, session: &'a SessionRef) -> Begun<'a> {
@@ -232,7 +246,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 grant,
                 resource,
             } => self.bind(account, grant, resource).await,
-            Event::Stanza(_) | Event::Closed(_) => {} // not reached: begun elsewhere
+            Event::Stanza(_) | Event::Refused(_) | Event::Rejected(_) | Event::Closed(_) => {} // not reached: begun elsewhere
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{At, Outcome, Way};
 use link::Trace;
-use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza, StanzaError};
+use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza};
 
 use crate::account::{Account, Manner};
 use crate::core::Core;
@@ -13,6 +13,7 @@ use crate::errand::{Batch, Errand, Out, Question};
 use crate::gauges;
 use crate::load;
 use crate::perform::{finish, perform};
+use crate::refuse::refuse;
 use crate::session::Fate;
 use crate::settle::{self, Refusal};
 
@@ -34,7 +35,7 @@ pub(crate) async fn arrive(core: &Core, to: &Bare, stanza: Stanza, trace: Option
         Err(error) => {
             gauges::failed("load");
             tracing::warn!(%error, "loading an account");
-            out.send(stanza.error(&Refusal::Away.into()));
+            out.send(refuse(&stanza, &Refusal::Away.into()));
             out.free()
         }
     }
@@ -61,7 +62,7 @@ pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, ou
                 out.push(Errand::Ask(ask(account, iq)));
             }
         }
-        Outcome::Bounce(error) => out.send(stanza.error(error)),
+        Outcome::Bounce(error) => out.send(refuse(&stanza, error)),
         Outcome::Ignore => out.send(unanswered(&stanza)),
         Outcome::Nobody | Outcome::Undecided => {}
     }
@@ -95,7 +96,7 @@ fn ask(account: &Account, iq: &Iq) -> Question {
 /// that says no more than that nobody is there.
 fn unanswered(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
-        Stanza::Iq(_) => stanza.error(&Condition::ServiceUnavailable.into()),
+        Stanza::Iq(_) => refuse(stanza, &Condition::ServiceUnavailable.into()),
         Stanza::Message(_) | Stanza::Presence(_) => None,
     }
 }
@@ -107,7 +108,7 @@ fn nobody(stanza: &Stanza) -> Option<Stanza> {
         Stanza::Presence(_) => None,
         // As at an account that is there and away (RFC 6121, table 1).
         Stanza::Message(message) if message.kind == MessageType::Headline => None,
-        Stanza::Message(_) | Stanza::Iq(_) => stanza.error(&StanzaError::new(Condition::ServiceUnavailable)),
+        Stanza::Message(_) | Stanza::Iq(_) => refuse(stanza, &Condition::ServiceUnavailable.into()),
     }
 }
 

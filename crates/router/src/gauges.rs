@@ -2,7 +2,7 @@
 
 use engine::Way;
 use metrics::{counter, gauge};
-use stanza::Stanza;
+use stanza::{Condition, Stanza};
 
 /// A stanza went through an account.
 pub(crate) fn stanza(way: Way, stanza: &Stanza, outcome: &'static str) {
@@ -11,6 +11,11 @@ pub(crate) fn stanza(way: Way, stanza: &Stanza, outcome: &'static str) {
         Way::In => "in",
     };
     counter!("dunlin_router_stanzas_total", "kind" => stanza.name(), "way" => way, "outcome" => outcome).increment(1);
+}
+
+/// A stanza was answered with an error.
+pub(crate) fn refused(condition: Condition) {
+    counter!("dunlin_router_stanza_errors_total", "condition" => condition.name()).increment(1);
 }
 
 /// A session was bound or attached (`true`), or ended.

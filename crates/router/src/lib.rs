@@ -30,6 +30,7 @@ mod perform;
 mod publish;
 mod query;
 mod receive;
+mod refuse;
 mod remove;
 mod router;
 mod session;

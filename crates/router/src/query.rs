@@ -18,6 +18,7 @@ use crate::gauges;
 use crate::hosts::{Whose, whose};
 use crate::load;
 use crate::perform::{finish, perform};
+use crate::refuse::refuse;
 use crate::session::Fate;
 use crate::settle::{self, ATTEMPTS, Refusal};
 
@@ -166,6 +167,6 @@ fn stanza_of(request: &Iq, answer: &Answer) -> Option<Stanza> {
             let payload = payload.iter().cloned().collect::<stanza::Payload>();
             Some(request.result(payload).into())
         }
-        Err(error) => Into::<Stanza>::into(request.clone()).error(error),
+        Err(error) => refuse(&request.clone().into(), error),
     }
 }

@@ -14,6 +14,7 @@ use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Question};
 use crate::gauges;
 use crate::perform::{finish, perform};
+use crate::refuse::refuse;
 use crate::session::Fate;
 use crate::settle;
 use crate::travel::Travel;
@@ -69,10 +70,10 @@ async fn decide(core: &Core, account: &mut Account, id: SessionId, stanza: Stanz
     perform(core, account, decision.effects, settled, out).await;
     match decision.outcome {
         Outcome::Undecided => out.push(travelling(account, stanza)),
-        Outcome::Bounce(error) => answer(core, account, id, stanza.error(&error), out),
+        Outcome::Bounce(error) => answer(core, account, id, refuse(&stanza, &error), out),
         Outcome::Ignore => {
             // Every request gets exactly one answer (RFC 6120, 8.2.3).
-            let error = is_request(&stanza).then(|| stanza.error(&Condition::ServiceUnavailable.into()));
+            let error = is_request(&stanza).then(|| refuse(&stanza, &Condition::ServiceUnavailable.into()));
             answer(core, account, id, error.flatten(), out);
         }
         Outcome::Handle | Outcome::Nobody | Outcome::Sessions(_) => {}

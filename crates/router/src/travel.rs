@@ -8,7 +8,7 @@ use engine::At;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use link::{Route, Trace};
-use stanza::{Bare, Condition, Iq, IqType, Jid, PresenceType, SessionId, Stanza, StanzaError, StreamCondition};
+use stanza::{Bare, Condition, Iq, IqType, Jid, PresenceType, SessionId, Stanza, StreamCondition};
 use topology::Slot;
 
 use crate::arrive::{self, arrive};
@@ -20,6 +20,7 @@ use crate::gauges;
 use crate::hosts::{VirtualHost, Whose, whose};
 use crate::perform::finish;
 use crate::query;
+use crate::refuse::refuse;
 
 /// Longest chain of errands that lead to errands.
 const DEPTH: u32 = 16;
@@ -151,7 +152,7 @@ impl Travel {
             }
             Stanza::Presence(_) => {}
             Stanza::Message(_) | Stanza::Iq(_) => {
-                self.bounce(stanza.error(&Condition::ServiceUnavailable.into()), trace, depth);
+                self.bounce(refuse(&stanza, &Condition::ServiceUnavailable.into()), trace, depth);
             }
         }
     }
@@ -266,7 +267,7 @@ fn question(host: &Arc<VirtualHost>, iq: &Iq) -> Option<Question> {
 fn remote(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
         Stanza::Presence(presence) if presence.kind != PresenceType::Subscribe => None,
-        _ => stanza.error(&Condition::RemoteServerNotFound.into()),
+        _ => refuse(stanza, &Condition::RemoteServerNotFound.into()),
     }
 }
 
@@ -275,6 +276,6 @@ fn unreachable(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
         Stanza::Presence(presence) if !matches!(presence.kind, PresenceType::Subscribe) => None,
         Stanza::Iq(iq) if matches!(iq.kind, IqType::Result | IqType::Error) => None,
-        _ => stanza.error(&StanzaError::new(Condition::RemoteServerTimeout)),
+        _ => refuse(stanza, &Condition::RemoteServerTimeout.into()),
     }
 }

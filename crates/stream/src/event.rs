@@ -1,6 +1,6 @@
 //! What the machine asks of its shell.
 
-use stanza::{Bare, Grant, SaslRequest, Stanza, StreamCondition};
+use stanza::{Bare, Condition, Grant, SaslFailure, SaslRequest, Stanza, StreamCondition};
 
 /// What the machine asks of its shell. Output (`Stream::output`) that was made before an event is written before it is acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Event {
     },
     /// A stanza of the established session, for the home. Its `from` is the session's full address.
     Stanza(Stanza),
+    /// A stanza was answered here with this error. Nothing is left to do but to count it.
+    Refused(Condition),
+    /// A SASL step failed here, before a router was asked. Nothing is left to do but to count it.
+    Rejected(SaslFailure),
     /// The stream is over: write all output, close the connection. Nothing follows.
     Closed(Closed),
 }

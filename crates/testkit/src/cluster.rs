@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::metrics;
 use crate::process::remove_account;
 use crate::runner::Stage;
 use crate::single::DOMAINS;
@@ -28,6 +29,8 @@ pub struct Node {
     pub id: String,
     /// Its process.
     pub pid: u64,
+    /// Where it says how it is.
+    pub http: SocketAddr,
     /// Where clients connect, if it is an edge.
     pub c2s: Option<SocketAddr>,
 }
@@ -163,6 +166,14 @@ impl Stage for Cluster {
         let edge = edges.get(index % edges.len().max(1)).context("no edges")?;
         Client::connect(edge.c2s.context("not an edge")?).await
     }
+
+    async fn metrics(&self) -> Result<Option<String>> {
+        let mut text = String::new();
+        for node in [self.nodes("edges")?, self.nodes("routers")?].concat() {
+            text += &metrics::read(node.http).await.with_context(|| node.id.clone())?;
+        }
+        Ok(Some(text))
+    }
 }
 
 fn node(value: &Value) -> Result<Node> {
@@ -176,5 +187,10 @@ fn node(value: &Value) -> Result<Node> {
         .and_then(Value::as_u64)
         .with_context(|| format!("{id} has no pid"))?;
     let c2s = value.get("c2s").and_then(Value::as_str).map(str::parse).transpose()?;
-    Ok(Node { id, pid, c2s })
+    let http = value
+        .get("http")
+        .and_then(Value::as_str)
+        .with_context(|| format!("{id} has no http"))?
+        .parse()?;
+    Ok(Node { id, pid, http, c2s })
 }

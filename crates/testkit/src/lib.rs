@@ -3,10 +3,12 @@
 pub mod client;
 pub mod cluster;
 pub mod many;
+pub mod metrics;
 pub mod pattern;
 pub mod pipes;
 pub mod process;
 pub mod runner;
+mod scram;
 pub mod script;
 pub mod services;
 pub mod single;

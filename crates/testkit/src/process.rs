@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::metrics;
 use crate::runner::Stage;
 
 /// How long a server may take to be ready.
@@ -153,6 +154,10 @@ impl Stage for Server {
 
     async fn connect(&self, _index: usize) -> Result<Client> {
         Client::connect(self.address("c2s")?).await
+    }
+
+    async fn metrics(&self) -> Result<Option<String>> {
+        metrics::read(self.address("http")?).await.map(Some)
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
+use tokio::time::timeout;
 use xml::Element;
 
-use crate::client::{Client, Seen};
-use crate::pattern;
+use crate::client::{Client, PATIENCE, Seen};
 use crate::script::{Action, Script, Step, User};
+use crate::{metrics, pattern, scram};
 
 /// Something that serves the domains of the scripts.
 #[async_trait]
@@ -19,8 +20,14 @@ pub trait Stage: Send + Sync {
     async fn remove_account(&self, name: &str, domain: &str) -> Result<()>;
     /// Connects session number `index` of a script: on a cluster each to another edge.
     async fn connect(&self, index: usize) -> Result<Client>;
+    /// What `/metrics` of every node says, one after the other; `None` where there is none.
+    async fn metrics(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
+/// How often to look at counters.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 /// The password of every account in scripts.
 const PASSWORD: &str = "orchard wall";
 /// Namespace of the messages that find out whether anything is on its way.
@@ -38,6 +45,7 @@ pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
         sessions: BTreeMap::new(),
         connected: 0,
         barrier: 0,
+        counted: BTreeMap::new(),
     };
     run.prepare().await.context("before the first step")?;
     for step in &script.steps {
@@ -55,6 +63,8 @@ struct Run<'a> {
     sessions: BTreeMap<String, Session>,
     connected: usize,
     barrier: u32,
+    /// Where the counters stood that the script looks at.
+    counted: BTreeMap<String, f64>,
 }
 
 struct Session {
@@ -83,6 +93,49 @@ impl Run<'_> {
                 self.log_in(&format!("{}/{resource}", user.name)).await?;
             }
         }
+        self.look_at_counters().await
+    }
+
+    async fn look_at_counters(&mut self) -> Result<()> {
+        let series: Vec<&String> = self
+            .script
+            .steps
+            .iter()
+            .filter_map(|step| match &step.action {
+                Action::Counts(series) => Some(series),
+                _ => None,
+            })
+            .collect();
+        if !series.is_empty()
+            && let Some(text) = self.stage.metrics().await?
+        {
+            self.counted = series
+                .into_iter()
+                .map(|series| (series.clone(), metrics::total(&text, series)))
+                .collect();
+        }
+        Ok(())
+    }
+
+    /// Counters rise shortly after the client saw why: looks again until it has.
+    async fn counts(&mut self, series: &str) -> Result<()> {
+        let Some(before) = self.counted.get(series).copied() else {
+            return Ok(());
+        };
+        let rises = async {
+            loop {
+                let text = self.stage.metrics().await?.unwrap_or_default();
+                let now = metrics::total(&text, series);
+                if now > before {
+                    return anyhow::Ok(now);
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let now = timeout(PATIENCE, rises)
+            .await
+            .with_context(|| format!("{series} stays at {before}"))??;
+        self.counted.insert(series.to_owned(), now);
         Ok(())
     }
 
@@ -113,6 +166,11 @@ impl Run<'_> {
                     .await
             }
             Action::Drops => self.sessions.remove(who).map(drop).context("no such session"),
+            Action::Authenticates(user, tampering) => {
+                let name = self.own_name(user);
+                scram::authenticate(&mut self.session(who)?.client, &name, PASSWORD, *tampering).await
+            }
+            Action::Counts(series) => self.counts(series).await,
             Action::Connects => self.connect(who).await.map(drop),
             Action::Opens(domain) => {
                 let features = self.connect(who).await?.client.open(domain).await?;

@@ -13,7 +13,16 @@
 //! Accounts come and go, too: `juliet is removed`, `juliet is created`.
 //!
 //! A line that begins with white space goes on with the step before it; `#` begins a comment line. Sessions are logged in from
-//! the start unless marked `later`.
+//! the start unless marked `later`. Further verbs:
+//!
+//! ```text
+//! juliet/balcony   gets      <presence/>                  some element, whatever else has come
+//! juliet/balcony   logs in, logs out, drops
+//! mallory          opens     capulet.example              a stream, without logging in
+//! mallory          authenticates as juliet with another nonce   (or binding, or nothing) by SCRAM
+//! mallory          connects, writes BYTES, is closed, is closed with <error/>
+//! server           counts    dunlin_edge_stream_errors_total{condition="invalid-from"}
+//! ```
 
 use xml::{Element, Limits};
 
@@ -75,12 +84,28 @@ pub enum Action {
     Connects,
     /// Writes these bytes.
     Writes(Vec<u8>),
+    /// Authenticates by SCRAM as this user and leaves the server's verdict to be read.
+    Authenticates(String, Tampering),
+    /// A counter of the server has risen since the script began, or since it was last looked at. Not checked where the stage
+    /// has no `/metrics`.
+    Counts(String),
     /// The stream ends, after an element that looks like this if given.
     IsClosed(Option<Element>),
     /// The user's account is created again.
     IsCreated,
     /// The user's account is removed.
     IsRemoved,
+}
+
+/// What is wrong with a SCRAM client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tampering {
+    /// Its last message claims another channel binding than its first.
+    Binding,
+    /// Its last message bears another nonce.
+    Nonce,
+    /// Nothing.
+    None,
 }
 
 /// Why a script cannot be read.
@@ -194,6 +219,8 @@ fn action(text: &str) -> Result<Action, String> {
         ("drops", "") => Ok(Action::Drops),
         ("connects", "") => Ok(Action::Connects),
         ("opens", domain) => Ok(Action::Opens(domain.to_owned())),
+        ("counts", series) => Ok(Action::Counts(series.to_owned())),
+        ("authenticates", rest) => authenticates(rest),
         ("writes", bytes) => Ok(Action::Writes(unescape(bytes)?)),
         ("is", "closed") => Ok(Action::IsClosed(None)),
         ("is", "created") => Ok(Action::IsCreated),
@@ -204,6 +231,19 @@ fn action(text: &str) -> Result<Action, String> {
         },
         (verb, _) => Err(format!("unknown verb: {verb}")),
     }
+}
+
+/// `as juliet`, `as juliet with another nonce`, `as juliet with another binding`
+fn authenticates(text: &str) -> Result<Action, String> {
+    let rest = text.strip_prefix("as ").ok_or("authenticates as USER")?;
+    let (user, how) = rest.split_once(' ').unwrap_or((rest, ""));
+    let tampering = match how.trim() {
+        "" => Tampering::None,
+        "with another nonce" => Tampering::Nonce,
+        "with another binding" => Tampering::Binding,
+        how => return Err(format!("unknown: {how}")),
+    };
+    Ok(Action::Authenticates(user.to_owned(), tampering))
 }
 
 fn element(text: &str) -> Result<Element, String> {
@@ -273,6 +313,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_names_its_line() {
         for (text, line) in [
+            ("spec x\nguest authenticates as juliet with nothing\n", 2),
             ("spec x\nusers a@x (r)\na/r dances now\n", 3),
             ("spec x\nusers ax (r)\n", 2),
             ("users a@x (r)\na/r drops\n", 1),

@@ -40,6 +40,7 @@ impl Binding {
     }
 
     fn refuse(mut self, line: &mut Line, stanza: &Stanza, error: &StanzaError) -> Step {
+        line.events.push_back(Event::Refused(error.condition));
         if let Stanza::Iq(iq) = stanza {
             line.deliver_some(bind::refused(iq, error));
         }

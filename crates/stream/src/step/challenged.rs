@@ -8,7 +8,7 @@ use crate::feature::sasl::{self, Said};
 use crate::line::Line;
 use crate::state::{Asking, Challenged, State, Step};
 use crate::step::foreign;
-use crate::step::rejection::reject;
+use crate::step::rejection::reject_here;
 
 impl Challenged {
     pub(crate) fn child(self, line: &mut Line, element: &Element) -> Step {
@@ -34,7 +34,7 @@ impl Challenged {
             Some(Err(failure)) => failure,
         };
         abandon(line, exchange);
-        reject(login, line, failure)
+        reject_here(login, line, failure)
     }
 }
 

@@ -70,6 +70,7 @@ impl Established {
     }
 
     fn refuse(&self, line: &mut Line, stanza: &Stanza, error: &StanzaError) {
+        line.events.push_back(Event::Refused(error.condition));
         line.deliver_some(stanza.error(error));
     }
 }

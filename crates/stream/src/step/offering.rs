@@ -12,7 +12,7 @@ use crate::line::Line;
 use crate::login::Login;
 use crate::state::{Asking, Closing, Offering, Securing, State, Step};
 use crate::step::foreign;
-use crate::step::rejection::reject;
+use crate::step::rejection::reject_here;
 
 impl Offering {
     pub(crate) fn child(self, line: &mut Line, element: &Element) -> Step {
@@ -22,10 +22,10 @@ impl Offering {
         }
         match sasl::read(element) {
             None => Err(foreign::early(element.ns(), element.name())),
-            Some(Err(failure)) => reject(login, line, failure),
+            Some(Err(failure)) => reject_here(login, line, failure),
             Some(Ok(sasl::Said::Auth { mechanism, initial })) => authenticate(login, line, mechanism, initial),
-            Some(Ok(sasl::Said::Abort)) => reject(login, line, SaslFailure::Aborted),
-            Some(Ok(sasl::Said::Response(_))) => reject(login, line, SaslFailure::MalformedRequest),
+            Some(Ok(sasl::Said::Abort)) => reject_here(login, line, SaslFailure::Aborted),
+            Some(Ok(sasl::Said::Response(_))) => reject_here(login, line, SaslFailure::MalformedRequest),
         }
     }
 }
@@ -53,7 +53,7 @@ fn authenticate(login: Box<Login>, line: &mut Line, mechanism: String, initial: 
     let config = Arc::clone(&line.config);
     let refusal = sasl::refusal(&mechanism, &login, &config);
     let (None, Some(host)) = (refusal, login.host(&config)) else {
-        return reject(login, line, refusal.unwrap_or(SaslFailure::InvalidMechanism));
+        return reject_here(login, line, refusal.unwrap_or(SaslFailure::InvalidMechanism));
     };
     let request = SaslRequest::Start {
         session: login.session,

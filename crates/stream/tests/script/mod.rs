@@ -377,6 +377,8 @@ fn describe(event: &Event) -> String {
             stanza.write(&mut out);
             format!("stanza {}", String::from_utf8_lossy(&out))
         }
+        Event::Refused(condition) => format!("refused {}", condition.name()),
+        Event::Rejected(failure) => format!("rejected {}", failure.name()),
         Event::Closed(Closed::Error(condition)) => format!("closed error {}", condition.name()),
         Event::Closed(closed) => format!("closed {closed:?}"),
     }
