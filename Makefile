@@ -33,7 +33,7 @@ cluster-down: ## end exactly the processes that cluster-up started
 cluster-start: ## start a killed node again: ID=edge-1
 	@scripts/cluster start
 
-cluster-add: ## add one node: ROLE=router or ROLE=edge
+cluster-add: ## add one node: ROLE=router, ROLE=edge or ROLE=all
 	@scripts/cluster add
 
 deps: ## install what the build and the tests need (Debian)

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use testkit::client::Client;
 use testkit::cluster::{Cluster, Node};
+use xml::Element;
 
 #[path = "scripts.rs"]
 mod scripts;
@@ -63,6 +64,78 @@ async fn users_of_a_killed_edge_are_shown_unavailable_within_ten_seconds() {
     let killed = Instant::now();
     assert_eq!(watcher.element().await.unwrap().attribute("type"), Some("unavailable"));
     assert!(killed.elapsed() < Duration::from_secs(10), "{:?}", killed.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_edge_and_router_is_a_member_like_others() {
+    let cluster = start(2, 1);
+    let edges = cluster.nodes("edges").unwrap();
+    let mut before = talks(&cluster, &edges).await.unwrap();
+    before.say_and_hear(20).await.unwrap();
+    // It takes its share of the slots under traffic.
+    let (both, before) = beside(before, || cluster.add("all")).await;
+    let both = both.unwrap();
+    cluster.add_users(&users("romeo", "juliet")).unwrap();
+    let mut romeo = log_in("romeo", &edges[0]).await.unwrap();
+    let mut juliet = log_in("juliet", &both).await.unwrap();
+    befriend(&mut romeo, "romeo", &mut juliet, "juliet").await.unwrap();
+    tell(&mut romeo, &mut juliet, "juliet").await.unwrap();
+    tell(&mut juliet, &mut romeo, "romeo").await.unwrap();
+    let served = testkit::metrics::read(both.http).await.unwrap();
+    let serving = testkit::metrics::total(&served, "dunlin_router_slots{state=\"serving\"}");
+    assert!((1.0..4096.0).contains(&serving), "{serving} slots");
+
+    // It leaves: its clients are told, their friends see them go, and the others lose nothing.
+    let (told, mut before) = beside(before, || cluster.signal(&both, "TERM")).await;
+    told.unwrap();
+    until(&mut juliet, |seen| seen.name() == "error").await.unwrap();
+    until(&mut romeo, |seen| seen.attribute("type") == Some("unavailable"))
+        .await
+        .unwrap();
+    before.say_and_hear(200).await.unwrap();
+    let mut juliet = log_in("juliet", &edges[1]).await.unwrap();
+    tell(&mut romeo, &mut juliet, "juliet").await.unwrap();
+    tell(&mut juliet, &mut romeo, "romeo").await.unwrap();
+}
+
+/// Subscribes two to each other, and both see each other come.
+async fn befriend(one: &mut Client, name: &str, other: &mut Client, other_name: &str) -> Result<()> {
+    let domain = testkit::single::DOMAINS[0];
+    one.write(b"<presence/>").await?;
+    other.write(b"<presence/>").await?;
+    one.write(format!("<presence to='{other_name}@{domain}' type='subscribe'/>").as_bytes())
+        .await?;
+    until(other, |seen| seen.attribute("type") == Some("subscribe")).await?;
+    let answer =
+        format!("<presence to='{name}@{domain}' type='subscribed'/><presence to='{name}@{domain}' type='subscribe'/>");
+    other.write(answer.as_bytes()).await?;
+    until(one, |seen| is_presence_of(seen, other_name)).await?;
+    until(one, |seen| seen.attribute("type") == Some("subscribe")).await?;
+    one.write(format!("<presence to='{other_name}@{domain}' type='subscribed'/>").as_bytes())
+        .await?;
+    until(other, |seen| is_presence_of(seen, name)).await
+}
+
+fn is_presence_of(seen: &Element, name: &str) -> bool {
+    let from = format!("{name}@{}/test", testkit::single::DOMAINS[0]);
+    seen.name() == "presence" && seen.attribute("type").is_none() && seen.attribute("from") == Some(&from)
+}
+
+/// One says something, the other hears it.
+async fn tell(one: &mut Client, other: &mut Client, name: &str) -> Result<()> {
+    let to = format!("{name}@{}/test", testkit::single::DOMAINS[0]);
+    one.write(format!("<message to='{to}' type='chat'><body>Soft!</body></message>").as_bytes())
+        .await?;
+    until(other, |seen| {
+        seen.name() == "message" && seen.attribute("type") == Some("chat")
+    })
+    .await
+}
+
+/// Reads until what is wanted comes.
+async fn until(client: &mut Client, is_wanted: impl Fn(&Element) -> bool) -> Result<()> {
+    while !is_wanted(&client.element().await?) {}
+    Ok(())
 }
 
 /// Pairs of clients, each client of a pair on another edge.

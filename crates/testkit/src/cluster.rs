@@ -52,18 +52,23 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Adds a node of `role` (`edge` or `router`) and waits until it is ready. Returns it.
+    /// Adds a node of `role` (`edge`, `router` or `all`) and waits until it is ready. Returns it.
     ///
     /// # Errors
     /// What the script says.
     pub fn add(&self, role: &str) -> Result<Node> {
         self.run("add", &[("ROLE", role.to_owned())])?;
-        self.nodes(if role == "edge" { "edges" } else { "routers" })?
+        let group = match role {
+            "edge" => "edges",
+            "router" => "routers",
+            both => both,
+        };
+        self.nodes(group)?
             .pop()
             .context("no node was added")
     }
 
-    /// The nodes of a group: `edges` or `routers`.
+    /// The nodes of a group: `edges`, `routers`, or `all` for those that are both.
     ///
     /// # Errors
     /// When cluster.json cannot be read.
@@ -169,7 +174,7 @@ impl Stage for Cluster {
 
     async fn metrics(&self) -> Result<Option<String>> {
         let mut text = String::new();
-        for node in [self.nodes("edges")?, self.nodes("routers")?].concat() {
+        for node in [self.nodes("edges")?, self.nodes("routers")?, self.nodes("all")?].concat() {
             text += &metrics::read(node.http).await.with_context(|| node.id.clone())?;
         }
         Ok(Some(text))
