@@ -20,6 +20,7 @@ pub struct Cluster {
     script: PathBuf,
     binary: PathBuf,
     folder: TempDir,
+    settings: String,
 }
 
 /// One node.
@@ -41,11 +42,20 @@ impl Cluster {
     /// # Errors
     /// What the script says.
     pub fn start(root: &Path, binary: &Path, edges: usize, routers: usize) -> Result<Self> {
+        Self::start_with(root, binary, edges, routers, "")
+    }
+
+    /// As [`Cluster::start`], with `settings` (lines of TOML) for every node.
+    ///
+    /// # Errors
+    /// What the script says.
+    pub fn start_with(root: &Path, binary: &Path, edges: usize, routers: usize, settings: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dunlin-cluster-").tempdir()?;
         let cluster = Self {
             script: root.join("scripts/cluster"),
             binary: binary.to_owned(),
             folder,
+            settings: settings.to_owned(),
         };
         let counts = [("EDGES", edges.to_string()), ("ROUTERS", routers.to_string())];
         cluster.run("up", &counts)?;
@@ -63,9 +73,7 @@ impl Cluster {
             "router" => "routers",
             both => both,
         };
-        self.nodes(group)?
-            .pop()
-            .context("no node was added")
+        self.nodes(group)?.pop().context("no node was added")
     }
 
     /// The nodes of a group: `edges`, `routers`, or `all` for those that are both.
@@ -137,6 +145,7 @@ impl Cluster {
             .env("CLUSTER_BINARY", &self.binary)
             .env("CLUSTER_DOMAINS", DOMAINS.join(" "))
             .env("CLUSTER_CLEARTEXT", "1")
+            .env("CLUSTER_SETTINGS", &self.settings)
             .stdin(Stdio::null())
             .output()?;
         let said = [output.stdout, output.stderr].concat();

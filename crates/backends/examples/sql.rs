@@ -1,4 +1,4 @@
-//! Measures the SQL back-ends: `cargo run --release -p dunlin-backends --example measure [CALLERS] [SECONDS]`. PostgreSQL is
+//! Measures the SQL back-ends: `cargo run --release -p dunlin-backends --example sql [CALLERS] [SECONDS]`. PostgreSQL is
 //! started fresh, with commits that wait for the disk.
 
 #[allow(dead_code, unreachable_pub, reason = "only PostgreSQL is started")]
