@@ -1,5 +1,7 @@
 //! Clients that are slow, silent or gone: each ends in time, by itself, and is counted.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use dunlin_edge::Config;
