@@ -21,7 +21,7 @@ use topology::{NodeId, NodeRecord, Role, SLOTS};
 use crate::client::{Client, PATIENCE, PIPE};
 use crate::pipes::Pipes;
 use crate::runner::Stage;
-use crate::single::{account, router_config, virtual_hosts};
+use crate::single::{account, remove_account, router_config, virtual_hosts};
 
 /// Edges of a cluster; each client of a script is on another one.
 const EDGES: usize = 3;
@@ -85,6 +85,10 @@ impl Stage for Many {
             .create(&[account])
             .await
             .with_context(|| format!("creating {name}@{domain}"))
+    }
+
+    async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
+        remove_account(&self.stores, name, domain).await
     }
 
     async fn connect(&self, index: usize) -> Result<Client> {

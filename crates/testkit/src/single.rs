@@ -90,12 +90,7 @@ impl Stage for Single {
     }
 
     async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
-        let jid = Bare::parse(&format!("{name}@{domain}"))?;
-        anyhow::ensure!(self.stores.accounts.retire(&jid).await?, "no account {jid}");
-        while self.stores.accounts.retired(None, 100).await?.contains(&jid) {
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
+        remove_account(&self.stores, name, domain).await
     }
 
     async fn connect(&self, _index: usize) -> Result<Client> {
@@ -136,6 +131,16 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
         hosts.insert(domain.to_owned(), Arc::new(VirtualHost { pipeline, host }));
     }
     Ok((hosts, streams))
+}
+
+/// Retires an account and waits until its home has removed it.
+pub(crate) async fn remove_account(stores: &Stores, name: &str, domain: &str) -> Result<()> {
+    let jid = Bare::parse(&format!("{name}@{domain}"))?;
+    anyhow::ensure!(stores.accounts.retire(&jid).await?, "no account {jid}");
+    while stores.accounts.retired(None, 100).await?.contains(&jid) {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// An account as `create` wants it.
