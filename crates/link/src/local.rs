@@ -1,5 +1,6 @@
 //! Edge and router in one process: direct calls, no queues.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,7 +28,7 @@ impl Local {
     async fn home(&self) -> &dyn Home {
         let greet = || async {
             self.home.edge_up(self.edge.clone()).await;
-            self.home.attached(&self.edge, u64::MAX).await;
+            self.home.attached(&self.edge, u64::MAX, BTreeSet::new()).await;
         };
         self.greeted.get_or_init(greet).await;
         &*self.home

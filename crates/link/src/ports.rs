@@ -1,6 +1,7 @@
 //! The ports between the tiers. An edge calls [`Router`]; a router calls [`Edge`] and [`Peers`]; [`Home`] and [`PeerHome`]
 //! are what a router offers to the links that reach it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,9 +174,10 @@ pub trait Home: Send + Sync {
     /// # Errors
     /// As [`Gone`].
     async fn attach(&self, edge: &EdgeRef, attach: Attach) -> Result<(), Gone>;
-    /// The edge has attached all its sessions that are at home here by the slot table of `table` (a revision). An edge in the
-    /// same process says so once, for [`u64::MAX`]: its sessions are always attached.
-    async fn attached(&self, edge: &EdgeRef, table: u64);
+    /// The edge has attached all its sessions that are at home here by the slot table of `table` (a revision), except those of
+    /// the slots in `pending`: they still wait for their old home, or for a bind that may succeed there. Said again whenever
+    /// that set has shrunk. An edge in the same process says so once, for [`u64::MAX`]: its sessions are always attached.
+    async fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>);
     /// Does what a client's stanza asks for; returns when it is done. A number that was done before comes again when a link
     /// broke or a slot moved before the edge heard so: it must do nothing, and succeed.
     ///

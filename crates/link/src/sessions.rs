@@ -2,15 +2,13 @@
 //! argument.
 //!
 //! ```text
-//!                    bound                     table names another home
-//!                      │            ┌────────────────────────────────────────────┐
-//!                      ▼            │                                            ▼
-//!   homeless ──────▶ attached ──────┤                                         leaving ── the old home still answers
-//!      ▲  Attach, all undone again  │ link ends, refused                         │
-//!      └────────────────────────────┴──────────── Sealed, link ends, waited enough
+//!   bound ──▶ attached ──── table names another home ──▶ leaving: undone is held, the old home still answers and delivers
+//!              ▲    │ refused: undone is held, Attach again after a while          │
+//!              │    └─────────── link ends ──────▶ homeless ◀── Sealed, link ends, waited enough
+//!              └── Attach, all undone again ──────────┘
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,8 +76,8 @@ struct Link<P> {
     port: Arc<P>,
     /// Highest table the router has sealed.
     sealed: u64,
-    /// Highest table for which it was told that all is attached.
-    told: Option<u64>,
+    /// The table for which it was last told that all is attached but the sessions of these slots.
+    told: Option<(u64, BTreeSet<Slot>)>,
 }
 
 struct Session {
@@ -355,13 +353,14 @@ impl<P: Port> Sessions<P> {
             return open;
         }
         let times = session.refusal.map_or(0, |refusal| refusal.times);
-        let until = now + Duration::from_millis(50) * 2_u32.pow(times.min(5));
+        let until = now + Duration::from_millis(5) * 2_u32.pow(times.min(8));
         session.refusal = Some(Refusal {
             table,
             times: times + 1,
             until,
         });
-        session.leave();
+        // A home that is about to be left still speaks for the session until it says that it is sealed.
+        session.undone.reset();
         false
     }
 
@@ -381,17 +380,15 @@ impl<P: Port> Sessions<P> {
         ids
     }
 
-    /// Looks at every session and moves those that may; tells routers that have got all theirs. Returns when to look again,
-    /// if nothing happens before.
+    /// Looks at every session and moves those that may; tells routers which slots still wait for sessions. Returns when to look
+    /// again, if nothing happens before.
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
-        let mut waiting = HashMap::<NodeId, usize>::new();
+        let mut waiting = BTreeSet::new();
         let mut again = None::<Instant>;
         for session in self.sessions.values_mut() {
             if let Standing::Waiting(until) = session.settle(&self.table, &self.links, self.limits.seal, now) {
                 again = again.into_iter().chain(until).min();
-                if let Some((home, ..)) = self.table.at(session.session.slot) {
-                    *waiting.entry(home.clone()).or_default() += 1;
-                }
+                waiting.insert(session.session.slot);
             }
         }
         self.tell_attached(&waiting);
@@ -403,16 +400,23 @@ impl<P: Port> Sessions<P> {
         (self.sessions.len(), self.load)
     }
 
-    fn tell_attached(&mut self, waiting: &HashMap<NodeId, usize>) {
-        let table = &self.table;
+    /// Tells each router once per table which of its slots are pending, and again when that are fewer. A slot that was not
+    /// pending may be open by now, so it never is again by the same table.
+    fn tell_attached(&mut self, waiting: &BTreeSet<Slot>) {
+        let revision = self.table.revision;
         for (node, link) in &mut self.links {
-            let elsewhere =
-                |bind: &Binding| bind.link != link.id && table.at(bind.slot).is_some_and(|(home, ..)| home == node);
-            let complete = !waiting.contains_key(node) && !self.binding.values().any(elsewhere);
-            if complete && link.told.is_none_or(|told| told < table.revision) {
-                link.told = Some(table.revision);
-                link.port.send(EdgeFrame::Attached(table.revision));
+            let at_home = |slot: &Slot| self.table.at(*slot).is_some_and(|(home, ..)| home == node);
+            let elsewhere = self.binding.values().filter(|bind| bind.link != link.id);
+            let slots = waiting.iter().copied().chain(elsewhere.map(|bind| bind.slot));
+            let mut pending: BTreeSet<Slot> = slots.filter(at_home).collect();
+            if let Some((_, told)) = link.told.as_ref().filter(|(table, _)| *table == revision) {
+                pending.retain(|slot| told.contains(slot));
+                if pending.len() == told.len() {
+                    continue;
+                }
             }
+            link.told = Some((revision, pending.clone()));
+            link.port.send(EdgeFrame::Attached(revision, pending));
         }
     }
 
@@ -444,13 +448,14 @@ impl Session {
         now: Instant,
     ) -> Standing {
         let target = target(table, links, self.session.slot);
-        if let Some(at) = &self.at {
-            if target
-                .as_ref()
-                .is_some_and(|to| to.link.id == at.link && to.slot_epoch == at.slot_epoch)
-            {
-                return Standing::Attached;
-            }
+        let is_home = |at: &At| {
+            let same = |to: &Target<'_, P>| to.link.id == at.link && to.slot_epoch == at.slot_epoch;
+            target.as_ref().is_some_and(same)
+        };
+        if self.undone.is_flowing() && self.at.as_ref().is_some_and(is_home) {
+            return Standing::Attached;
+        }
+        if let Some(at) = self.at.as_ref().filter(|at| !is_home(at)) {
             let unsealed = |table| {
                 links
                     .get(&at.node)

@@ -45,7 +45,8 @@ fn short(frame: &EdgeFrame) -> String {
         EdgeFrame::Attach { generation, attach } => {
             format!("attach {} g{generation} after {}", attach.session.id.0, attach.done)
         }
-        EdgeFrame::Attached(table) => format!("attached {table}"),
+        EdgeFrame::Attached(table, pending) if pending.is_empty() => format!("attached {table}"),
+        EdgeFrame::Attached(table, pending) => format!("attached {table} but {}", pending.len()),
         EdgeFrame::Submit {
             session,
             generation,
@@ -129,7 +130,7 @@ fn a_moved_session_is_held_until_the_old_home_has_sealed_then_attached_with_what
     );
     assert_eq!(
         (wires[0].said(), wires[1].said()),
-        (vec!["attached 2".to_owned()], vec![])
+        (vec!["attached 2".to_owned()], vec!["attached 2 but 1".to_owned()])
     );
     sessions.sealed(LinkId(0), 2);
     assert_eq!(sessions.settle(now), None);
@@ -157,7 +158,7 @@ fn a_home_that_never_seals_is_left_in_the_end() {
     let now = Instant::now();
     sessions.publish(&moved(&table));
     let until = sessions.settle(now).unwrap();
-    assert!(wires[1].said().is_empty());
+    assert_eq!(wires[1].said(), ["attached 2 but 1"]);
     sessions.settle(until);
     assert_eq!(wires[1].said(), ["attach 7 g1 after 0", "attached 2"]);
 }
@@ -191,7 +192,35 @@ fn a_refused_session_tries_again_by_a_newer_table_or_after_a_while() {
     assert!(!sessions.refused(LinkId(0), SessionId(7), 1, Gone::Home, until));
     sessions.publish(&moved(&table));
     sessions.settle(until);
+    assert_eq!(wires[1].said(), ["attached 2 but 1"], "the old home may still speak");
+    sessions.sealed(LinkId(0), 2);
+    sessions.settle(until);
     assert_eq!(wires[1].said(), ["attach 7 g2 after 0", "attached 2"]);
+}
+
+#[test]
+fn an_old_home_that_refuses_what_is_new_is_heard_until_it_has_sealed() {
+    let (mut sessions, wires, table) = edge();
+    assert!(put(&mut sessions, 1) && put(&mut sessions, 2));
+    assert!(sessions.done(LinkId(0), SessionId(7), 1));
+    // It has heard of the new table before this edge has.
+    sessions.refused(LinkId(0), SessionId(7), 0, Gone::Home, Instant::now());
+    assert_eq!(delivered(&mut sessions, 0, &[1]), [1]);
+    sessions.mirror(LinkId(0), SessionId(7), Bytes::from_static(b"last"));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    assert_eq!(delivered(&mut sessions, 0, &[2]), [2]);
+    wires[1].said();
+    sessions.sealed(LinkId(0), 2);
+    sessions.settle(Instant::now());
+    let EdgeFrame::Attach { attach, .. } = wires[1].drain().swap_remove(0) else {
+        panic!("no attachment")
+    };
+    assert_eq!(
+        (attach.done, attach.delivered, &attach.mirror[..]),
+        (1, 2, &b"last"[..])
+    );
+    assert!(delivered(&mut sessions, 0, &[3]).is_empty(), "but no longer");
 }
 
 #[test]
@@ -224,21 +253,24 @@ fn windows_bound_one_session_and_all() {
 fn deliveries_reach_each_session_once_and_only_from_its_home() {
     let (mut sessions, _, _) = edge();
     let mut check = |link, numbers: &[u64], want: &[u64]| {
-        let sessions_in = numbers.iter().map(|n| (SessionId(7), *n)).collect();
-        let stanza = Arc::new(submission(1).stanza);
-        let mut delivery = Delivery {
-            sessions: sessions_in,
-            stanza,
-            readdress: false,
-            trace: None,
-        };
-        sessions.delivery(LinkId(link), &mut delivery);
-        assert_eq!(delivery.sessions.iter().map(|(_, n)| *n).collect::<Vec<_>>(), want);
+        assert_eq!(delivered(&mut sessions, link, numbers), want);
     };
     check(0, &[1], &[1]);
     check(0, &[1], &[]);
     check(1, &[2], &[]);
     check(0, &[2, 3], &[2, 3]);
+}
+
+/// What the edge takes of these deliveries to session 7 over a link.
+fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u64> {
+    let mut delivery = Delivery {
+        sessions: numbers.iter().map(|n| (SessionId(7), *n)).collect(),
+        stanza: Arc::new(submission(1).stanza),
+        readdress: false,
+        trace: None,
+    };
+    sessions.delivery(LinkId(link), &mut delivery);
+    delivery.sessions.iter().map(|(_, n)| *n).collect()
 }
 
 #[test]
@@ -280,16 +312,41 @@ fn a_closed_session_is_forgotten_when_the_home_has_dealt_with_it_wherever_that_i
 }
 
 #[test]
-fn a_new_home_is_told_that_all_is_attached_only_after_binds_under_way_elsewhere() {
+fn a_new_home_is_told_which_slots_wait_for_their_sessions_or_for_binds_under_way_elsewhere() {
     let (mut sessions, wires, table) = edge();
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));
     sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    sessions.settle(Instant::now());
+    let slots = [7, 8].map(|id| session(id).slot).into();
+    assert_eq!(pending(&wires[1]), [slots], "once");
     sessions.sealed(LinkId(0), 2);
     sessions.settle(Instant::now());
-    assert_eq!(wires[1].said(), ["attach 7 g1 after 0"]);
+    assert_eq!(pending(&wires[1]), [[session(8).slot].into()]);
     sessions.unbound(SessionId(8));
     sessions.settle(Instant::now());
-    assert_eq!(wires[1].said(), ["attached 2"]);
+    assert_eq!(pending(&wires[1]), [BTreeSet::new()]);
+}
+
+#[test]
+fn a_slot_that_a_home_may_have_opened_is_not_pending_again() {
+    let (mut sessions, wires, table) = edge();
+    sessions.publish(&moved(&table));
+    sessions.sealed(LinkId(0), 2);
+    sessions.settle(Instant::now());
+    assert_eq!(pending(&wires[1]), [BTreeSet::new()]);
+    sessions.refused(LinkId(1), SessionId(7), 1, Gone::Home, Instant::now());
+    assert!(sessions.settle(Instant::now()).is_some());
+    assert!(pending(&wires[1]).is_empty());
+}
+
+/// What slots a router was told to be pending.
+fn pending(wire: &Wire) -> Vec<BTreeSet<Slot>> {
+    let told = |frame| match frame {
+        EdgeFrame::Attached(_, pending) => Some(pending),
+        _ => None,
+    };
+    wire.drain().into_iter().filter_map(told).collect()
 }
 
 // ---- Simulation ---------------------------------------------------------------------------------------------------------------

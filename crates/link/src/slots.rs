@@ -1,8 +1,10 @@
 //! What a router has for other homes, in order per slot: held while a home moves or is away, kept until it is answered. Pure:
 //! links are ports (one of them leads to the home in this process), time is an argument.
 //!
-//! Every part that was sent over a living link is answered, so a slot moves when all its parts on the way are. A part that is given
-//! back brings all after it back, so nothing overtakes.
+//! When the table names another home, the old one goes on getting the slot's stanzas until it gives one back: it takes in what
+//! comes until it has finished its own work, and so no two homes wait for each other. A part that is given back brings all after it
+//! back, so nothing overtakes. An old home that gives nothing back is left after a while; every part that was sent over a living
+//! link is answered, so then the slot moves when all its parts on the way are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,13 +36,23 @@ pub(crate) struct Parcel<T> {
 
 /// All slots, as one router sends to them.
 pub(crate) struct Slots<P, T> {
-    slot_window: Window,
-    total_window: Window,
+    limits: Limits,
     table: SlotTable,
     links: BTreeMap<NodeId, Link<P>>,
     flows: Vec<Flow<T>>,
     load: Window,
     relief: Arc<Notify>,
+}
+
+/// Bounds and patience.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// What is kept for one slot.
+    pub(crate) slot: Window,
+    /// What is kept in all.
+    pub(crate) total: Window,
+    /// How long a slot's stanzas go to its old home, if that gives none back.
+    pub(crate) linger: Duration,
 }
 
 struct Link<P> {
@@ -54,6 +66,8 @@ struct Flow<T> {
     /// Number of the last parcel.
     last: u64,
     at: Option<(NodeId, LinkId)>,
+    /// Until when it goes to a home that the table does not name any more.
+    lingers: Option<Instant>,
     refusal: Option<Refusal>,
 }
 
@@ -65,17 +79,16 @@ struct Refusal {
 }
 
 impl<P: Port, T: Clone> Slots<P, T> {
-    /// Keeps at most `slot_window` per slot and `total_window` in all.
-    pub(crate) fn new(slot_window: Window, total_window: Window) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let flow = |_| Flow {
             parcels: Courier::new(),
             last: 0,
             at: None,
+            lingers: None,
             refusal: None,
         };
         Self {
-            slot_window,
-            total_window,
+            limits,
             table: SlotTable::empty(),
             links: BTreeMap::new(),
             flows: Slot::all().map(flow).collect(),
@@ -86,8 +99,15 @@ impl<P: Port, T: Clone> Slots<P, T> {
 
     /// A newer slot table; an older one is ignored.
     pub(crate) fn publish(&mut self, table: &SlotTable) {
-        if table.revision > self.table.revision {
-            self.table = table.clone();
+        if table.revision <= self.table.revision {
+            return;
+        }
+        let old = std::mem::replace(&mut self.table, table.clone());
+        for (slot, flow) in Slot::all().zip(&mut self.flows) {
+            let moves = old.at(slot) != self.table.at(slot);
+            if let Some((node, link)) = find(&old, &self.links, slot).filter(|_| moves && flow.is_untouched()) {
+                flow.resume(slot, node, link); // its first stanza finds the old home, as those of other slots do
+            }
         }
     }
 
@@ -150,6 +170,8 @@ impl<P: Port, T: Clone> Slots<P, T> {
     /// A part was given back, and all after it will be. Returns when to settle, if nothing happens before.
     pub(crate) fn returned(&mut self, link: LinkId, part: &Part, now: Instant) -> Option<Instant> {
         let table = self.table.revision;
+        // An old home was right to give it back: the new one is tried at once.
+        let named = find(&self.table, &self.links, part.slot).is_some_and(|(_, home)| home.id == link);
         let flow = self.heard(link, part.slot, part.generation)?;
         if let Some(parcel) = flow.parcels.item_mut(part.number) {
             let left: Vec<_> = parcel.to.iter().filter(|jid| part.to.contains(jid)).cloned().collect();
@@ -158,13 +180,13 @@ impl<P: Port, T: Clone> Slots<P, T> {
             }
         }
         let times = flow.refusal.map_or(0, |refusal| refusal.times);
-        let until = now + Duration::from_millis(50) * 2_u32.pow(times.min(5));
-        flow.refusal = Some(Refusal {
+        let until = now + Duration::from_millis(5) * 2_u32.pow(times.min(8));
+        flow.leave();
+        flow.refusal = named.then_some(Refusal {
             table,
             times: times + 1,
             until,
         });
-        flow.leave();
         self.settle_slot(part.slot, now)
     }
 
@@ -185,8 +207,8 @@ impl<P: Port, T: Clone> Slots<P, T> {
     }
 
     fn has_room(&self, parts: &[(Slot, Vec<Jid>)]) -> bool {
-        let full = |slot: &Slot| self.flows[usize::from(slot.index())].parcels.is_full(self.slot_window);
-        let room = self.load.items < self.total_window.items && self.load.bytes < self.total_window.bytes;
+        let full = |slot: &Slot| self.flows[usize::from(slot.index())].parcels.is_full(self.limits.slot);
+        let room = self.load.items < self.limits.total.items && self.load.bytes < self.limits.total.bytes;
         room && !parts.iter().any(|(slot, _)| full(slot))
     }
 
@@ -238,18 +260,19 @@ impl<P: Port, T: Clone> Slots<P, T> {
 
     fn settle_slot(&mut self, slot: Slot, now: Instant) -> Option<Instant> {
         let flow = &mut self.flows[usize::from(slot.index())];
-        let target = self.table.at(slot).and_then(|(node, epoch, _)| {
-            self.links
-                .get(node)
-                .filter(|link| link.epoch == epoch)
-                .map(|link| (node, link))
-        });
+        let target = find(&self.table, &self.links, slot);
         if let Some((node, id)) = &flow.at {
+            let up = self.links.get(node).is_some_and(|link| link.id == *id);
             if flow.parcels.is_flowing() && target.is_some_and(|(_, link)| link.id == *id) {
+                flow.lingers = None;
                 return None;
             }
+            let until = *flow.lingers.get_or_insert(now + self.limits.linger);
+            if flow.parcels.is_flowing() && up && now < until {
+                return Some(until);
+            }
             flow.parcels.pause();
-            if flow.parcels.in_flight() > 0 && self.links.get(node).is_some_and(|link| link.id == *id) {
+            if flow.parcels.in_flight() > 0 && up {
                 return None; // answers come, or the link ends
             }
             flow.leave();
@@ -306,10 +329,27 @@ impl<T> Flow<T> {
         }
     }
 
+    /// Whether nothing was ever sent, or is to be.
+    fn is_untouched(&self) -> bool {
+        self.at.is_none() && self.refusal.is_none() && self.parcels.load().items == 0
+    }
+
     fn leave(&mut self) {
         self.at = None;
+        self.lingers = None;
         self.parcels.reset();
     }
+}
+
+/// The home of `slot` and the link to it, if that is up.
+fn find<'a, P>(
+    table: &'a SlotTable,
+    links: &'a BTreeMap<NodeId, Link<P>>,
+    slot: Slot,
+) -> Option<(&'a NodeId, &'a Link<P>)> {
+    let (node, epoch, _) = table.at(slot)?;
+    let link = links.get(node).filter(|link| link.epoch == epoch)?;
+    Some((node, link))
 }
 
 #[cfg(test)]

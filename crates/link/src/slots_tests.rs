@@ -8,10 +8,13 @@ use stanza::{Head, Message, MessageType, Payload};
 
 use super::*;
 
-const SLOT: Window = Window { items: 8, bytes: 1000 };
-const TOTAL: Window = Window {
-    items: 20,
-    bytes: 10_000,
+const LIMITS: Limits = Limits {
+    slot: Window { items: 8, bytes: 1000 },
+    total: Window {
+        items: 20,
+        bytes: 10_000,
+    },
+    linger: Duration::from_secs(3),
 };
 
 #[derive(Default)]
@@ -78,7 +81,7 @@ type World2 = (Slots<Wire, u64>, Vec<Arc<Wire>>, SlotTable);
 
 /// Links to routers 0 and 1, of which 0 is home of everything.
 fn slots() -> World2 {
-    let mut slots = Slots::new(SLOT, TOTAL);
+    let mut slots = Slots::new(LIMITS);
     let wires: Vec<_> = (0..2).map(|_| Arc::new(Wire::default())).collect();
     let table = SlotTable::empty().next(&weights(&[100]), usize::MAX).unwrap();
     slots.publish(&table);
@@ -114,16 +117,41 @@ fn recipients_that_share_a_home_share_a_frame_once_their_slots_flow() {
 }
 
 #[test]
-fn a_slot_moves_when_all_on_its_way_is_answered() {
+fn an_old_home_gets_what_comes_until_it_gives_it_back() {
+    let (mut slots, wires, table) = slots();
+    let now = Instant::now();
+    assert!(put(&mut slots, &[0]));
+    slots.publish(&moved(&table));
+    assert_eq!(slots.settle(now), Some(now + LIMITS.linger));
+    assert!((0..2).all(|_| put(&mut slots, &[0])));
+    assert_eq!(wires[0].said(), ["0.1.1", "0.1.2", "0.1.3"]);
+    slots.taken(LinkId(0), slot(0), 1, 1, now);
+    slots.returned(LinkId(0), &part(slot(0), 1, 2, &[0]), now);
+    assert_eq!(wires[1].said(), ["0.2.2", "0.2.3"], "at once");
+    assert!(put(&mut slots, &[0]));
+    assert_eq!((wires[0].said().len(), wires[1].said().len()), (0, 1));
+}
+
+#[test]
+fn the_first_stanza_of_a_slot_finds_its_old_home_too() {
+    let (mut slots, wires, table) = slots();
+    slots.publish(&moved(&table));
+    assert!(put(&mut slots, &[0]));
+    assert_eq!((wires[0].said(), wires[1].said()), (vec!["0.1.1".to_owned()], vec![]));
+}
+
+#[test]
+fn an_old_home_that_gives_nothing_back_is_left_when_all_on_its_way_is_answered() {
     let (mut slots, wires, table) = slots();
     let now = Instant::now();
     assert!(put(&mut slots, &[0]) && put(&mut slots, &[0]));
     slots.publish(&moved(&table));
-    assert_eq!(slots.settle(now), None);
+    let until = slots.settle(now).unwrap();
+    assert_eq!(slots.settle(until), None);
     assert!(put(&mut slots, &[0]));
-    slots.taken(LinkId(0), slot(0), 1, 1, now);
+    slots.taken(LinkId(0), slot(0), 1, 1, until);
     assert_eq!((wires[0].said().len(), wires[1].said().len()), (2, 0));
-    slots.taken(LinkId(0), slot(0), 1, 2, now);
+    slots.taken(LinkId(0), slot(0), 1, 2, until);
     assert_eq!(wires[1].said(), ["0.2.3"]);
 }
 
@@ -260,7 +288,7 @@ impl World {
         let homes = (0..ROUTERS).map(home).collect();
         let (routed, taken) = (HashMap::new(), HashMap::new());
         let now = Instant::now();
-        let slots = Slots::new(SLOT, TOTAL);
+        let slots = Slots::new(LIMITS);
         let mut world = Self {
             slots,
             homes,

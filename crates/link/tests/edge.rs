@@ -4,6 +4,7 @@
 
 mod fakes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -63,7 +64,10 @@ async fn a_router_that_leaves_gracefully_under_traffic_loses_and_reorders_nothin
     let table = world.cluster.table().revision;
     world
         .ledger
-        .wait(|_| world.routers[1].home.attached.lock().contains(&table))
+        .wait(|_| {
+            let said = world.routers[1].home.attached.lock();
+            said.contains(&(table, BTreeSet::new()))
+        })
         .await;
     world.cluster.exit(&"router-1".into());
     world.routers[0].stop.cancel();

@@ -74,6 +74,8 @@ impl Router {
             {
                 tracing::warn!("stopping before every slot was taken over");
             }
+            let mut trails = self.core.trails.subscribe();
+            let _ = tokio::time::timeout_at(deadline, trails.wait_for(|trails| *trails == 0)).await;
             self.tasks.stop();
             let leave = self.core.stores.members.leave(&self.core.node, life.lease);
             let _ = tokio::time::timeout(AGAIN * 10, leave).await;

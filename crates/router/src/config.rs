@@ -149,7 +149,7 @@ impl Default for ClusterConfig {
             moves: 512,
             opening_ms: 3_000,
             hold_ms: 10_000,
-            seal_ms: 500,
+            seal_ms: 1_500,
             edge_grace_ms: 4_000,
             write_behind_ms: 15,
             drain_ms: 30_000,

@@ -36,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     /// The slot table up to which slots that were lost have been given away.
     pub(crate) sealed: watch::Sender<u64>,
+    /// How many arrivals whose sender has been answered still have something to follow.
+    pub(crate) trails: watch::Sender<usize>,
 }
 
 impl Core {

@@ -1,11 +1,12 @@
 //! The edges that are linked to this router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use link::EdgeRef;
 use parking_lot::Mutex;
+use stanza::SessionId;
 use tokio::sync::watch;
-use topology::{Epoch, NodeId};
+use topology::{Epoch, NodeId, Slot};
 
 /// The edges that are linked to this router.
 pub(crate) struct Edges {
@@ -16,8 +17,19 @@ pub(crate) struct Edges {
 
 struct Known {
     edge: EdgeRef,
-    /// The slot table up to which it has attached its sessions.
+    /// The slot table up to which it has attached its sessions, but those of the slots that are pending.
     attached: u64,
+    pending: BTreeSet<Slot>,
+}
+
+impl Known {
+    fn new(edge: EdgeRef) -> Self {
+        Self {
+            edge,
+            attached: 0,
+            pending: BTreeSet::new(),
+        }
+    }
 }
 
 impl Edges {
@@ -33,7 +45,7 @@ impl Edges {
         let mut older = None;
         self.change(|edges| {
             let epoch = edge.epoch;
-            let before = edges.insert(edge.id.clone(), Known { edge, attached: 0 });
+            let before = edges.insert(edge.id.clone(), Known::new(edge));
             older = before.map(|known| known.edge.epoch).filter(|before| *before < epoch);
         });
         older
@@ -48,13 +60,34 @@ impl Edges {
         });
     }
 
-    /// The edge has attached its sessions by the slot table `table`.
-    pub(crate) fn attached(&self, edge: &EdgeRef, table: u64) {
+    /// The edge has attached its sessions by the slot table `table`, but those of the slots in `pending`.
+    pub(crate) fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
         self.change(|edges| {
-            if let Some(known) = edges.get_mut(&edge.id).filter(|known| known.edge.epoch == edge.epoch) {
-                known.attached = known.attached.max(table);
+            let known = edges.get_mut(&edge.id).filter(|known| known.edge.epoch == edge.epoch);
+            if let Some(known) = known.filter(|known| known.attached <= table) {
+                (known.attached, known.pending) = (table, pending);
             }
         });
+    }
+
+    /// Those of `slots` whose sessions some edge has still to attach by the slot table `table`: one that is linked, or of `live`.
+    pub(crate) fn awaited(&self, live: &[(NodeId, Epoch)], slots: &BTreeSet<Slot>, table: u64) -> BTreeSet<Slot> {
+        let edges = self.edges.lock();
+        let is_linked = |(id, epoch): &(NodeId, Epoch)| edges.get(id).is_some_and(|known| known.edge.epoch == *epoch);
+        if !live.iter().all(is_linked) || edges.values().any(|known| known.attached < table) {
+            return slots.clone();
+        }
+        let pending = |known: &Known| slots.intersection(&known.pending).copied().collect::<Vec<_>>();
+        edges.values().flat_map(pending).collect()
+    }
+
+    /// Tells the edge that the session's stanzas up to `number` are done. One in this process knows when the call returns.
+    pub(crate) fn done(&self, edge: &(NodeId, Epoch), session: SessionId, number: u64) {
+        let edges = self.edges.lock();
+        let known = edges.get(&edge.0).filter(|known| known.edge.epoch == edge.1);
+        if let Some(known) = known.filter(|known| known.attached != u64::MAX) {
+            known.edge.edge.done(session, number);
+        }
     }
 
     /// Whether the edge is linked in that life.
@@ -62,17 +95,18 @@ impl Edges {
         self.edges.lock().get(id).is_some_and(|known| known.edge.epoch == epoch)
     }
 
-    /// Whether the edge has attached its sessions by the slot table `table`.
-    pub(crate) fn has_attached(&self, id: &NodeId, epoch: Epoch, table: u64) -> bool {
+    /// Whether the edge has attached its sessions of `slot` by the slot table `table`.
+    pub(crate) fn has_attached(&self, id: &NodeId, epoch: Epoch, slot: Slot, table: u64) -> bool {
         let edges = self.edges.lock();
-        edges
-            .get(id)
-            .is_some_and(|known| known.edge.epoch == epoch && known.attached >= table)
+        let known = edges.get(id).filter(|known| known.edge.epoch == epoch);
+        known.is_some_and(|known| known.attached >= table && !known.pending.contains(&slot))
     }
 
     /// Whether the edge is in this process: it lives as long as this router does.
     pub(crate) fn is_local(&self, id: &NodeId, epoch: Epoch) -> bool {
-        self.has_attached(id, epoch, u64::MAX)
+        let edges = self.edges.lock();
+        let known = edges.get(id).filter(|known| known.edge.epoch == epoch);
+        known.is_some_and(|known| known.attached == u64::MAX)
     }
 
     /// The linked edges in order of their names.

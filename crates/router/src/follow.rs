@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::handover::Change;
 use crate::lost;
 use crate::member::{Life, Member};
+use crate::slots::Phase;
 
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -57,8 +58,11 @@ async fn apply(
         return true;
     }
     let change = difference(core, life, &snapshot.table, held);
-    // At once, so that nothing new is taken in for slots that another router may open.
-    core.slots.set(&change.lost, crate::slots::Phase::Closed, change.table);
+    // At once: nothing new begins in slots that another router is to open. A life that is over ends all work.
+    match life {
+        Some(_) => core.slots.close(&change.lost, change.table),
+        None => core.slots.set(&change.lost, Phase::Closed, change.table),
+    }
     let is_news = change.table > known.table.revision || !change.lost.is_empty() || !change.gained.is_empty();
     if known.members != snapshot.members {
         tokio::spawn(lost::bury(core.clone()));

@@ -129,7 +129,9 @@ async fn fate(core: &Core, ghost: &Ghost, table: u64) -> Fate {
         return Fate::Here;
     }
     let verdict = core.snapshot.borrow().live().judge(&ghost.edge, ghost.epoch);
-    let attached = core.edges.has_attached(&ghost.edge, ghost.epoch, table);
+    let attached = core
+        .edges
+        .has_attached(&ghost.edge, ghost.epoch, Slot::of(ghost.jid.bare().as_str()), table);
     match verdict {
         Verdict::Dead => Fate::Gone,
         Verdict::Live if attached => Fate::Gone,

@@ -1,8 +1,11 @@
 //! Slots come and go: what was lost is finished and given away, what was gained waits for its sessions and opens.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use topology::{Role, Slot};
@@ -12,10 +15,12 @@ use crate::config::ms;
 use crate::core::Core;
 use crate::gauges;
 use crate::ghosts;
-use crate::slots::Phase;
 
 /// Longest time that presence and locations of a lost slot may take to be written.
 const LAST_WRITE: Duration = Duration::from_secs(1);
+
+/// How much longer than what was begun what arrives may take.
+const LAST_ARRIVAL: Duration = Duration::from_millis(200);
 
 /// What a slot table changes for this router.
 pub(crate) struct Change {
@@ -28,31 +33,67 @@ pub(crate) struct Change {
     pub(crate) gained: Vec<Slot>,
 }
 
-/// Carries changes out, in order.
+/// Carries changes out: they begin in order and end in order, but none waits for another. A slot that comes back while it is still
+/// being given away opens after that.
 pub(crate) async fn run(core: Arc<Core>, mut changes: mpsc::Receiver<Change>) {
-    while let Some(change) = changes.recv().await {
-        core.slots.open(&change.fresh, change.table);
-        core.slots.serve(&change.fresh, change.table);
-        if !change.gained.is_empty() {
-            core.slots.open(&change.gained, change.table);
-            tokio::spawn(open(core.clone(), change.gained, change.table));
+    let mut seals = FuturesOrdered::new();
+    // By slot that is being given away: the table that took it.
+    let mut leaving = BTreeMap::<Slot, u64>::new();
+    loop {
+        tokio::select! {
+            Some(change) = seals.next() => {
+                let Change { table, gained, .. } = change;
+                leaving.retain(|_, taken| *taken > table);
+                gain(&core, gained, table);
+                tell_sealed(&core, table);
+            }
+            change = changes.recv() => {
+                let Some(mut change) = change else { return };
+                core.slots.open(&change.fresh, change.table);
+                core.slots.serve(&change.fresh, change.table);
+                let (back, gained) = change.gained.into_iter().partition(|slot| leaving.contains_key(slot));
+                gain(&core, gained, change.table);
+                change.gained = back;
+                leaving.extend(change.lost.iter().map(|slot| (*slot, change.table)));
+                seals.push_back(give_away(core.clone(), change));
+            }
         }
-        if !change.lost.is_empty() {
-            seal(&core, &change.lost, change.table).await;
-        }
-        core.sealed.send_replace(change.table);
-        for edge in core.edges.all() {
-            edge.edge.sealed(change.table);
-        }
-        count(&core);
     }
 }
 
-/// Finishes what is in work for `slots`, writes what is behind, and forgets their accounts. Their sessions live on at their
-/// edges, which attach them to the next home.
-async fn seal(core: &Core, slots: &[Slot], table: u64) {
-    core.slots.set(slots, Phase::Closed, table);
-    if !core.slots.quiet(slots, ms(core.config.cluster.seal_ms)).await {
+fn gain(core: &Arc<Core>, slots: Vec<Slot>, table: u64) {
+    if !slots.is_empty() {
+        core.slots.open(&slots, table);
+        tokio::spawn(open(core.clone(), slots, table));
+    }
+}
+
+async fn give_away(core: Arc<Core>, change: Change) -> Change {
+    if !change.lost.is_empty() {
+        seal(&core, &change.lost).await;
+    }
+    change
+}
+
+fn tell_sealed(core: &Core, table: u64) {
+    core.sealed.send_replace(table);
+    for edge in core.edges.all() {
+        edge.edge.sealed(table);
+    }
+    count(core);
+}
+
+/// Finishes what was begun in `slots`, then what arrives; writes what is behind, and forgets their accounts. Their sessions live
+/// on at their edges, which attach them to the next home.
+///
+/// What was begun may have to wait for other homes that give slots away at the same time, but only for what they are about to
+/// finish themselves: a slot that closes still takes in what arrives, and one that does so no longer opens elsewhere whatever
+/// goes on here.
+async fn seal(core: &Core, slots: &[Slot]) {
+    let until = Instant::now() + ms(core.config.cluster.seal_ms);
+    let finished = core.slots.finished(slots, until).await;
+    core.slots.shut(slots);
+    if !finished || !core.slots.idle(slots, until + LAST_ARRIVAL).await {
         gauges::dropped("work of a lost slot");
         tracing::warn!(slots = slots.len(), "gave slots away with stanzas in work");
     }
@@ -78,33 +119,40 @@ async fn forget(core: &Core, cell: &Arc<Cell>) {
     }
 }
 
-/// Opens slots once every live edge has attached its sessions, or has had time enough to do so.
+/// Opens each slot once every live edge has attached its sessions of it; in the end all, when that has taken too long.
 async fn open(core: Arc<Core>, slots: Vec<Slot>, table: u64) {
     let deadline = Instant::now() + ms(core.config.cluster.opening_ms);
     let mut edges = core.edges.watch();
     let mut members = core.snapshot.subscribe();
-    while !all_attached(&core, table) {
+    let mut left: BTreeSet<Slot> = slots.into_iter().collect();
+    while !left.is_empty() {
+        let awaited = if Instant::now() < deadline {
+            awaited(&core, &left, table)
+        } else {
+            BTreeSet::new()
+        };
+        let ready: Vec<Slot> = left.difference(&awaited).copied().collect();
+        if !ready.is_empty() {
+            core.slots.serve(&ready, table);
+            count(&core);
+            tokio::spawn(ghosts::lay(core.clone(), ready, table));
+        }
+        left = awaited;
         tokio::select! {
             _ = edges.changed() => {}
             _ = members.changed() => {}
-            () = tokio::time::sleep_until(deadline) => break,
+            () = tokio::time::sleep_until(deadline) => {}
         }
     }
-    core.slots.serve(&slots, table);
-    count(&core);
-    ghosts::lay(core, slots, table).await;
 }
 
-fn all_attached(core: &Core, table: u64) -> bool {
+fn awaited(core: &Core, slots: &BTreeSet<Slot>, table: u64) -> BTreeSet<Slot> {
     let snapshot = core.snapshot.borrow().clone();
-    let live = snapshot
+    let live: Vec<_> = snapshot
         .of_role(Role::Edge)
-        .all(|edge| core.edges.has_attached(&edge.record.id, edge.epoch, table));
-    live && core
-        .edges
-        .all()
-        .iter()
-        .all(|edge| core.edges.has_attached(&edge.id, edge.epoch, table))
+        .map(|edge| (edge.record.id.clone(), edge.epoch))
+        .collect();
+    core.edges.awaited(&live, slots, table)
 }
 
 fn count(core: &Core) {

@@ -26,7 +26,7 @@ use crate::settle::{self, ATTEMPTS, Refusal};
 pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>, depth: u32) -> Option<Batch> {
     let ours = matches!(whose(&core.hosts, question.account.jid()), Whose::User);
     let pass = if ours {
-        core.slots.enter(Slot::of(question.account.as_str())).await.ok()
+        core.slots.arrive(Slot::of(question.account.as_str())).await.ok()
     } else {
         None
     };

@@ -22,15 +22,35 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             // A peer with other virtual hosts: nothing here to deliver to, and sending it back would not end.
             continue;
         }
-        let Ok(_pass) = core.slots.enter(Slot::of(to.bare().as_str())).await else {
+        let Ok(_pass) = core.slots.arrive(Slot::of(to.bare().as_str())).await else {
             back.push(to);
             continue;
         };
         let stanza = own(&route.stanza, &to, single);
         travel.add(arrive(core, &to.bare(), stanza, route.trace.clone(), 0).await);
     }
-    tokio::spawn(travel.finish());
+    let trail = Trail::begin(core.clone());
+    tokio::spawn(async move {
+        travel.finish().await;
+        drop(trail);
+    });
     back
+}
+
+/// Counts as a trail until dropped.
+struct Trail(Arc<Core>);
+
+impl Trail {
+    fn begin(core: Arc<Core>) -> Self {
+        core.trails.send_modify(|n| *n += 1);
+        Self(core)
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        self.0.trails.send_modify(|n| *n = n.saturating_sub(1));
+    }
 }
 
 fn own(stanza: &Arc<Stanza>, to: &Jid, single: bool) -> Stanza {

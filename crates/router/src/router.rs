@@ -1,5 +1,6 @@
 //! The router: what it offers to edges and peers.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -76,6 +77,7 @@ impl Router {
             behind: Behind::default(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::empty())),
             sealed: watch::Sender::new(0),
+            trails: watch::Sender::new(0),
             config,
         };
         let router = Self {
@@ -173,8 +175,8 @@ impl Home for Router {
         Self::whole(work).await.unwrap_or(Err(Gone::Session))
     }
 
-    async fn attached(&self, edge: &EdgeRef, table: u64) {
-        self.core.edges.attached(edge, table);
+    async fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
+        self.core.edges.attached(edge, table, pending);
     }
 
     async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
@@ -188,7 +190,13 @@ impl Home for Router {
         let (core, session) = (self.core.clone(), session.clone());
         let work = async move {
             let _held = (pass, turn);
-            submit::submit(&core, &session, submission).await
+            let number = submission.number;
+            let done = submit::submit(&core, &session, submission).await;
+            if done.is_ok() && core.slots.phase(session.slot) != Phase::Serving {
+                // The edge must know before it hears that the slot is sealed, or it gives the stanza to the next home again.
+                core.edges.done(&handle.edge, session.id, number);
+            }
+            done
         };
         Self::whole(work).await.unwrap_or(Ok(()))
     }
@@ -208,7 +216,7 @@ impl Home for Router {
             return;
         };
         let turn = handle.turn.clone().lock_owned().await;
-        let Ok(pass) = self.core.slots.enter(session.slot).await else {
+        let Ok(pass) = self.core.slots.arrive(session.slot).await else {
             return;
         };
         let (core, id) = (self.core.clone(), session.id);
@@ -225,7 +233,7 @@ impl Router {
     /// Why a session is not known here.
     fn gone(&self, slot: Slot) -> Gone {
         match self.core.slots.phase(slot) {
-            Phase::Closed => Gone::Home,
+            Phase::Closed | Phase::Closing => Gone::Home,
             Phase::Opening | Phase::Serving => Gone::Session,
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum Phase {
     Opening,
     /// Its home.
     Serving,
+    /// Its home for the last stanzas: what is in work goes on, and what arrives is taken in, but nothing new begins.
+    Closing,
 }
 
 /// What this router is to every slot.
@@ -37,13 +39,28 @@ struct One {
     phase: Phase,
     /// The slot table by which it got that phase.
     table: u64,
-    working: u32,
+    /// Work that somebody here has begun, with all that follows from it.
+    begun: u32,
+    /// Stanzas that arrive.
+    arriving: u32,
 }
 
 /// Permission to work on accounts of a slot. A slot that is given away waits until all are returned.
 pub(crate) struct Pass {
     slots: Arc<Slots>,
     slot: Slot,
+    entry: Entry,
+}
+
+/// What somebody wants to do to a slot's accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// Attach a session.
+    Attach,
+    /// Begin something.
+    Begin,
+    /// Bring a stanza, or go on with what was begun.
+    Arrive,
 }
 
 /// This router is not the slot's home.
@@ -57,7 +74,8 @@ impl Slots {
             Mutex::new(One {
                 phase: Phase::Closed,
                 table: 0,
-                working: 0,
+                begun: 0,
+                arriving: 0,
             })
         };
         Self {
@@ -87,12 +105,28 @@ impl Slots {
         self.one(slot).lock().phase
     }
 
-    /// Permission to work on the slot's accounts; waits while it opens.
+    /// Permission to begin something on the slot's accounts; waits while it opens.
     pub(crate) async fn enter(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
-        match self.try_enter(slot, false) {
+        self.wait_open(slot, Entry::Begin).await
+    }
+
+    /// Permission to bring a stanza to the slot's accounts, or to go on with what was begun: as [`Slots::enter`], but also while
+    /// the slot closes.
+    pub(crate) async fn arrive(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
+        self.wait_open(slot, Entry::Arrive).await
+    }
+
+    /// As [`Slots::arrive`], without waiting. Who has begun something must not wait here for a slot to open: that may wait
+    /// for the slot's old home, and so in the end for him.
+    pub(crate) fn arrive_now(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
+        self.try_enter(slot, Entry::Arrive).map_err(|_| NotHome)
+    }
+
+    async fn wait_open(self: &Arc<Self>, slot: Slot, entry: Entry) -> Result<Pass, NotHome> {
+        match self.try_enter(slot, entry) {
             Ok(pass) => Ok(pass),
             Err(Phase::Opening) => {
-                self.wait_for(slot, self.hold, false, |phase| phase == Phase::Opening)
+                self.wait_for(slot, self.hold, entry, |phase| phase == Phase::Opening)
                     .await
             }
             Err(_) => Err(NotHome),
@@ -102,7 +136,7 @@ impl Slots {
     /// Permission to attach sessions: as [`Slots::enter`], but already while the slot opens. An edge may hear of a slot table
     /// before this router does: it waits a little.
     pub(crate) async fn enter_opening(self: &Arc<Self>, slot: Slot, wait: Duration) -> Result<Pass, NotHome> {
-        self.wait_for(slot, wait, true, |_| true).await
+        self.wait_for(slot, wait, Entry::Attach, |_| true).await
     }
 
     /// Changes what this router is to `slots` by the slot table `table`.
@@ -110,6 +144,30 @@ impl Slots {
         for slot in slots {
             let mut one = self.one(*slot).lock();
             (one.phase, one.table) = (phase, table);
+        }
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Lets nothing new begin in `slots`, which the table `table` has taken away. What has not opened yet is closed.
+    pub(crate) fn close(&self, slots: &[Slot], table: u64) {
+        for slot in slots {
+            let mut one = self.one(*slot).lock();
+            one.phase = match one.phase {
+                Phase::Serving | Phase::Closing => Phase::Closing,
+                Phase::Opening | Phase::Closed => Phase::Closed,
+            };
+            one.table = table;
+        }
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Takes nothing in any more for those of `slots` that close.
+    pub(crate) fn shut(&self, slots: &[Slot]) {
+        for slot in slots {
+            let mut one = self.one(*slot).lock();
+            if one.phase == Phase::Closing {
+                one.phase = Phase::Closed;
+            }
         }
         self.changes.send_modify(|n| *n += 1);
     }
@@ -147,17 +205,26 @@ impl Slots {
         Slot::all().filter(|slot| self.phase(*slot) != Phase::Closed).collect()
     }
 
-    /// Waits until nothing is in work for `slots`; `false` when that took longer than `limit`.
-    pub(crate) async fn quiet(&self, slots: &[Slot], limit: Duration) -> bool {
+    /// Waits until nothing that was begun in `slots` is in work; `false` when that lasts beyond `until`.
+    pub(crate) async fn finished(&self, slots: &[Slot], until: Instant) -> bool {
+        self.quiet(slots, until, |one| one.begun == 0).await
+    }
+
+    /// Waits until nobody works on `slots`; `false` when that lasts beyond `until`.
+    pub(crate) async fn idle(&self, slots: &[Slot], until: Instant) -> bool {
+        self.quiet(slots, until, |one| one.begun + one.arriving == 0).await
+    }
+
+    async fn quiet(&self, slots: &[Slot], until: Instant, is_quiet: impl Fn(&One) -> bool) -> bool {
         let mut changes = self.changes.subscribe();
         let quiet = async {
-            while slots.iter().any(|slot| self.one(*slot).lock().working > 0) {
+            while !slots.iter().all(|slot| is_quiet(&self.one(*slot).lock())) {
                 if changes.changed().await.is_err() {
                     return;
                 }
             }
         };
-        tokio::time::timeout(limit, quiet).await.is_ok()
+        tokio::time::timeout_at(until, quiet).await.is_ok()
     }
 
     /// How many slots are served, and how many open.
@@ -171,13 +238,13 @@ impl Slots {
         self: &Arc<Self>,
         slot: Slot,
         limit: Duration,
-        opening: bool,
+        entry: Entry,
         worth: impl Fn(Phase) -> bool,
     ) -> Result<Pass, NotHome> {
         let deadline = Instant::now() + limit;
         let mut changes = self.changes.subscribe();
         loop {
-            match self.try_enter(slot, opening) {
+            match self.try_enter(slot, entry) {
                 Ok(pass) => return Ok(pass),
                 Err(phase) if worth(phase) => {}
                 Err(_) => return Err(NotHome),
@@ -187,19 +254,26 @@ impl Slots {
         }
     }
 
-    fn try_enter(self: &Arc<Self>, slot: Slot, opening: bool) -> Result<Pass, Phase> {
+    fn try_enter(self: &Arc<Self>, slot: Slot, entry: Entry) -> Result<Pass, Phase> {
         if !self.is_permitted() {
             return Err(Phase::Closed);
         }
         let mut one = self.one(slot).lock();
-        if one.phase == Phase::Serving || (opening && one.phase == Phase::Opening) {
-            one.working += 1;
-            return Ok(Pass {
-                slots: self.clone(),
-                slot,
-            });
+        let may = match one.phase {
+            Phase::Closed => false,
+            Phase::Opening => entry == Entry::Attach,
+            Phase::Serving => true,
+            Phase::Closing => entry == Entry::Arrive,
+        };
+        if !may {
+            return Err(one.phase);
         }
-        Err(one.phase)
+        *one.count(entry) += 1;
+        Ok(Pass {
+            slots: self.clone(),
+            slot,
+            entry,
+        })
     }
 
     fn one(&self, slot: Slot) -> &Mutex<One> {
@@ -207,11 +281,21 @@ impl Slots {
     }
 }
 
+impl One {
+    fn count(&mut self, entry: Entry) -> &mut u32 {
+        match entry {
+            Entry::Attach | Entry::Begin => &mut self.begun,
+            Entry::Arrive => &mut self.arriving,
+        }
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut one = self.slots.one(self.slot).lock();
-        one.working = one.working.saturating_sub(1);
-        let waited_for = one.working == 0 && one.phase == Phase::Closed;
+        let count = one.count(self.entry);
+        *count = count.saturating_sub(1);
+        let waited_for = *count == 0 && matches!(one.phase, Phase::Closing | Phase::Closed);
         drop(one);
         if waited_for {
             self.slots.changes.send_modify(|n| *n += 1);
@@ -257,14 +341,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_slot_is_quiet_once_every_pass_is_returned() {
+    async fn a_slot_that_closes_takes_in_what_arrives_but_nothing_begins() {
         let slots = slots(Phase::Serving);
-        let pass = slots.enter(slot()).await.unwrap();
-        slots.set(&[slot()], Phase::Closed, 2);
-        assert!(slots.enter(slot()).await.is_err());
-        assert!(!slots.quiet(&[slot()], Duration::from_secs(1)).await);
-        drop(pass);
-        assert!(slots.quiet(&[slot()], Duration::from_secs(1)).await);
+        let soon = || Instant::now() + Duration::from_secs(1);
+        let begun = slots.enter(slot()).await.unwrap();
+        slots.close(&[slot()], 2);
+        assert!(slots.enter(slot()).await.is_err() && slots.enter_opening(slot(), HOLD).await.is_err());
+        let arrived = slots.arrive(slot()).await.unwrap();
+        assert!(!slots.finished(&[slot()], soon()).await);
+        drop(begun);
+        assert!(slots.finished(&[slot()], soon()).await && !slots.idle(&[slot()], soon()).await);
+        slots.shut(&[slot()]);
+        assert!(slots.arrive(slot()).await.is_err());
+        drop(arrived);
+        assert!(slots.idle(&[slot()], soon()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_is_taken_away_before_it_opened_is_closed() {
+        let slots = slots(Phase::Opening);
+        assert!(slots.arrive_now(slot()).is_err(), "nobody waits here who must not");
+        slots.close(&[slot()], 2);
+        assert_eq!(slots.phase(slot()), Phase::Closed);
     }
 
     #[tokio::test(start_paused = true)]

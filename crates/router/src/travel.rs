@@ -129,7 +129,7 @@ impl Travel {
 
     async fn carry_to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
-        match self.core.slots.enter(slot).await {
+        match self.core.slots.arrive_now(slot) {
             Ok(_pass) => {
                 let batch = arrive(&self.core, &to, stanza, trace.cloned(), depth).await;
                 self.add(batch);
@@ -167,7 +167,7 @@ impl Travel {
                 self.send(own(&jid), trace, depth).await;
             } else if !self.may_step() {
                 return;
-            } else if let Ok(_pass) = self.core.slots.enter(slot).await {
+            } else if let Ok(_pass) = self.core.slots.arrive_now(slot) {
                 let batch = arrive(&self.core, &jid.bare(), own(&jid), trace.cloned(), depth).await;
                 self.add(batch);
             } else {

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -281,7 +281,7 @@ impl Cluster {
             for (name, router) in &routers {
                 router.edge_up(edge.at(name)).await;
                 router
-                    .attached(&edge.at(name), self.bus.snapshot().table.revision)
+                    .attached(&edge.at(name), self.bus.snapshot().table.revision, BTreeSet::new())
                     .await;
             }
         }
@@ -292,7 +292,7 @@ impl Cluster {
         let revision = self.bus.snapshot().table.revision;
         for edge in self.edges.iter().filter(|edge| edge.alive.load(Ordering::SeqCst)) {
             for (name, router) in &routers {
-                router.attached(&edge.at(name), revision).await;
+                router.attached(&edge.at(name), revision, BTreeSet::new()).await;
             }
         }
     }

@@ -32,6 +32,8 @@ pub struct Config {
     pub hold: Duration,
     /// How long an edge waits for an old home to say that it is sealed. Default 5 s.
     pub seal_timeout: Duration,
+    /// How long stanzas for a slot that moved go to its old home, if that gives none back. Default 2 s.
+    pub linger: Duration,
     /// Undone stanzas of one session. Default 64, 1 MiB.
     pub session_window: Window,
     /// Undone stanzas of all sessions of an edge. Default 262,144, 512 MiB.
@@ -85,6 +87,7 @@ impl Default for Config {
             submit_timeout: Duration::from_secs(30),
             hold: Duration::from_secs(10),
             seal_timeout: Duration::from_secs(5),
+            linger: Duration::from_secs(2),
             session_window: Window { items: 64, bytes: MIB },
             edge_window: Window {
                 items: 262_144,

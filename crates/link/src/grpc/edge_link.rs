@@ -1,7 +1,7 @@
 //! One edge's stream as its router sees it: what the edge says becomes calls of [`Home`], in order per session; what the home
 //! says to the edge becomes frames.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use stanza::{BindReply, BindRequest, SaslRequest, SessionId, StreamCondition};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
-use topology::{Snapshot, Verdict};
+use topology::{Slot, Snapshot, Verdict};
 
 use super::handshake::Identity;
 use super::metric;
@@ -124,7 +124,7 @@ enum Job {
     /// With a token that is dropped when it is done.
     Attach(u32, Box<Attach>, mpsc::Sender<()>),
     /// After all attachments before it.
-    Attached(u64, mpsc::Receiver<()>),
+    Attached(u64, BTreeSet<Slot>, mpsc::Receiver<()>),
     Submit(SessionId, u32, Submission),
     Unreadable(SessionId, u64),
     Close(SessionId, u32, CloseReason),
@@ -189,9 +189,9 @@ impl Desk {
             EdgeFrame::Attach { generation, attach } => {
                 (attach.session.id, Job::Attach(generation, attach, attaching.0.clone()))
             }
-            EdgeFrame::Attached(table) => {
+            EdgeFrame::Attached(table, pending) => {
                 let (_, before) = std::mem::replace(attaching, mpsc::channel(1));
-                (SessionId(u128::MAX), Job::Attached(table, before))
+                (SessionId(u128::MAX), Job::Attached(table, pending, before))
             }
             EdgeFrame::Submit {
                 session,
@@ -224,9 +224,9 @@ impl Desk {
             }
             Job::Bind(call, request) => self.bind(call, request).await,
             Job::Attach(generation, attach, _token) => self.attach(generation, *attach).await,
-            Job::Attached(table, mut before) => {
+            Job::Attached(table, pending, mut before) => {
                 let _ = before.recv().await; // ends when the last token is dropped
-                self.home.attached(&self.edge, table).await;
+                self.home.attached(&self.edge, table, pending).await;
             }
             Job::Submit(session, generation, submission) => self.submit(session, generation, submission).await,
             Job::Unreadable(session, number) => self.outbox.mark(session, number),

@@ -32,17 +32,29 @@ impl Identity {
     }
 }
 
+/// What a greeting tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    pub(super) who: Identity,
+    /// The minor version of the protocol that it speaks.
+    pub(super) minor: u32,
+}
+
 /// Who greets, if the protocol is ours.
-pub(super) fn greeted(hello: Option<pb::Hello>) -> Result<Identity, Status> {
+pub(super) fn greeted(hello: Option<pb::Hello>) -> Result<Greeting, Status> {
     let hello = hello.ok_or_else(|| Status::invalid_argument("the first frame is not a hello"))?;
     speaks(hello.major)?;
     if hello.node.is_empty() || hello.node.len() > 255 {
         return Err(Status::invalid_argument("node ids have 1 to 255 bytes"));
     }
-    Ok(Identity {
+    let who = Identity {
         id: hello.node.as_str().into(),
         epoch: Epoch(hello.epoch),
         release: hello.release,
+    };
+    Ok(Greeting {
+        who,
+        minor: hello.minor,
     })
 }
 
@@ -93,7 +105,7 @@ mod tests {
             release: "0.1.0".into(),
         };
         let hello = me.hello(9);
-        assert_eq!(greeted(Some(hello.clone())).unwrap(), me);
+        assert_eq!(greeted(Some(hello.clone())).unwrap().who, me);
         let check = |hello, want| assert_eq!(greeted(hello).unwrap_err().code(), want);
         check(None, Code::InvalidArgument);
         check(

@@ -21,7 +21,7 @@ use super::intake::{Intake, Replies};
 use super::metric;
 use crate::link_id::LinkId;
 use crate::outbox::{Batch, Marks, Outbox};
-use crate::slots::{Parcel, Port, Slots};
+use crate::slots::{Limits, Parcel, Port, Slots};
 use crate::wire::pb::router_client::RouterClient;
 use crate::wire::{PeerFrame, PeerReply, pb};
 use crate::{Gone, PeerHome, Peers, Route, Window};
@@ -57,7 +57,11 @@ impl Port for Line {
 impl PeerPool {
     /// Holds everything before [`PeerPool::start`].
     pub fn new(config: Config) -> Self {
-        let slots = Mutex::new(Slots::new(config.slot_window, config.peer_window));
+        let slots = Mutex::new(Slots::new(Limits {
+            slot: config.slot_window,
+            total: config.peer_window,
+            linger: config.linger,
+        }));
         let (me, snapshots) = (OnceLock::new(), OnceLock::new());
         let (stir, stop) = (Notify::new(), CancellationToken::new());
         Self {
@@ -264,7 +268,7 @@ impl Pool {
             Some(pb::peer_reply::Reply::Hello(hello)) => Some(hello),
             _ => None,
         });
-        is_meant(&greeted(hello)?, &router.record.id, router.epoch)?;
+        is_meant(&greeted(hello)?.who, &router.record.id, router.epoch)?;
         Ok(inbound)
     }
 }

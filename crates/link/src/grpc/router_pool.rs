@@ -20,7 +20,7 @@ use topology::{Epoch, Member, NodeId, NodeRecord, Slot, Snapshot};
 use super::calls::{Call, Calls};
 use super::config::Config;
 use super::dial::{Talk, frames, supervise};
-use super::handshake::{Identity, greeted, is_meant};
+use super::handshake::{Greeting, Identity, greeted, is_meant};
 use super::membership::{Membership, Standing};
 use super::metric;
 use crate::backoff::Backoff;
@@ -56,15 +56,21 @@ struct Pool {
 }
 
 /// The way to one router.
-struct Line(Arc<ToRouter>);
+struct Line {
+    outbox: Arc<ToRouter>,
+    /// Whether it knows of slots that are pending (protocol 1.1): if not, it hears of none but the last report.
+    knows_pending: bool,
+}
 
 impl Port for Line {
     fn send(&self, frame: EdgeFrame) {
-        self.0.push(frame.size(), frame);
+        if self.knows_pending || !matches!(&frame, EdgeFrame::Attached(_, pending) if !pending.is_empty()) {
+            self.outbox.push(frame.size(), frame);
+        }
     }
 
     fn written(&self, session: stanza::SessionId, number: u64) {
-        self.0.mark(session, number);
+        self.outbox.mark(session, number);
     }
 }
 
@@ -381,7 +387,7 @@ impl Pool {
         router: &Member,
         client: &mut RouterClient<Channel>,
         outbox: &Arc<ToRouter>,
-    ) -> Result<Streaming<pb::RouterFrames>, Status> {
+    ) -> Result<(Greeting, Streaming<pb::RouterFrames>), Status> {
         let epoch = Epoch(self.epoch.load(Ordering::Acquire));
         let NodeRecord { id, version, .. } = &self.membership.node;
         let me = Identity {
@@ -406,8 +412,9 @@ impl Pool {
             Some(pb::router_frame::Frame::Hello(hello)) => Some(hello),
             _ => None,
         });
-        is_meant(&greeted(hello)?, &router.record.id, router.epoch)?;
-        Ok(inbound)
+        let greeting = greeted(hello)?;
+        is_meant(&greeting.who, &router.record.id, router.epoch)?;
+        Ok((greeting, inbound))
     }
 }
 
@@ -447,10 +454,14 @@ impl Talk for Pool {
         let outbox = Arc::new(Outbox::new(limit, Marks::After, closed));
         let greeting = self.greet(router, &mut client, &outbox);
         let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
-        let mut inbound = tokio::time::timeout(self.config.connect_timeout, greeting)
+        let (greeting, mut inbound) = tokio::time::timeout(self.config.connect_timeout, greeting)
             .await
             .unwrap_or_else(late)?;
-        let (link, line, node) = (LinkId::fresh(), Arc::new(Line(outbox)), &router.record.id);
+        let (link, node) = (LinkId::fresh(), &router.record.id);
+        let line = Arc::new(Line {
+            outbox,
+            knows_pending: greeting.minor >= 1,
+        });
         tracing::info!(router = %node, "link up");
         self.membership.clients.add(link, client);
         self.lines.lock().push((node.clone(), link, Arc::clone(&line)));

@@ -232,7 +232,7 @@ impl Service {
         hello: Option<pb::Hello>,
         certificates: Option<&[rustls_pki_types::CertificateDer<'_>]>,
     ) -> Result<Identity, Status> {
-        let who = greeted(hello)?;
+        let who = greeted(hello)?.who;
         transport::is_certified(&who.id, self.config.tls.as_ref(), certificates)?;
         let mut snapshots = self.snapshots();
         let known = snapshots.wait_for(|snapshot| lives(&who, &snapshot.live()).is_some());

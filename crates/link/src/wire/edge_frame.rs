@@ -1,6 +1,9 @@
 //! What an edge says to a router.
 
+use std::collections::BTreeSet;
+
 use ::stanza::{BindRequest, Grant, SaslRequest, SessionId};
+use ::topology::Slot;
 
 use super::address::{Malformed, full_from, session_from, session_to, trace_from, trace_to};
 use super::login::{bind_from, bind_to, peer_from, peer_to, sasl_from, sasl_to};
@@ -18,7 +21,8 @@ pub(crate) enum EdgeFrame {
         generation: u32,
         attach: Box<Attach>,
     },
-    Attached(u64),
+    /// All but the sessions of these slots are attached by that table.
+    Attached(u64, BTreeSet<Slot>),
     Submit {
         session: SessionId,
         generation: u32,
@@ -48,6 +52,7 @@ impl EdgeFrame {
             Self::Submit { submission, .. } => stanza_size(&submission.stanza),
             Self::Attach { attach, .. } => 512 + attach.mirror.len() + attach.grant.0.len(),
             Self::Sasl(..) | Self::Bind(..) => 512,
+            Self::Attached(_, pending) => 64 + 8 * pending.len(),
             _ => 64,
         }
     }
@@ -57,7 +62,10 @@ impl EdgeFrame {
             Self::Sasl(call, request) => Frame::Sasl(sasl_to(call, request)),
             Self::Bind(call, request) => Frame::Bind(bind_to(call, request)),
             Self::Attach { generation, attach } => Frame::Attach(attach_to(generation, *attach)),
-            Self::Attached(table) => Frame::Attached(pb::Attached { table }),
+            Self::Attached(table, pending) => {
+                let pending = pending.into_iter().map(|slot| slot.index().into()).collect();
+                Frame::Attached(pb::Attached { table, pending })
+            }
             Self::Submit {
                 session,
                 generation,
@@ -108,7 +116,7 @@ impl EdgeFrame {
             Frame::Sasl(request) => Self::Sasl(request.call, sasl_from(request)?),
             Frame::Bind(request) => Self::Bind(request.call, bind_from(request)?),
             Frame::Attach(attach) => attach_from(attach)?,
-            Frame::Attached(attached) => Self::Attached(attached.table),
+            Frame::Attached(attached) => Self::Attached(attached.table, pending_from(&attached.pending)?),
             Frame::Submit(submit) => submit_from(submit)?,
             Frame::Written(written) => Self::Written {
                 session: session_from(written.session)?,
@@ -172,6 +180,11 @@ fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
         generation: attach.generation,
         attach: Box::new(value),
     })
+}
+
+fn pending_from(slots: &[u32]) -> Result<BTreeSet<Slot>, Malformed> {
+    let slot = |index: &u32| u16::try_from(*index).ok().and_then(Slot::new).ok_or(Malformed("slot"));
+    slots.iter().map(slot).collect()
 }
 
 fn reason_to(reason: CloseReason) -> pb::close::Reason {

@@ -109,7 +109,7 @@ mod tests {
                 generation: 1,
                 attach: Box::new(attach),
             },
-            EdgeFrame::Attached(7),
+            EdgeFrame::Attached(7, [Slot::new(0).unwrap(), Slot::new(4095).unwrap()].into()),
             EdgeFrame::Submit {
                 session: id,
                 generation: 1,
@@ -256,6 +256,20 @@ mod tests {
             EdgeFrame::decode(frame),
             Ok(EdgeFrame::Unreadable { number: 4, .. })
         ));
+    }
+
+    #[test]
+    fn there_is_no_slot_4096() {
+        for (slot, fits) in [(4095, true), (4096, false), (65_536, false)] {
+            let attached = pb::Attached {
+                table: 1,
+                pending: vec![slot],
+            };
+            let frame = pb::EdgeFrame {
+                frame: Some(pb::edge_frame::Frame::Attached(attached)),
+            };
+            assert_eq!(EdgeFrame::decode(frame).is_ok(), fits, "{slot}");
+        }
     }
 
     #[test]

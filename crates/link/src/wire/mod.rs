@@ -29,5 +29,5 @@ pub(crate) use peer_frame::{Part, PeerFrame, PeerReply};
 pub(crate) use router_frame::RouterFrame;
 pub(crate) use snapshot::{node_from, node_to, snapshot_from, snapshot_to};
 
-/// Highest protocol version this release speaks: major, minor. Majors do not mix.
-pub const PROTOCOL: (u32, u32) = (1, 0);
+/// Highest protocol version this release speaks: major, minor. Majors do not mix; minors are listed in the protocol file.
+pub const PROTOCOL: (u32, u32) = (1, 1);

@@ -7,7 +7,7 @@
     reason = "for tests; each uses its part"
 )]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -155,7 +155,7 @@ pub struct FakeHome {
     pub applied: Mutex<SlotTable>,
     pub edges: Mutex<HashMap<NodeId, EdgeRef>>,
     pub sessions: Mutex<HashMap<SessionId, (SessionRef, u64)>>,
-    pub attached: Mutex<Vec<u64>>,
+    pub attached: Mutex<Vec<(u64, BTreeSet<Slot>)>>,
     pub closed: Mutex<Vec<SessionId>>,
     pub written: Mutex<HashMap<SessionId, u64>>,
     /// Each submission takes a permit, if there is a gate.
@@ -253,8 +253,8 @@ impl Home for FakeHome {
             .insert(attach.session.id, (attach.session, known.max(attach.done)));
         Ok(())
     }
-    async fn attached(&self, _edge: &EdgeRef, table: u64) {
-        self.attached.lock().push(table);
+    async fn attached(&self, _edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
+        self.attached.lock().push((table, pending));
         self.ledger.changed.notify_waiters();
     }
     async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
