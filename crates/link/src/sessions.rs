@@ -16,7 +16,7 @@ use bytes::Bytes;
 use stanza::{Grant, Peer, SessionId};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use topology::{Epoch, NodeId, Slot, SlotTable};
+use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
@@ -55,6 +55,10 @@ pub(crate) struct Sessions<P> {
     table: SlotTable,
     links: BTreeMap<NodeId, Link<P>>,
     sessions: HashMap<SessionId, Session>,
+    /// Per slot: the table by which it last changed hands, and its sessions.
+    slots: Vec<(u64, BTreeSet<SessionId>)>,
+    /// Slots whose sessions are to be looked at: something happened to them, or they wait.
+    restless: BTreeSet<Slot>,
     /// Binds that a router has not answered.
     binding: HashMap<SessionId, Binding>,
     load: Window,
@@ -66,6 +70,8 @@ struct Binding {
     slot: Slot,
     slot_epoch: u64,
     link: LinkId,
+    /// The table up to which the router had applied tables when it was asked.
+    sealed: u64,
     mirror: Bytes,
     delivered: u64,
 }
@@ -74,8 +80,8 @@ struct Link<P> {
     id: LinkId,
     epoch: Epoch,
     port: Arc<P>,
-    /// Highest table the router has sealed.
-    sealed: u64,
+    /// Highest table the router has sealed; `None` until it has said so for the first time.
+    sealed: Option<u64>,
     /// The table for which it was last told that all is attached but the sessions of these slots.
     told: Option<(u64, BTreeSet<Slot>)>,
 }
@@ -101,6 +107,9 @@ struct At {
     node: NodeId,
     link: LinkId,
     slot_epoch: u64,
+    /// The table up to which the home had applied tables before. If the slot has changed hands since, the home took the session
+    /// by a table that is older than the edge's, and may yet let go of it before it comes to that one.
+    sealed: u64,
 }
 
 /// The home of a slot, and the link to it.
@@ -108,6 +117,10 @@ struct Target<'a, P> {
     node: &'a NodeId,
     link: &'a Link<P>,
     slot_epoch: u64,
+    /// The table by which the slot came to it.
+    since: u64,
+    /// The table up to which it has applied tables.
+    sealed: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -126,6 +139,8 @@ struct Refusal {
 /// Where a session stands after it was looked at.
 enum Standing {
     Attached,
+    /// At a home that has yet to apply the table by which it is that.
+    Early,
     /// Not yet; look again then, if not before.
     Waiting(Option<Instant>),
 }
@@ -137,6 +152,8 @@ impl<P: Port> Sessions<P> {
             table: SlotTable::empty(),
             links: BTreeMap::new(),
             sessions: HashMap::new(),
+            slots: vec![(0, BTreeSet::new()); usize::from(SLOTS)],
+            restless: BTreeSet::new(),
             binding: HashMap::new(),
             load: Window { items: 0, bytes: 0 },
             relief: Arc::default(),
@@ -145,51 +162,67 @@ impl<P: Port> Sessions<P> {
 
     /// A newer slot table; an older one is ignored.
     pub(crate) fn publish(&mut self, table: &SlotTable) {
-        if table.revision > self.table.revision {
-            self.table = table.clone();
+        if table.revision <= self.table.revision {
+            return;
+        }
+        let old = std::mem::replace(&mut self.table, table.clone());
+        for slot in Slot::all().filter(|slot| old.at(*slot) != table.at(*slot)) {
+            let (since, sessions) = &mut self.slots[usize::from(slot.index())];
+            *since = table.revision;
+            if !sessions.is_empty() {
+                self.restless.insert(slot);
+            }
         }
     }
 
     pub(crate) fn link_up(&mut self, node: NodeId, epoch: Epoch, id: LinkId, port: Arc<P>) {
+        self.stir(&node);
         self.links.insert(
             node,
             Link {
                 id,
                 epoch,
                 port,
-                sealed: 0,
+                sealed: None,
                 told: None,
             },
         );
     }
 
     pub(crate) fn link_down(&mut self, id: LinkId) {
-        self.links.retain(|_, link| link.id != id);
+        let ended = self.links.iter().find(|(_, link)| link.id == id);
+        if let Some(node) = ended.map(|(node, _)| node.clone()) {
+            self.stir(&node);
+            self.links.remove(&node);
+        }
         self.binding.retain(|_, binding| binding.link != id);
     }
 
     /// The router has said all about sessions that `table` took from it.
     pub(crate) fn sealed(&mut self, id: LinkId, table: u64) {
         for link in self.links.values_mut().filter(|link| link.id == id) {
-            link.sealed = link.sealed.max(table);
+            link.sealed = link.sealed.max(Some(table));
         }
     }
 
     /// The link to the home of `slot`, if it is up.
     pub(crate) fn home(&self, slot: Slot) -> Option<(LinkId, &Arc<P>)> {
-        target(&self.table, &self.links, slot).map(|target| (target.link.id, &target.link.port))
+        target(&self.table, 0, &self.links, slot).map(|target| (target.link.id, &target.link.port))
     }
 
     /// A bind of `session`, of an account in `slot`, goes to `link`.
     pub(crate) fn bind(&mut self, session: SessionId, slot: Slot, link: LinkId) {
         let slot_epoch = self.table.at(slot).map_or(0, |(_, _, slot_epoch)| slot_epoch);
         let (mirror, delivered) = (Bytes::new(), 0);
+        let asked = self.links.values().find(|up| up.id == link);
+        let sealed = asked.and_then(|up| up.sealed).unwrap_or(0);
         self.binding.insert(
             session,
             Binding {
                 slot,
                 slot_epoch,
                 link,
+                sealed,
                 mirror,
                 delivered,
             },
@@ -204,13 +237,14 @@ impl<P: Port> Sessions<P> {
     /// A router has bound a session.
     pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer) {
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
-        let slot_epoch = early.as_ref().map_or(0, |early| early.slot_epoch);
+        let (slot_epoch, sealed) = early.as_ref().map_or((0, 0), |early| (early.slot_epoch, early.sealed));
         let (mirror, delivered) = early.map_or((Bytes::new(), 0), |early| (early.mirror, early.delivered));
         let up = self.links.iter().find(|(_, up)| up.id == link);
         let at = up.map(|(node, _)| At {
             node: node.clone(),
             link,
             slot_epoch,
+            sealed,
         });
         let undone = if at.is_some() {
             Courier::flowing()
@@ -232,7 +266,10 @@ impl<P: Port> Sessions<P> {
             refusal: None,
             room: None,
         };
-        self.sessions.insert(session.session.id, session);
+        let SessionRef { id, slot, .. } = session.session;
+        self.slots[usize::from(slot.index())].1.insert(id);
+        self.restless.insert(slot);
+        self.sessions.insert(id, session);
     }
 
     /// A client's stanza of about `size` bytes.
@@ -361,6 +398,8 @@ impl<P: Port> Sessions<P> {
         });
         // A home that is about to be left still speaks for the session until it says that it is sealed.
         session.undone.reset();
+        let slot = session.session.slot;
+        self.restless.insert(slot);
         false
     }
 
@@ -380,15 +419,27 @@ impl<P: Port> Sessions<P> {
         ids
     }
 
-    /// Looks at every session and moves those that may; tells routers which slots still wait for sessions. Returns when to look
+    /// Looks at the sessions that something happened to, and moves those that may; tells routers which slots still wait for sessions. Returns when to look
     /// again, if nothing happens before.
     pub(crate) fn settle(&mut self, now: Instant) -> Option<Instant> {
         let mut waiting = BTreeSet::new();
         let mut again = None::<Instant>;
-        for session in self.sessions.values_mut() {
-            if let Standing::Waiting(until) = session.settle(&self.table, &self.links, self.limits.seal, now) {
-                again = again.into_iter().chain(until).min();
-                waiting.insert(session.session.slot);
+        for slot in std::mem::take(&mut self.restless) {
+            let (since, sessions) = &self.slots[usize::from(slot.index())];
+            let target = target(&self.table, *since, &self.links, slot);
+            for id in sessions {
+                let Some(session) = self.sessions.get_mut(id) else {
+                    continue;
+                };
+                match session.settle(&self.table, &self.links, target.as_ref(), self.limits.seal, now) {
+                    Standing::Attached => {}
+                    Standing::Early => drop(self.restless.insert(slot)),
+                    Standing::Waiting(until) => {
+                        again = again.into_iter().chain(until).min();
+                        waiting.insert(slot);
+                        self.restless.insert(slot);
+                    }
+                }
             }
         }
         self.tell_attached(&waiting);
@@ -420,6 +471,14 @@ impl<P: Port> Sessions<P> {
         }
     }
 
+    /// Something happened to the link to `node`: looks at the sessions that are or should be there. Others wait already.
+    fn stir(&mut self, node: &NodeId) {
+        let at_home = |slot: &Slot| self.table.at(*slot).is_some_and(|(home, ..)| home == node);
+        let inhabited = |slot: &Slot| !self.slots[usize::from(slot.index())].1.is_empty();
+        let slots = Slot::all().filter(at_home).filter(inhabited);
+        self.restless.extend(slots);
+    }
+
     /// The session, if it is attached to `link` or leaving it: what others say of it is void.
     fn heard(&mut self, link: LinkId, id: SessionId) -> Option<&mut Session> {
         self.sessions.get_mut(&id).filter(|session| session.hears(link))
@@ -427,6 +486,7 @@ impl<P: Port> Sessions<P> {
 
     fn forget(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.remove(&id) {
+            self.slots[usize::from(session.session.slot.index())].1.remove(&id);
             session.room.inspect(|room| room.notify_one());
             self.free(session.undone.load());
         }
@@ -444,22 +504,30 @@ impl Session {
         &mut self,
         table: &SlotTable,
         links: &BTreeMap<NodeId, Link<P>>,
+        target: Option<&Target<'_, P>>,
         patience: Duration,
         now: Instant,
     ) -> Standing {
-        let target = target(table, links, self.session.slot);
-        let is_home = |at: &At| {
-            let same = |to: &Target<'_, P>| to.link.id == at.link && to.slot_epoch == at.slot_epoch;
-            target.as_ref().is_some_and(same)
-        };
-        if self.undone.is_flowing() && self.at.as_ref().is_some_and(is_home) {
+        let is_home = |at: &At| target.is_some_and(|to| to.link.id == at.link && to.slot_epoch == at.slot_epoch);
+        if let (true, Some(at), Some(to)) = (
+            self.undone.is_flowing(),
+            self.at.as_ref().filter(|at| is_home(at)),
+            target,
+        ) {
+            if at.sealed >= to.since {
+                return Standing::Attached;
+            }
+            if to.sealed < to.since {
+                return Standing::Early;
+            }
+            self.attach(to); // it may have let go of the session before it came to that table
             return Standing::Attached;
         }
         if let Some(at) = self.at.as_ref().filter(|at| !is_home(at)) {
             let unsealed = |table| {
                 links
                     .get(&at.node)
-                    .is_some_and(|link| link.id == at.link && link.sealed < table)
+                    .is_some_and(|link| link.id == at.link && link.sealed.is_none_or(|sealed| sealed < table))
             };
             self.undone.pause();
             let leaving = *self.leaving.get_or_insert(Leaving {
@@ -478,17 +546,23 @@ impl Session {
             }
             (_, None) => Standing::Waiting(None),
             (_, Some(target)) => {
-                self.attach(&target);
-                Standing::Attached
+                self.attach(target);
+                if target.sealed < target.since {
+                    Standing::Early
+                } else {
+                    Standing::Attached
+                }
             }
         }
     }
 
-    fn attach<P: Port>(&mut self, &Target { node, link, slot_epoch }: &Target<'_, P>) {
+    fn attach<P: Port>(&mut self, to: &Target<'_, P>) {
+        let link = to.link;
         self.at = Some(At {
-            node: node.clone(),
+            node: to.node.clone(),
             link: link.id,
-            slot_epoch,
+            slot_epoch: to.slot_epoch,
+            sealed: to.sealed,
         });
         let attach = Attach {
             session: self.session.clone(),
@@ -540,11 +614,22 @@ impl Session {
     }
 }
 
-/// The home of `slot` and the link to it, if that is up.
-fn target<'a, P>(table: &'a SlotTable, links: &'a BTreeMap<NodeId, Link<P>>, slot: Slot) -> Option<Target<'a, P>> {
+/// The home of `slot` since the table `since`, and the link to it, if that is up and the home has said which table it is at.
+fn target<'a, P>(
+    table: &'a SlotTable,
+    since: u64,
+    links: &'a BTreeMap<NodeId, Link<P>>,
+    slot: Slot,
+) -> Option<Target<'a, P>> {
     let (node, epoch, slot_epoch) = table.at(slot)?;
     let link = links.get(node).filter(|link| link.epoch == epoch)?;
-    Some(Target { node, link, slot_epoch })
+    Some(Target {
+        node,
+        link,
+        slot_epoch,
+        since,
+        sealed: link.sealed?,
+    })
 }
 
 #[cfg(test)]

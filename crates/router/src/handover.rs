@@ -90,7 +90,8 @@ fn tell_sealed(core: &Core, table: u64) {
 /// finish themselves: a slot that closes still takes in what arrives, and one that does so no longer opens elsewhere whatever
 /// goes on here.
 async fn seal(core: &Core, slots: &[Slot]) {
-    let until = Instant::now() + ms(core.config.cluster.seal_ms);
+    let began = Instant::now();
+    let until = began + ms(core.config.cluster.seal_ms);
     let finished = core.slots.finished(slots, until).await;
     core.slots.shut(slots);
     if !finished || !core.slots.idle(slots, until + LAST_ARRIVAL).await {
@@ -106,6 +107,7 @@ async fn seal(core: &Core, slots: &[Slot]) {
     for cell in core.cells.of_slots(|slot| lost.contains(&slot)) {
         forget(core, &cell).await;
     }
+    tracing::info!(slots = slots.len(), took = ?began.elapsed(), "gave slots away");
 }
 
 async fn forget(core: &Core, cell: &Arc<Cell>) {
@@ -121,7 +123,8 @@ async fn forget(core: &Core, cell: &Arc<Cell>) {
 
 /// Opens each slot once every live edge has attached its sessions of it; in the end all, when that has taken too long.
 async fn open(core: Arc<Core>, slots: Vec<Slot>, table: u64) {
-    let deadline = Instant::now() + ms(core.config.cluster.opening_ms);
+    let began = Instant::now();
+    let deadline = began + ms(core.config.cluster.opening_ms);
     let mut edges = core.edges.watch();
     let mut members = core.snapshot.subscribe();
     let mut left: BTreeSet<Slot> = slots.into_iter().collect();
@@ -135,6 +138,8 @@ async fn open(core: Arc<Core>, slots: Vec<Slot>, table: u64) {
         if !ready.is_empty() {
             core.slots.serve(&ready, table);
             count(&core);
+            let (slots, pending, took) = (ready.len(), awaited.len(), began.elapsed());
+            tracing::info!(table, slots, pending, ?took, "opened slots");
             tokio::spawn(ghosts::lay(core.clone(), ready, table));
         }
         left = awaited;

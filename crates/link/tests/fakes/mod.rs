@@ -200,6 +200,7 @@ impl FakeHome {
 #[async_trait]
 impl Home for FakeHome {
     async fn edge_up(&self, edge: EdgeRef) {
+        edge.edge.sealed(self.applied.lock().revision);
         self.edges.lock().insert(edge.id.clone(), edge);
         self.ledger.changed.notify_waiters();
     }
