@@ -143,14 +143,14 @@ async fn until(client: &mut Client, is_wanted: impl Fn(&Element) -> bool) -> Res
 struct Talks {
     pairs: Vec<(Client, Client, String)>,
     said: usize,
-    /// Longest time from saying something to hearing it.
+    /// Longest time that a listener waited for its next message.
     longest: Duration,
 }
 
 impl Talks {
     /// Every first client says `count` things; every second one hears them all, in order.
     async fn say_and_hear(&mut self, count: usize) -> Result<()> {
-        let (from, began) = (self.said, Instant::now());
+        let from = self.said;
         for (speaker, _, to) in &mut self.pairs {
             for number in from..from + count {
                 speaker
@@ -164,6 +164,7 @@ impl Talks {
         self.said += count;
         for (at, (_, listener, _)) in self.pairs.iter_mut().enumerate() {
             for number in from..from + count {
+                let began = Instant::now();
                 hear(listener, number).await.with_context(|| format!("pair {at}"))?;
                 self.longest = self.longest.max(began.elapsed());
             }

@@ -2,14 +2,6 @@
 //!
 //! Domain types only; what `prost` and `tonic` generate stays private to this crate.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    unreachable_pub,
-    clippy::large_enum_variant,
-    reason = "the gRPC link that uses these parts is still in work"
-)]
-
 mod backoff;
 mod courier;
 mod lanes;

@@ -45,7 +45,7 @@ pub(crate) struct Limits {
 pub(crate) enum Submit {
     Taken,
     /// Wait for the notification and try again.
-    Full(Submission, OwnedNotified),
+    Full(Box<Submission>, OwnedNotified),
     Gone,
 }
 
@@ -279,12 +279,12 @@ impl<P: Port> Sessions<P> {
         };
         if session.undone.is_full(self.limits.session) {
             return Submit::Full(
-                submission,
+                Box::new(submission),
                 Arc::clone(session.room.get_or_insert_default()).notified_owned(),
             );
         }
         if self.load.items >= self.limits.total.items || self.load.bytes >= self.limits.total.bytes {
-            return Submit::Full(submission, Arc::clone(&self.relief).notified_owned());
+            return Submit::Full(Box::new(submission), Arc::clone(&self.relief).notified_owned());
         }
         self.load.items += 1;
         self.load.bytes += size;

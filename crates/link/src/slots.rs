@@ -31,6 +31,7 @@ pub(crate) struct Parcel<T> {
     pub(crate) to: Vec<Jid>,
     pub(crate) stanza: Arc<Stanza>,
     pub(crate) trace: Option<Trace>,
+    #[expect(dead_code, reason = "only its end counts")]
     pub(crate) ticket: T,
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use dunlin_link::grpc::Config;
 use dunlin_link::{Gone, Peers, Route, Window};
-use fakes::{Cluster, FakeRouter, Ledger, config, message};
+use fakes::{Cluster, FakeRouter, Ledger, World, config, message, record, submit_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use stanza::Jid;
 use tokio::sync::Semaphore;
-use topology::Slot;
+use topology::{Role, Slot};
 
 fn user(n: u64) -> Jid {
     Jid::parse(&format!("user{n}@example.com")).unwrap()
@@ -176,4 +176,33 @@ async fn nobody_home_is_unreachable_in_the_end_and_what_is_held_is_bounded() {
         "{routed:?}"
     );
     assert_eq!(routers[0].peers.load().items, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_joined_again_is_reached_in_its_new_life_and_reaches_others() {
+    let world = World::start(&["router-1", "router-2"], &config()).await;
+    let session = world.bind(1, "juliet").await;
+    let first = world
+        .cluster
+        .snapshots
+        .borrow()
+        .member(&"router-1".into())
+        .unwrap()
+        .epoch;
+    // Fenced, and back, on the same address.
+    world.cluster.exit(&"router-1".into());
+    world.linked(1).await;
+    let again = record("router-1", Role::Router, &world.routers[0].address.to_string());
+    assert!(world.cluster.enter(again) > first);
+    world.cluster.rebalance(&[("router-1", 100), ("router-2", 100)]);
+    world.routers.iter().for_each(|router| router.home.apply());
+    world.linked(2).await;
+    submit_all(&world.pool, &session, 1..=10).await;
+    world.ledger.wait(|ledger| ledger.total() == 10).await;
+    // From each router to homes at both.
+    for from in &world.routers {
+        for n in 0..20 {
+            from.peers.route(slot(&user(n)), route(vec![user(n)], n)).await.unwrap();
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! The first frame of either side: who speaks, which life of it, which protocol.
 
 use tonic::Status;
-use topology::{Epoch, LiveNodes, NodeId, Verdict};
+use topology::{Epoch, LiveNodes, NodeId, Snapshot, Verdict};
 
 use crate::wire::{PROTOCOL, pb};
 
-/// Who this process is to its peers.
+/// Who this process is to its peers. A router's life is followed through the snapshots from here on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its node id.
@@ -17,6 +17,13 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// This node in the life that `snapshot` tells of: a node that was fenced and joined again has another one. While it has none
+    /// it goes by the last one it had, which nobody takes for living.
+    pub(super) fn in_life(&self, snapshot: &Snapshot) -> Self {
+        let epoch = snapshot.member(&self.id).map_or(self.epoch, |member| member.epoch);
+        Self { epoch, ..self.clone() }
+    }
+
     /// The greeting, with the revision of the newest slot table known.
     pub(super) fn hello(&self, table: u64) -> pb::Hello {
         let (major, minor) = PROTOCOL;

@@ -93,10 +93,10 @@ impl PeerPool {
             stop.clone(),
         ));
         tokio::spawn({
-            let stop = stop.clone();
-            async move { stop.run_until_cancelled(b.settle(snapshots)).await }
+            let (stop, followed) = (stop.clone(), snapshots.clone());
+            async move { stop.run_until_cancelled(b.settle(followed)).await }
         });
-        tokio::spawn(async move { stop.run_until_cancelled(c.serve_local(&me, home)).await });
+        tokio::spawn(async move { stop.run_until_cancelled(c.serve_local(&me, snapshots, home)).await });
     }
 
     /// Stanzas that wait or are not answered.
@@ -213,16 +213,28 @@ impl Pool {
         }
     }
 
-    /// The home in this process, as a link that never breaks.
-    async fn serve_local(self: Arc<Self>, me: &Identity, home: Arc<dyn PeerHome>) {
+    /// The home in this process, as a link that never breaks, through all its lives.
+    async fn serve_local(
+        self: Arc<Self>,
+        me: &Identity,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        home: Arc<dyn PeerHome>,
+    ) {
         let outbox = Arc::new(ToPeer::new(UNBOUNDED, Marks::Before, self.stop.clone()));
         let replies = Arc::new(Replies::new(UNBOUNDED, Marks::Before, self.stop.clone()));
         let link = LinkId::fresh();
         let intake = Intake::start(me.id.clone(), home, Arc::clone(&replies), self.config.lanes);
-        self.slots
-            .lock()
-            .link_up(me.id.clone(), me.epoch, link, Arc::new(Line(Arc::clone(&outbox))));
-        self.stir.notify_one();
+        let line = Arc::new(Line(Arc::clone(&outbox)));
+        let live = async {
+            loop {
+                let Identity { id, epoch, .. } = me.in_life(&snapshots.borrow_and_update());
+                self.slots.lock().link_up(id, epoch, link, Arc::clone(&line));
+                self.stir.notify_one();
+                if snapshots.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
         let feed = async {
             while let Some(batch) = outbox.next().await {
                 for frame in batch.frames {
@@ -240,7 +252,7 @@ impl Pool {
                 batch.frames.into_iter().for_each(|reply| self.hear(link, reply));
             }
         };
-        tokio::join!(feed, hear);
+        tokio::join!(live, feed, hear);
     }
 
     async fn greet(
@@ -252,7 +264,9 @@ impl Pool {
         let (Some(me), Some(snapshots)) = (self.me.get(), self.snapshots.get()) else {
             return Err(Status::unavailable("not started"));
         };
-        let hello = pb::peer_frame::Frame::Hello(me.hello(snapshots.borrow().table.revision));
+        let snapshot = Arc::clone(&snapshots.borrow());
+        let hello = me.in_life(&snapshot).hello(snapshot.table.revision);
+        let hello = pb::peer_frame::Frame::Hello(hello);
         let hello = pb::PeerFrames {
             frames: vec![pb::PeerFrame { frame: Some(hello) }],
         };

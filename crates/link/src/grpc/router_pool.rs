@@ -185,7 +185,7 @@ impl Router for RouterPool {
                 Submit::Taken => return Ok(()),
                 Submit::Gone => return Err(Gone::Session),
                 Submit::Full(back, room) => {
-                    submission = back;
+                    submission = *back;
                     tokio::time::timeout_at(deadline, room)
                         .await
                         .map_err(|_| Gone::Unreachable)?;

@@ -20,7 +20,7 @@ use super::config::{Config, InvalidTls};
 use super::connector::Connection;
 use super::edge_link::{self, EdgeLink};
 use super::handshake::{Identity, greeted, lives, speaks};
-use super::intake::{Intake, Replies};
+use super::intake::Intake;
 use super::{metric, transport};
 use crate::outbox::{Batch, Marks, Outbox};
 use crate::wire::pb::router_server::RouterServer;
@@ -246,7 +246,8 @@ impl Service {
     }
 
     fn hello(&self) -> pb::Hello {
-        self.me.hello(self.snapshots().borrow().table.revision)
+        let snapshot = Arc::clone(&self.snapshots().borrow());
+        self.me.in_life(&snapshot).hello(snapshot.table.revision)
     }
 
     fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {

@@ -22,7 +22,6 @@ pub(crate) mod pb {
     tonic::include_proto!("dunlin.link.v1");
 }
 
-pub(crate) use address::Malformed;
 pub(crate) use edge_frame::EdgeFrame;
 pub use fuzz::decode_any;
 pub(crate) use peer_frame::{Part, PeerFrame, PeerReply};
