@@ -17,7 +17,6 @@ mod shaper;
 mod shared;
 mod socket;
 mod tls;
-mod trace;
 mod units;
 mod wire;
 

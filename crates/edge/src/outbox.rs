@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use link::Trace;
 use parking_lot::Mutex;
 use stanza::{Stanza, StreamCondition};
+use tracing::Span;
 
 use crate::config;
 
@@ -26,7 +26,8 @@ pub(crate) struct Item {
     pub(crate) stanza: Arc<Stanza>,
     /// Whether it is addressed to the session's full address.
     pub(crate) readdress: bool,
-    pub(crate) trace: Option<Trace>,
+    /// From its arrival to its end, when it is traced. Boxed: nearly none is.
+    pub(crate) span: Option<Box<Span>>,
 }
 
 /// Why the session is to end.
@@ -223,7 +224,7 @@ mod tests {
             number,
             stanza: Arc::new(stanza),
             readdress: false,
-            trace: None,
+            span: None,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use link::{CloseReason, Gone, SessionRef, Submission};
+use link::{CloseReason, Gone, SessionRef, Step, Submission};
 use stanza::{
     Bare, BindReply, BindRequest, Condition, Grant, Peer, SaslFailure, SaslRequest, SessionId, Stanza, StreamCondition,
 };
@@ -29,7 +29,6 @@ use crate::shaper::Shaper;
 use crate::shared::{Shared, now};
 use crate::socket::Socket;
 use crate::tls::Way;
-use crate::trace;
 use crate::wire::Wire;
 
 /// Deliveries are gathered until there is this much to write, in bytes.
@@ -215,8 +214,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let rest = self.stanzas.take(1, &shared.config.rates.stanzas, now());
         self.rests_until = self.rests_until.max(rest);
         self.submitted += 1;
-        let trace = trace::sample(shared.config.trace_ratio);
-        let span = trace::span("edge.submit", trace.as_ref());
+        let Step { span, trace } = Step::first("edge.submit", stanza.name(), shared.config.trace_ratio);
         let submission = Submission {
             number: self.submitted,
             stanza,
@@ -393,13 +391,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     }
 
     fn deliver(&mut self, item: &Item) {
-        let _entered = trace::span("edge.deliver", item.trace.as_ref()).entered();
         let to = self
             .bound
             .as_ref()
             .filter(|_| item.readdress)
             .map(|bound| bound.session.jid.jid());
         self.stream.deliver(&item.stanza, to);
+        if let Some(span) = &item.span {
+            span.record("outcome", "written");
+        }
         self.delivered = item.number;
         self.shared.meters().stanzas_out.increment(1);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use link::Delivery;
+use link::{Delivery, Step};
 use parking_lot::RwLock;
 use stanza::{SessionId, StreamCondition};
 
@@ -110,17 +110,26 @@ impl link::Edge for Sessions {
                 self.meters.strayed.increment(1);
                 continue;
             };
+            let step = Step::next("edge.deliver", stanza.name(), trace);
             let item = Item {
                 number,
                 stanza: stanza.clone(),
                 readdress,
-                trace: trace.clone(),
+                span: step.trace.map(|_| Box::new(step.span.clone())),
             };
-            match outbox.push(item, &self.limits) {
-                Pushed::Queued | Pushed::Closing => {}
-                Pushed::Repeated => self.meters.repeated.increment(1),
-                Pushed::Overflowed => self.meters.overflows.increment(1),
-            }
+            let outcome = match outbox.push(item, &self.limits) {
+                Pushed::Queued => continue,
+                Pushed::Closing => "closing",
+                Pushed::Repeated => {
+                    self.meters.repeated.increment(1);
+                    "repeated"
+                }
+                Pushed::Overflowed => {
+                    self.meters.overflows.increment(1);
+                    "overflow"
+                }
+            };
+            step.span.record("outcome", outcome);
         }
     }
 

@@ -11,6 +11,7 @@ mod outbox;
 mod ports;
 mod sessions;
 mod slots;
+mod trace;
 mod wire;
 
 pub mod grpc;
@@ -19,6 +20,7 @@ pub use courier::Window;
 pub use local::local;
 pub use ports::{
     Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,
-    Submission, Trace,
+    Submission,
 };
+pub use trace::{NotSampled, Step, TARGET as TRACE_TARGET, Trace};
 pub use wire::{PROTOCOL, decode_any};

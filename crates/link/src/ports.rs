@@ -13,6 +13,8 @@ use stanza::{
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
 
+use crate::trace::Trace;
+
 /// A session as both tiers name it. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRef {
@@ -24,10 +26,6 @@ pub struct SessionRef {
     pub slot: Slot,
 }
 
-/// W3C trace context (`traceparent`), present when the edge chose to sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace(pub Arc<str>);
-
 /// A stanza from a client, numbered by the edge.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -35,7 +33,7 @@ pub struct Submission {
     pub number: u64,
     /// The stanza as read from the client (its `from` is not yet set or checked).
     pub stanza: Stanza,
-    /// Trace context.
+    /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
 
@@ -48,7 +46,7 @@ pub struct Delivery {
     pub stanza: Arc<Stanza>,
     /// Whether `to` is replaced by each session's full address when written.
     pub readdress: bool,
-    /// Trace context.
+    /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
 
@@ -60,7 +58,7 @@ pub struct Route {
     pub to: Vec<Jid>,
     /// The stanza; `from` is set and true.
     pub stanza: Arc<Stanza>,
-    /// Trace context.
+    /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
 

@@ -148,7 +148,7 @@ impl<P: Port, T: Clone> Slots<P, T> {
             let frame = PeerFrame {
                 parts,
                 stanza: Some(Arc::clone(&like.stanza)),
-                trace: like.trace.clone(),
+                trace: like.trace,
             };
             self.links.get(&node).inspect(|link| link.port.send(frame));
         }
@@ -321,7 +321,7 @@ impl<T> Flow<T> {
                 number: item.number,
                 to: item.value.to.clone(),
             };
-            let (stanza, trace) = (Some(Arc::clone(&item.value.stanza)), item.value.trace.clone());
+            let (stanza, trace) = (Some(Arc::clone(&item.value.stanza)), item.value.trace);
             link.port.send(PeerFrame {
                 parts: vec![part],
                 stanza,

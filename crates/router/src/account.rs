@@ -149,7 +149,7 @@ impl Account {
     }
 
     /// Delivers to those of `to` that are still here: one frame per edge.
-    pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner<'_>) {
+    pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner) {
         let mut frames: Vec<(EdgeRef, Vec<(SessionId, u64)>)> = Vec::new();
         for id in to {
             let Some(session) = self.sessions.get_mut(id) else {
@@ -172,7 +172,7 @@ impl Account {
                 sessions,
                 stanza: stanza.clone(),
                 readdress: delivery.readdress,
-                trace: delivery.trace.cloned(),
+                trace: delivery.trace,
             });
         }
     }
@@ -202,11 +202,11 @@ impl Account {
 
 /// How a stanza is delivered.
 #[derive(Clone)]
-pub(crate) struct Manner<'a> {
+pub(crate) struct Manner {
     pub(crate) readdress: bool,
     pub(crate) fate: Fate,
     pub(crate) limits: QueueLimits,
-    pub(crate) trace: Option<&'a Trace>,
+    pub(crate) trace: Option<Trace>,
 }
 
 /// A session that directs presence at everybody loses the oldest address in order, never memory.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::{At, Outcome, Way};
-use link::Trace;
+use link::{Step, Trace};
 use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza};
+use tracing::Instrument;
 
 use crate::account::{Account, Manner};
 use crate::core::Core;
@@ -19,9 +20,13 @@ use crate::settle::{self, Refusal};
 
 /// Takes a stanza in at the account it is addressed to, which is at home here. Returns what follows from it.
 pub(crate) async fn arrive(core: &Core, to: &Bare, stanza: Stanza, trace: Option<Trace>, depth: u32) -> Option<Batch> {
+    let Step { span, trace } = Step::next("router.in", stanza.name(), trace);
+    take_in(core, to, stanza, Out::new(trace, depth)).instrument(span).await
+}
+
+async fn take_in(core: &Core, to: &Bare, stanza: Stanza, mut out: Out) -> Option<Batch> {
     let cell = core.cells.get(to);
     let mut state = cell.state.lock().await;
-    let mut out = Out::new(trace, depth);
     match load::account(core, to, &mut state).await {
         Ok(Some(account)) => {
             place(core, account, stanza, &mut out).await;
@@ -29,6 +34,7 @@ pub(crate) async fn arrive(core: &Core, to: &Bare, stanza: Stanza, trace: Option
         }
         Ok(None) => {
             gauges::stanza(Way::In, &stanza, "nobody");
+            out.note("nobody");
             out.send(nobody(&stanza));
             out.free()
         }
@@ -52,6 +58,7 @@ pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, ou
     };
     let (decision, settled) = settle::decide(core, account, judge).await;
     gauges::stanza(Way::In, &stanza, outcome_name(&decision.outcome));
+    out.note(outcome_name(&decision.outcome));
     match &decision.outcome {
         Outcome::Sessions(sessions) => {
             let own = decision.own.as_ref().unwrap_or(&stanza);
@@ -78,7 +85,7 @@ fn hand_over(core: &Core, account: &mut Account, sessions: &[SessionId], stanza:
         readdress: false,
         fate,
         limits: core.queue_limits(),
-        trace: out.trace.as_ref(),
+        trace: out.trace,
     };
     account.deliver(sessions, &Arc::new(stanza.clone()), manner);
 }

@@ -78,6 +78,6 @@ async fn flush_to_another(core: &Core, account: &mut Account, out: &Out) {
         .filter(|session| session.priority() >= Some(0))
         .max_by_key(|s| s.priority());
     if let Some(id) = best.map(|session| session.id) {
-        kept::flush(core, account, id, out.trace.as_ref()).await;
+        kept::flush(core, account, id, out.trace).await;
     }
 }

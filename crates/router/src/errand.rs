@@ -11,6 +11,7 @@ use engine::At;
 use link::Trace;
 use stanza::{Bare, Iq, Jid, SessionId, Stanza, StreamCondition};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::Span;
 
 use crate::hosts::VirtualHost;
 
@@ -71,6 +72,13 @@ impl Out {
             errands: Vec::new(),
             trace,
             depth,
+        }
+    }
+
+    /// Says in the span of a traced stanza what became of it.
+    pub(crate) fn note(&self, outcome: &'static str) {
+        if self.trace.is_some() {
+            Span::current().record("outcome", outcome);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::settle::KEPT;
 const PAGE: u32 = 100;
 
 /// Begins to deliver what was kept to `session`, unless another one gets it already.
-pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId, trace: Option<&Trace>) {
+pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId, trace: Option<Trace>) {
     if account.flush.is_none() && account.kept != Some(0) && account.sessions.contains_key(&session) {
         page(core, account, session, None, trace).await;
     }
@@ -46,7 +46,7 @@ pub(crate) async fn go_on(core: &Core, account: &mut Account) {
     page(core, account, id, Some(last), None).await;
 }
 
-async fn page(core: &Core, account: &mut Account, id: SessionId, after: Option<store::EntryId>, trace: Option<&Trace>) {
+async fn page(core: &Core, account: &mut Account, id: SessionId, after: Option<store::EntryId>, trace: Option<Trace>) {
     let mut request = PageRequest {
         after,
         limit: PAGE,

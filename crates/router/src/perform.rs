@@ -25,7 +25,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                     readdress,
                     fate: Fate::Lost,
                     limits: core.queue_limits(),
-                    trace: out.trace.as_ref(),
+                    trace: out.trace,
                 };
                 account.deliver(&to, &stanza, manner);
             }
@@ -39,7 +39,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
             }
             Effect::Session(id, change) => change_session(core, account, id, &change),
             Effect::Keep(_) => {}
-            Effect::Flush(id) => kept::flush(core, account, id, out.trace.as_ref()).await,
+            Effect::Flush(id) => kept::flush(core, account, id, out.trace).await,
         }
     }
 }
@@ -94,7 +94,7 @@ fn show_roster(core: &Core, account: &mut Account, change: &RosterChange, versio
             readdress: true,
             fate: Fate::Lost,
             limits: core.queue_limits(),
-            trace: out.trace.as_ref(),
+            trace: out.trace,
         };
         account.deliver(&interested, &Arc::new(push.into()), manner);
     }

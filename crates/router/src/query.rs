@@ -133,7 +133,7 @@ fn send(core: &Core, account: &mut Account, request: &Iq, answer: &Answer, out: 
         readdress: false,
         fate: Fate::Lost,
         limits: core.queue_limits(),
-        trace: out.trace.as_ref(),
+        trace: out.trace,
     };
     account.deliver(&[id], &Arc::new(stanza), manner);
 }

@@ -27,7 +27,7 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             continue;
         };
         let stanza = own(&route.stanza, &to, single);
-        travel.add(arrive(core, &to.bare(), stanza, route.trace.clone(), 0).await);
+        travel.add(arrive(core, &to.bare(), stanza, route.trace, 0).await);
     }
     let trail = Trail::begin(core.clone());
     tokio::spawn(async move {

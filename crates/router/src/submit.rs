@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use engine::{At, Outcome, Way};
-use link::{Gone, SessionRef, Submission, Trace};
+use link::{Gone, SessionRef, Step, Submission};
 use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::account::{Account, Manner};
 use crate::arrive::is_request;
@@ -21,21 +21,14 @@ use crate::travel::Travel;
 
 /// Does everything that a client's stanza asks for. The caller holds the session's turn and the slot's pass.
 pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
-    let span = span(submission.trace.as_ref());
+    let Step { span, trace } = Step::next("router.out", submission.stanza.name(), submission.trace);
+    let submission = Submission { trace, ..submission };
     let work = async {
         let batch = leave(core, session, submission).await?;
         Travel::carry(core, batch).await;
         Ok(())
     };
     work.instrument(span).await
-}
-
-/// A span for what the edge chose to sample; nothing for the rest.
-fn span(trace: Option<&Trace>) -> Span {
-    match trace {
-        Some(trace) => tracing::info_span!("submit", traceparent = %trace.0),
-        None => Span::none(),
-    }
 }
 
 /// The way out, under the account's lock.
@@ -67,6 +60,7 @@ async fn decide(core: &Core, account: &mut Account, id: SessionId, stanza: Stanz
     };
     let (decision, settled) = settle::decide(core, account, judge).await;
     gauges::stanza(Way::Out, &stanza, outcome_name(&decision.outcome));
+    out.note(outcome_name(&decision.outcome));
     perform(core, account, decision.effects, settled, out).await;
     match decision.outcome {
         Outcome::Undecided => out.push(travelling(account, stanza)),
@@ -128,7 +122,7 @@ fn answer(core: &Core, account: &mut Account, id: SessionId, stanza: Option<Stan
         readdress: false,
         fate: Fate::Lost,
         limits: core.queue_limits(),
-        trace: out.trace.as_ref(),
+        trace: out.trace,
     };
     let mut stanza = stanza;
     // A subscription stanza's sender is the account, but the error is for the session that sent it.

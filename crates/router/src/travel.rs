@@ -77,7 +77,7 @@ impl Travel {
         loop {
             while let Some(Batch { ticket, out }) = self.ready.pop_front() {
                 for errand in out.errands {
-                    self.step(errand, out.trace.as_ref(), out.depth + 1).await;
+                    self.step(errand, out.trace, out.depth + 1).await;
                 }
                 drop(ticket);
             }
@@ -88,7 +88,7 @@ impl Travel {
         }
     }
 
-    async fn step(&mut self, errand: Errand, trace: Option<&Trace>, depth: u32) {
+    async fn step(&mut self, errand: Errand, trace: Option<Trace>, depth: u32) {
         match errand {
             Errand::Send(stanza) => self.send(stanza, trace, depth).await,
             Errand::Broadcast { to, stanza } => self.broadcast(to, stanza, trace, depth).await,
@@ -114,7 +114,7 @@ impl Travel {
         may
     }
 
-    async fn send(&mut self, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+    async fn send(&mut self, stanza: Stanza, trace: Option<Trace>, depth: u32) {
         if !self.may_step() {
             return;
         }
@@ -127,11 +127,11 @@ impl Travel {
         }
     }
 
-    async fn carry_to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+    async fn carry_to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
         match self.core.slots.arrive_now(slot) {
             Ok(_pass) => {
-                let batch = arrive(&self.core, &to, stanza, trace.cloned(), depth).await;
+                let batch = arrive(&self.core, &to, stanza, trace, depth).await;
                 self.add(batch);
             }
             Err(_) => {
@@ -142,7 +142,7 @@ impl Travel {
     }
 
     /// RFC 6120, 10.5.1 and 10.5.2 (RFC 6121, 8.4): stanzas to a domain that is hosted here.
-    fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<&Trace>, depth: u32) {
+    fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<Trace>, depth: u32) {
         let bare = stanza.to().is_some_and(Jid::is_bare);
         match &stanza {
             Stanza::Iq(iq) if bare && arrive::is_request(&stanza) => {
@@ -157,7 +157,7 @@ impl Travel {
         }
     }
 
-    async fn broadcast(&mut self, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<&Trace>, depth: u32) {
+    async fn broadcast(&mut self, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<Trace>, depth: u32) {
         let mut away: Option<(Slot, Vec<Jid>)> = None;
         for jid in to {
             let user = matches!(whose(&self.core.hosts, &jid), Whose::User);
@@ -168,7 +168,7 @@ impl Travel {
             } else if !self.may_step() {
                 return;
             } else if let Ok(_pass) = self.core.slots.arrive_now(slot) {
-                let batch = arrive(&self.core, &jid.bare(), own(&jid), trace.cloned(), depth).await;
+                let batch = arrive(&self.core, &jid.bare(), own(&jid), trace, depth).await;
                 self.add(batch);
             } else {
                 away.get_or_insert_with(|| (slot, Vec::new())).1.push(jid);
@@ -185,15 +185,15 @@ impl Travel {
         slot: Slot,
         to: Vec<Jid>,
         stanza: Arc<Stanza>,
-        trace: Option<&Trace>,
+        trace: Option<Trace>,
         depth: u32,
     ) {
-        let (peers, trace) = (self.core.peers.clone(), trace.cloned());
+        let (peers, trace) = (self.core.peers.clone(), trace);
         let mut later: Later = Box::pin(async move {
             let route = Route {
                 to,
                 stanza: stanza.clone(),
-                trace: trace.clone(),
+                trace,
             };
             let lost = peers.route(slot, route).await.is_err();
             let mut out = Out::new(trace, depth);
@@ -210,15 +210,15 @@ impl Travel {
         }
     }
 
-    fn ask(&mut self, question: Question, trace: Option<&Trace>, depth: u32) {
-        let (core, trace) = (self.core.clone(), trace.cloned());
+    fn ask(&mut self, question: Question, trace: Option<Trace>, depth: u32) {
+        let (core, trace) = (self.core.clone(), trace);
         self.later.push(Box::pin(
             async move { query::answer(&core, question, trace, depth).await },
         ));
     }
 
-    fn bounce(&mut self, error: Option<Stanza>, trace: Option<&Trace>, depth: u32) {
-        let mut out = Out::new(trace.cloned(), depth);
+    fn bounce(&mut self, error: Option<Stanza>, trace: Option<Trace>, depth: u32) {
+        let mut out = Out::new(trace, depth);
         out.send(error);
         self.add(out.free());
     }

@@ -8,6 +8,7 @@ mod hosts;
 mod http;
 mod roles;
 mod serve;
+mod spans;
 mod stores;
 mod telemetry;
 mod tls;

@@ -1,15 +1,15 @@
 //! Logs, traces and metrics of the process.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::WithExportConfig;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::spans::{Exporter, Spans};
 
 /// Upper bounds of latency buckets, in seconds.
 const SECONDS: [f64; 12] = [
@@ -19,7 +19,7 @@ const SECONDS: [f64; 12] = [
 /// Handles to what was set up.
 pub(crate) struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
-    traces: Option<SdkTracerProvider>,
+    traces: Option<Arc<Exporter>>,
     /// Renders the metrics.
     pub(crate) metrics: PrometheusHandle,
 }
@@ -29,20 +29,17 @@ pub(crate) struct Telemetry {
 /// # Errors
 /// When the filter cannot be read, or something was set up before.
 pub(crate) fn start(config: &LogConfig, node: &str) -> Result<Telemetry> {
-    let filter = EnvFilter::try_new(&config.filter).context("log.filter")?;
-    let (filter, handle) = reload::Layer::new(filter);
+    let (filter, handle) = reload::Layer::new(filter(config)?);
     let traces = config
         .otlp
         .as_deref()
-        .map(|endpoint| exporter(endpoint, node))
+        .map(|endpoint| Exporter::new(endpoint, node).map(Arc::new))
         .transpose()?;
     let lines = match config.format {
         LogFormat::Text => fmt::layer().with_writer(std::io::stderr).boxed(),
         LogFormat::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
     };
-    let spans = traces
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("dunlin")));
+    let spans = traces.clone().map(Spans);
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
@@ -66,32 +63,23 @@ impl Telemetry {
     /// # Errors
     /// When the filter cannot be read.
     pub(crate) fn reload(&self, config: &LogConfig) -> Result<()> {
-        let filter = EnvFilter::try_new(&config.filter).context("log.filter")?;
-        self.filter.reload(filter).context("changing the log filter")
+        self.filter.reload(filter(config)?).context("changing the log filter")
     }
 
     /// Sends what is left.
     pub(crate) fn stop(&self) {
-        if let Some(traces) = &self.traces
-            && let Err(error) = traces.shutdown()
-        {
-            tracing::warn!(%error, "the last traces could not be exported");
+        if let Some(traces) = &self.traces {
+            traces.stop();
         }
     }
 }
 
-fn exporter(endpoint: &str, node: &str) -> Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .context("setting up trace export")?;
-    let resource = opentelemetry_sdk::Resource::builder()
-        .with_service_name("dunlin")
-        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", node.to_owned()))
-        .build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
+/// What is logged, and the spans that are exported: a log of warnings must not end the traces. One filter for both, as filters of
+/// each would leave marks on a thread when a driver only asks what is enabled, and lose the next line or span there.
+fn filter(config: &LogConfig) -> Result<EnvFilter> {
+    let filter = EnvFilter::try_new(&config.filter).context("log.filter")?;
+    match &config.otlp {
+        Some(_) => Ok(filter.add_directive(format!("{}=info", link::TRACE_TARGET).parse()?)),
+        None => Ok(filter),
+    }
 }

@@ -57,7 +57,7 @@ impl Intake {
         for part in frame.parts {
             let job = Job {
                 stanza: frame.stanza.clone(),
-                trace: frame.trace.clone(),
+                trace: frame.trace,
                 part,
             };
             self.lanes.give(job.part.slot, job).await;

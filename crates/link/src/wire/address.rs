@@ -43,12 +43,12 @@ pub(crate) fn full_from(text: &str) -> Result<Full, Malformed> {
 }
 
 pub(crate) fn trace_to(trace: Option<Trace>) -> String {
-    trace.map_or_else(String::new, |trace| trace.0.to_string())
+    trace.map_or_else(String::new, |trace| trace.to_string())
 }
 
-/// `traceparent` has 55 characters; leave room for later versions, no more.
+/// What cannot be read is taken as not sampled (W3C Trace Context, 4.3).
 pub(crate) fn trace_from(trace: &str) -> Option<Trace> {
-    (!trace.is_empty() && trace.len() <= 128).then(|| Trace(trace.into()))
+    trace.parse().ok()
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "halves are what is meant")]

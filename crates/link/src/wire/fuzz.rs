@@ -42,7 +42,7 @@ mod tests {
 
     use super::*;
     use crate::wire::Part;
-    use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission, Trace};
+    use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission};
 
     fn stanza() -> Stanza {
         let head = Head {
@@ -85,7 +85,7 @@ mod tests {
         let submission = Submission {
             number: 4,
             stanza: stanza(),
-            trace: Some(Trace("00-1-2-01".into())),
+            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
         };
         vec![
             EdgeFrame::Sasl(

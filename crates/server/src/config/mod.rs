@@ -145,7 +145,8 @@ pub(crate) struct LogConfig {
     pub(crate) filter: String,
     /// `text` or `json`.
     pub(crate) format: LogFormat,
-    /// OTLP endpoint (gRPC) to export traces to, such as `http://127.0.0.1:4317`. Unset: no export.
+    /// OTLP endpoint (gRPC) to export traces to, such as `http://127.0.0.1:4317`: of the share of stanzas that the edges choose
+    /// (`edge.trace_ratio`), from edge to edge. Unset: no export.
     pub(crate) otlp: Option<String>,
 }
 
