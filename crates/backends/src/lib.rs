@@ -18,4 +18,5 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub use observe::METRICS;
 pub use secret::Secret;

@@ -4,6 +4,30 @@ use std::time::Instant;
 
 use store::{Error, Result};
 
+/// Every metric of this crate: its name, its kind, and what it tells an operator.
+pub const METRICS: &[(&str, &str, &str)] = &[
+    (
+        "dunlin_store_call_seconds",
+        "histogram",
+        "How long calls to stores took, by `backend`, `port` and `call`",
+    ),
+    (
+        "dunlin_store_commit_writes",
+        "histogram",
+        "How many writes shared a commit, by `backend`; near its bound the store is the bottleneck",
+    ),
+    (
+        "dunlin_store_errors_total",
+        "counter",
+        "Calls to stores that failed, by `backend`, `port`, `call` and `kind`; `conflict` and `precondition` are answers, not faults",
+    ),
+    (
+        "dunlin_store_watch_breaks_total",
+        "counter",
+        "Times the watch on membership broke and was begun anew, by `backend`",
+    ),
+];
+
 /// Which adapter is called.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At {

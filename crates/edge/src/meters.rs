@@ -1,8 +1,94 @@
 //! The edge's metrics. Those of the hot path are looked up once.
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use stanza::{Condition, SaslFailure, SaslReply, SaslRequest};
 use stream::Closed;
+
+/// Every metric of this crate: its name, its kind, and what it tells an operator.
+pub const METRICS: &[(&str, &str, &str)] = &[
+    (
+        "dunlin_edge_accept_errors_total",
+        "counter",
+        "Times the system could give no connection (descriptors, memory)",
+    ),
+    (
+        "dunlin_edge_bytes_total",
+        "counter",
+        "Bytes of client streams inside TLS, by `direction`: `in` or `out`",
+    ),
+    (
+        "dunlin_edge_connections",
+        "gauge",
+        "Connections that are open, logged in or not",
+    ),
+    (
+        "dunlin_edge_connections_refused_total",
+        "counter",
+        "Connections turned away, by `reason`: the limit that was reached, or `fenced`",
+    ),
+    (
+        "dunlin_edge_connections_total",
+        "counter",
+        "Connections accepted, by `listener`",
+    ),
+    (
+        "dunlin_edge_deliveries_dropped_total",
+        "counter",
+        "Deliveries not written, by `reason`: `no_session` (gone; the home delivers elsewhere or keeps it) or `repeated`",
+    ),
+    ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
+    (
+        "dunlin_edge_outbox_bytes",
+        "gauge",
+        "Bytes of stanzas that wait for their clients to read, of all sessions",
+    ),
+    (
+        "dunlin_edge_outbox_fullest_stanzas",
+        "gauge",
+        "Stanzas that wait for the slowest client; its bound is `edge.outbox.stanzas`",
+    ),
+    (
+        "dunlin_edge_outbox_overflows_total",
+        "counter",
+        "Sessions closed because their client read too slowly",
+    ),
+    (
+        "dunlin_edge_outbox_stanzas",
+        "gauge",
+        "Stanzas that wait for their clients to read, of all sessions",
+    ),
+    (
+        "dunlin_edge_outbox_waiting",
+        "gauge",
+        "Sessions with a stanza that waits for its client to read",
+    ),
+    (
+        "dunlin_edge_sasl_total",
+        "counter",
+        "SASL exchanges that ended, by `mechanism` and `result`",
+    ),
+    ("dunlin_edge_sessions", "gauge", "Sessions with a bound resource"),
+    (
+        "dunlin_edge_stanza_errors_total",
+        "counter",
+        "Stanzas that the edge answered with an error, by `condition`",
+    ),
+    (
+        "dunlin_edge_stanzas_total",
+        "counter",
+        "Stanzas from (`in`) and to (`out`) clients, by `direction`",
+    ),
+    (
+        "dunlin_edge_stream_errors_total",
+        "counter",
+        "Stream errors sent, by `condition`",
+    ),
+    (
+        "dunlin_edge_streams_closed_total",
+        "counter",
+        "Streams that ended, by `reason`",
+    ),
+];
 
 /// Metrics of one edge.
 pub(crate) struct Meters {
@@ -26,13 +112,31 @@ pub(crate) struct Meters {
     pub(crate) overflows: Counter,
 }
 
+/// What waits in outboxes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) stanzas: usize,
+    pub(crate) bytes: usize,
+    /// Sessions with anything waiting.
+    pub(crate) sessions: usize,
+    /// The most that waits in one.
+    pub(crate) fullest: usize,
+}
+
 /// Counts for as long as it lives.
 pub(crate) struct Counted(Gauge);
 
 impl Meters {
+    /// What waits in all outboxes together.
+    pub(crate) fn outboxes(waiting: &Waiting) {
+        gauge!("dunlin_edge_outbox_stanzas").set(waiting.stanzas as f64);
+        gauge!("dunlin_edge_outbox_bytes").set(waiting.bytes as f64);
+        gauge!("dunlin_edge_outbox_waiting").set(waiting.sessions as f64);
+        gauge!("dunlin_edge_outbox_fullest_stanzas").set(waiting.fullest as f64);
+    }
+
     /// Registers everything with the recorder installed now.
     pub(crate) fn new() -> Self {
-        describe();
         Self {
             connections: gauge!("dunlin_edge_connections"),
             sessions: gauge!("dunlin_edge_sessions"),
@@ -98,6 +202,16 @@ impl Meters {
     }
 }
 
+impl Waiting {
+    /// Adds an outbox.
+    pub(crate) fn add(&mut self, (stanzas, bytes): (usize, usize)) {
+        self.stanzas += stanzas;
+        self.bytes += bytes;
+        self.sessions += usize::from(stanzas > 0);
+        self.fullest = self.fullest.max(stanzas);
+    }
+}
+
 impl Counted {
     pub(crate) fn new(gauge: &Gauge) -> Self {
         gauge.increment(1.0);
@@ -127,39 +241,4 @@ pub(crate) fn mechanism(request: &SaslRequest) -> Option<&'static str> {
         SaslRequest::Start { mechanism, .. } => Some(KNOWN.into_iter().find(|k| k == mechanism).unwrap_or("other")),
         _ => None,
     }
-}
-
-fn describe() {
-    describe_gauge!("dunlin_edge_connections", "Connections that are open");
-    describe_gauge!("dunlin_edge_sessions", "Sessions with a bound resource");
-    describe_counter!("dunlin_edge_bytes_total", "Bytes of client streams, inside TLS");
-    describe_counter!("dunlin_edge_stanzas_total", "Stanzas from and to clients");
-    describe_counter!(
-        "dunlin_edge_deliveries_dropped_total",
-        "Deliveries that no client can get"
-    );
-    describe_counter!(
-        "dunlin_edge_outbox_overflows_total",
-        "Sessions closed because their client read too slowly"
-    );
-    describe_counter!("dunlin_edge_connections_total", "Connections accepted, by listener");
-    describe_counter!(
-        "dunlin_edge_connections_refused_total",
-        "Connections turned away, by limit"
-    );
-    describe_counter!(
-        "dunlin_edge_accept_errors_total",
-        "Times the system could give no connection"
-    );
-    describe_counter!("dunlin_edge_handshakes_total", "TLS handshakes, by result");
-    describe_counter!("dunlin_edge_stream_errors_total", "Stream errors sent, by condition");
-    describe_counter!("dunlin_edge_streams_closed_total", "Streams that ended, by reason");
-    describe_counter!(
-        "dunlin_edge_stanza_errors_total",
-        "Stanzas that the edge answered with an error, by condition"
-    );
-    describe_counter!(
-        "dunlin_edge_sasl_total",
-        "SASL exchanges that ended, by mechanism and result"
-    );
 }

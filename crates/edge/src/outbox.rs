@@ -160,6 +160,12 @@ impl Outbox {
         self.0.lock().progress.mirror = state;
     }
 
+    /// How many stanzas wait, and their bytes.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let inner = self.0.lock();
+        (inner.queue.len(), inner.bytes)
+    }
+
     /// How far the session has come.
     pub(crate) fn progress(&self) -> Progress {
         self.0.lock().progress.clone()

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use stanza::{SessionId, StreamCondition};
 
 use crate::config;
-use crate::meters::Meters;
+use crate::meters::{Meters, Waiting};
 use crate::outbox::{Item, Order, Outbox, Progress, Pushed};
 
 /// How many locks the table is spread over.
@@ -47,6 +47,15 @@ impl Sessions {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Sets the gauges that are read, not kept: call it before metrics are shown. Looks at every session, a share at a time.
+    pub fn sample(&self) {
+        let mut waiting = Waiting::default();
+        for shard in &self.shards {
+            shard.read().values().for_each(|outbox| waiting.add(outbox.load()));
+        }
+        Meters::outboxes(&waiting);
     }
 
     /// How far session `id` has come, to attach it to a new home.

@@ -17,6 +17,7 @@ mod wire;
 pub mod grpc;
 
 pub use courier::Window;
+pub use grpc::METRICS;
 pub use local::local;
 pub use ports::{
     Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
+use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,8 @@ use crate::Window;
 const BATCH_FRAMES: usize = 512;
 /// A batch ends when it holds this many bytes.
 const BATCH_BYTES: usize = 256 * 1024;
+/// The metrics follow a queue when it is written from, and when it has grown by this many frames: not at every frame.
+const NOTED: usize = 64;
 
 /// Where marks belong among the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,22 @@ pub(crate) struct Outbox<F, K, V> {
     marks: Marks,
     limit: Window,
     closed: CancellationToken,
+    /// Times such a queue was closed because its reader was stuck.
+    overflows: Counter,
 }
 
 struct Inner<F, K, V> {
     frames: VecDeque<(usize, F)>,
     bytes: usize,
     marks: HashMap<K, V>,
+    depth: Depth,
+}
+
+/// What the metrics say of the queue: its share in those of all queues of its name.
+struct Depth {
+    frames: Gauge,
+    bytes: Gauge,
+    noted: Window,
 }
 
 /// What is to be written together.
@@ -49,12 +62,14 @@ pub(crate) struct Batch<F, K, V> {
 }
 
 impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
-    /// A queue of at most `limit`. It is closed when `closed` is cancelled, and cancels it when it overflows.
-    pub(crate) fn new(limit: Window, marks: Marks, closed: CancellationToken) -> Self {
+    /// A queue of at most `limit`, called `name` in metrics. It is closed when `closed` is cancelled, and cancels it when it
+    /// overflows.
+    pub(crate) fn new(name: &'static str, limit: Window, marks: Marks, closed: CancellationToken) -> Self {
         let inner = Inner {
             frames: VecDeque::new(),
             bytes: 0,
             marks: HashMap::new(),
+            depth: Depth::new(name),
         };
         Self {
             inner: Mutex::new(inner),
@@ -62,6 +77,7 @@ impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
             marks,
             limit,
             closed,
+            overflows: counter!("dunlin_link_queue_overflows_total", "link" => name),
         }
     }
 
@@ -76,6 +92,10 @@ impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
         if inner.frames.len() > self.limit.items || inner.bytes > self.limit.bytes {
             inner.clear();
             self.closed.cancel();
+            self.overflows.increment(1);
+        }
+        if inner.frames.len() >= inner.depth.noted.items + NOTED {
+            inner.note();
         }
         drop(inner);
         self.ready.notify_one();
@@ -116,6 +136,12 @@ impl<F, K: Eq + Hash, V> Inner<F, K, V> {
         self.frames = VecDeque::new();
         self.marks = HashMap::new();
         self.bytes = 0;
+        self.note();
+    }
+
+    fn note(&mut self) {
+        let (items, bytes) = (self.frames.len(), self.bytes);
+        self.depth.note(Window { items, bytes });
     }
 
     fn take(&mut self, policy: Marks) -> Option<Batch<F, K, V>> {
@@ -131,6 +157,7 @@ impl<F, K: Eq + Hash, V> Inner<F, K, V> {
             frames.push(frame);
         }
         self.bytes -= bytes;
+        self.note();
         let marks = if policy == Marks::Before || self.frames.is_empty() {
             self.marks.drain().collect()
         } else {
@@ -140,12 +167,40 @@ impl<F, K: Eq + Hash, V> Inner<F, K, V> {
     }
 }
 
+impl Depth {
+    fn new(link: &'static str) -> Self {
+        Self {
+            frames: gauge!("dunlin_link_queue_frames", "link" => link),
+            bytes: gauge!("dunlin_link_queue_bytes", "link" => link),
+            noted: Window { items: 0, bytes: 0 },
+        }
+    }
+
+    fn note(&mut self, now: Window) {
+        let change = |gauge: &Gauge, before: usize, now: usize| {
+            if before != now {
+                gauge.increment(now as f64 - before as f64);
+            }
+        };
+        change(&self.frames, self.noted.items, now.items);
+        change(&self.bytes, self.noted.bytes, now.bytes);
+        self.noted = now;
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        self.note(Window { items: 0, bytes: 0 });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn outbox(marks: Marks) -> Outbox<u32, char, u64> {
         Outbox::new(
+            "edge",
             Window {
                 items: 1000,
                 bytes: 1_000_000,

@@ -207,6 +207,18 @@ impl<P: Port, T: Clone> Slots<P, T> {
         self.load
     }
 
+    /// How many parcels are kept for each home; those of slots without one are nobody's.
+    pub(crate) fn loads(&self) -> BTreeMap<NodeId, usize> {
+        let mut loads = BTreeMap::new();
+        for (slot, flow) in Slot::all().zip(&self.flows) {
+            let items = flow.parcels.load().items;
+            if let Some((home, ..)) = self.table.at(slot).filter(|_| items > 0) {
+                *loads.entry(home.clone()).or_default() += items;
+            }
+        }
+        loads
+    }
+
     fn has_room(&self, parts: &[(Slot, Vec<Jid>)]) -> bool {
         let full = |slot: &Slot| self.flows[usize::from(slot.index())].parcels.is_full(self.limits.slot);
         let room = self.load.items < self.limits.total.items && self.load.bytes < self.limits.total.bytes;

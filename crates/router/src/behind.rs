@@ -56,6 +56,12 @@ impl Behind {
         self.due.notify_one();
     }
 
+    /// How many presence records and locations wait.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.changed.values().map(BTreeSet::len).sum(), state.locations.len())
+    }
+
     /// Waits until something is to be written.
     pub(crate) async fn due(&self) {
         self.due.notified().await;

@@ -90,6 +90,15 @@ impl Directory {
         found
     }
 
+    /// Deliveries to all sessions that are not written, and their bytes.
+    pub(crate) fn unwritten(&self) -> (u64, usize) {
+        let of_shard = |shard: &RwLock<HashMap<SessionId, Arc<Handle>>>| -> Vec<(u64, usize)> {
+            shard.read().values().map(|handle| handle.unwritten()).collect()
+        };
+        let sum = |(deliveries, bytes), (more, their)| (deliveries + more, bytes + their);
+        self.shards.iter().flat_map(of_shard).fold((0, 0), sum)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().len()).sum()
     }

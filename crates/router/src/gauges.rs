@@ -4,6 +4,101 @@ use engine::Way;
 use metrics::{counter, gauge};
 use stanza::{Condition, Stanza};
 
+/// Every metric of this crate: its name, its kind, and what it tells an operator.
+pub const METRICS: &[(&str, &str, &str)] = &[
+    (
+        "dunlin_router_accounts",
+        "gauge",
+        "Accounts held in memory, with sessions or idle",
+    ),
+    (
+        "dunlin_router_accounts_loaded_total",
+        "counter",
+        "Accounts loaded from the stores",
+    ),
+    (
+        "dunlin_router_accounts_removed_total",
+        "counter",
+        "Retired accounts that their home has removed, with all that was kept for them",
+    ),
+    (
+        "dunlin_router_dropped_total",
+        "counter",
+        "Stanzas dropped to keep a bound, by `what`: `depth` or `steps` of what one stanza may set off",
+    ),
+    (
+        "dunlin_router_effect_failures_total",
+        "counter",
+        "Effects that could not be performed, by `effect`; mostly a store that is away",
+    ),
+    (
+        "dunlin_router_hook_panics_total",
+        "counter",
+        "Panics of hooks and handlers, by `module`: a bug, please report it",
+    ),
+    (
+        "dunlin_router_kicks_total",
+        "counter",
+        "Sessions ended by their home, by `reason`; `overflow`: more than `router.queue_stanzas` or `queue_bytes` was not written",
+    ),
+    (
+        "dunlin_router_offline_total",
+        "counter",
+        "Messages for later, by `outcome`: `kept`, `full` (refused, the log was full), `taken` (delivered and removed)",
+    ),
+    (
+        "dunlin_router_sasl_total",
+        "counter",
+        "SASL exchanges that ended, by `outcome`",
+    ),
+    ("dunlin_router_sessions", "gauge", "Sessions that are at home here"),
+    (
+        "dunlin_router_slot_waits",
+        "gauge",
+        "Stanzas, logins and attachments that wait for a slot to open; each waits `router.cluster.hold_ms` at most",
+    ),
+    (
+        "dunlin_router_slot_waits_given_up_total",
+        "counter",
+        "Waits for a slot to open that were given up: the slot's home is found anew",
+    ),
+    (
+        "dunlin_router_slots",
+        "gauge",
+        "Slots by `state`: `serving`, or `opening` (just moved here)",
+    ),
+    (
+        "dunlin_router_stanza_errors_total",
+        "counter",
+        "Stanzas answered with an error, by `condition`",
+    ),
+    (
+        "dunlin_router_stanzas_total",
+        "counter",
+        "Stanzas through accounts, by `kind`, `way` (`out` of the sender's, `in` to the recipient's) and `outcome`",
+    ),
+    (
+        "dunlin_router_unwritten_bytes",
+        "gauge",
+        "Bytes of deliveries that no edge has reported written yet",
+    ),
+    (
+        "dunlin_router_unwritten_deliveries",
+        "gauge",
+        "Deliveries that no edge has reported written yet",
+    ),
+    (
+        "dunlin_router_write_behind_total",
+        "counter",
+        "Records written behind, by `store` and `outcome`: `written`, `failed` (tried again), `lost` (the store had forgotten)",
+    ),
+    (
+        "dunlin_router_write_behind_waiting",
+        "gauge",
+        "Records that wait to be written behind, by `store`",
+    ),
+];
+
 /// A stanza went through an account.
 pub(crate) fn stanza(way: Way, stanza: &Stanza, outcome: &'static str) {
     let way = match way {
@@ -64,6 +159,34 @@ pub(crate) fn slots(serving: usize, opening: usize) {
 pub(crate) fn kept(accepted: bool) {
     let outcome = if accepted { "kept" } else { "full" };
     counter!("dunlin_router_offline_total", "outcome" => outcome).increment(1);
+}
+
+/// So many kept messages were delivered and removed.
+pub(crate) fn taken(messages: u64) {
+    counter!("dunlin_router_offline_total", "outcome" => "taken").increment(messages);
+}
+
+/// Somebody waits for a slot to open (`true`), or no more.
+pub(crate) fn slot_wait(begins: bool) {
+    gauge!("dunlin_router_slot_waits").increment(if begins { 1.0 } else { -1.0 });
+}
+
+/// A slot did not open in time.
+pub(crate) fn slot_given_up() {
+    counter!("dunlin_router_slot_waits_given_up_total").increment(1);
+}
+
+/// So much was delivered and not yet written.
+pub(crate) fn unwritten(deliveries: u64, bytes: usize) {
+    gauge!("dunlin_router_unwritten_deliveries").set(deliveries as f64);
+    gauge!("dunlin_router_unwritten_bytes").set(bytes as f64);
+}
+
+/// So many records wait to be written behind.
+pub(crate) fn behind(presence: usize, locations: usize) {
+    for (store, records) in [("presence", presence), ("locations", locations)] {
+        gauge!("dunlin_router_write_behind_waiting", "store" => store).set(records as f64);
+    }
 }
 
 /// A session was ended by the home.

@@ -35,7 +35,10 @@ pub(crate) async fn go_on(core: &Core, account: &mut Account) {
     session.handle.set_flushing(0);
     account.flush = None;
     match core.stores.archive.trim(account.jid(), KEPT, last).await {
-        Ok(trimmed) => account.kept = account.kept.map(|kept| kept.saturating_sub(trimmed)),
+        Ok(trimmed) => {
+            gauges::taken(trimmed);
+            account.kept = account.kept.map(|kept| kept.saturating_sub(trimmed));
+        }
         Err(error) => {
             // They will be delivered again at the next login: twice is better than never.
             gauges::failed("trim");

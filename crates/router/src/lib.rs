@@ -43,5 +43,6 @@ mod travel;
 pub use clock::{Clock, Entropy, System};
 pub use cluster::Health;
 pub use config::{Blind, ClusterConfig, Config, ResourceConflict, SaslConfig};
+pub use gauges::METRICS;
 pub use hosts::{Hosts, VirtualHost};
 pub use router::{NoPeers, Parts, Router};

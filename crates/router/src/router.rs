@@ -103,6 +103,18 @@ impl Router {
         self.core.directory.count()
     }
 
+    /// Sets the gauges that are read, not kept: call it before metrics are shown. Looks at every session and slot, without
+    /// any account's lock.
+    pub fn sample(&self) {
+        let (deliveries, bytes) = self.core.directory.unwritten();
+        gauges::unwritten(deliveries, bytes);
+        let (presence, locations) = self.core.behind.waiting();
+        gauges::behind(presence, locations);
+        let (serving, opening) = self.core.slots.count();
+        gauges::slots(serving, opening);
+        gauges::accounts(self.core.cells.count());
+    }
+
     /// Runs `work` to its end even if the caller goes away: half a stanza is never done.
     async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         match tokio::spawn(work).await {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use link::EdgeRef;
 use stanza::{Bare, SessionId, Stanza, Timestamp};
@@ -16,6 +16,9 @@ pub(crate) struct Handle {
     pub(crate) edge: (NodeId, Epoch),
     /// Held while a stanza of the session is dealt with, so that they are taken in order.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
+    /// The highest delivery, and the bytes of those not yet known to be written; for the metrics.
+    delivered: AtomicU64,
+    bytes: AtomicUsize,
     /// The highest delivery that was written to the client.
     written: AtomicU64,
     /// The delivery with which a page of kept messages is through; 0: none is on its way.
@@ -69,6 +72,8 @@ impl Handle {
             account,
             edge,
             turn: Arc::default(),
+            delivered: AtomicU64::new(0),
+            bytes: AtomicUsize::new(0),
             written: AtomicU64::new(0),
             flushing: AtomicU64::new(0),
         }
@@ -79,6 +84,14 @@ impl Handle {
         self.written.fetch_max(number, Ordering::AcqRel);
         let mark = self.flushing.load(Ordering::Acquire);
         mark != 0 && number >= mark
+    }
+
+    /// Deliveries that are not written, and their bytes as last counted.
+    pub(crate) fn unwritten(&self) -> (u64, usize) {
+        match self.delivered.load(Ordering::Relaxed).saturating_sub(self.written()) {
+            0 => (0, 0),
+            deliveries => (deliveries, self.bytes.load(Ordering::Relaxed)),
+        }
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -116,6 +129,8 @@ impl Session {
             readdress,
             fate,
         });
+        self.handle.delivered.store(self.delivered, Ordering::Relaxed);
+        self.handle.bytes.store(self.bytes, Ordering::Relaxed);
         self.delivered
     }
 

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use topology::{SLOTS, Slot};
 
+use crate::gauges;
+
 /// What this router is to a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -243,14 +245,18 @@ impl Slots {
     ) -> Result<Pass, NotHome> {
         let deadline = Instant::now() + limit;
         let mut changes = self.changes.subscribe();
+        let mut waits = None;
         loop {
             match self.try_enter(slot, entry) {
                 Ok(pass) => return Ok(pass),
-                Err(phase) if worth(phase) => {}
+                Err(phase) if worth(phase) => waits.get_or_insert_with(Waits::begin),
                 Err(_) => return Err(NotHome),
-            }
-            let changed = tokio::time::timeout_at(deadline, changes.changed()).await;
-            changed.map_err(|_| NotHome)?.map_err(|_| NotHome)?;
+            };
+            let Ok(changed) = tokio::time::timeout_at(deadline, changes.changed()).await else {
+                gauges::slot_given_up();
+                return Err(NotHome);
+            };
+            changed.map_err(|_| NotHome)?;
         }
     }
 
@@ -287,6 +293,22 @@ impl One {
             Entry::Attach | Entry::Begin => &mut self.begun,
             Entry::Arrive => &mut self.arriving,
         }
+    }
+}
+
+/// Somebody waits for a slot, for as long as this lives.
+struct Waits;
+
+impl Waits {
+    fn begin() -> Self {
+        gauges::slot_wait(true);
+        Self
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        gauges::slot_wait(false);
     }
 }
 

@@ -8,7 +8,6 @@ use tokio::task::AbortHandle;
 
 use crate::config::ms;
 use crate::core::Core;
-use crate::gauges;
 
 /// How often idle accounts are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -50,6 +49,6 @@ pub(crate) async fn write_behind(core: Arc<Core>) {
 pub(crate) async fn sweep(core: Arc<Core>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        gauges::accounts(core.cells.sweep());
+        core.cells.sweep();
     }
 }

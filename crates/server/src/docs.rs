@@ -49,6 +49,7 @@ fn documents() -> Result<Vec<(&'static str, String)>> {
         ("docs/xeps.md", xeps()),
         ("docs/config.md", reference()),
         ("docs/hooks.md", hooks()?),
+        ("docs/metrics.md", metrics()),
         ("docs/xmpp-server.doap", doap()),
         ("deploy/dunlin.example.toml", example()),
     ])
@@ -141,6 +142,18 @@ fn table_name(key: &str) -> String {
     } else {
         key.to_owned()
     }
+}
+
+fn metrics() -> String {
+    let mut out = format!(
+        "# Metrics\n\n{NOTICE}\n\n`GET /metrics` at `http.listen`, in the format of Prometheus. Every queue of the server is bounded; gauges say how \
+         full each is, counters what happened at the bound. Gauges of lengths are read when metrics are asked for. A counter appears \
+         when it first counts.\n\n| Metric | Kind | Meaning |\n|---|---|---|\n"
+    );
+    for (name, kind, meaning) in crate::metrics::all() {
+        let _ = writeln!(out, "| `{name}` | {kind} | {meaning} |");
+    }
+    out
 }
 
 fn hooks() -> Result<String> {

@@ -10,6 +10,8 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
+use crate::metrics::Sampler;
+
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -30,6 +32,7 @@ pub(crate) struct Health(Arc<AtomicU8>);
 struct Shared {
     health: Health,
     metrics: PrometheusHandle,
+    sampler: Sampler,
 }
 
 impl Health {
@@ -48,19 +51,25 @@ impl Health {
 }
 
 /// Serves the endpoints until the process ends.
-pub(crate) async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHandle) {
+pub(crate) async fn serve(listener: TcpListener, health: Health, metrics: PrometheusHandle, sampler: Sampler) {
     let app = Router::new()
         .route("/live", get(async || "live\n"))
         .route("/ready", get(ready))
         .route("/draining", get(draining))
-        .route(
-            "/metrics",
-            get(async |State(shared): State<Shared>| shared.metrics.render()),
-        )
-        .with_state(Shared { health, metrics });
+        .route("/metrics", get(show_metrics))
+        .with_state(Shared {
+            health,
+            metrics,
+            sampler,
+        });
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the HTTP endpoint stopped");
     }
+}
+
+async fn show_metrics(State(shared): State<Shared>) -> String {
+    shared.sampler.sample();
+    shared.metrics.render()
 }
 
 /// 200 while clients are taken.

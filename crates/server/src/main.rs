@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod hosts;
 mod http;
+mod metrics;
 mod roles;
 mod serve;
 mod spans;

@@ -36,6 +36,7 @@ pub(crate) struct Roles {
 /// A router and the links that reach it.
 pub(crate) struct RouterRole {
     router: Router,
+    peers: Option<Arc<PeerPool>>,
     stop: CancellationToken,
 }
 
@@ -47,6 +48,7 @@ pub(crate) struct EdgeRole {
     pub(crate) tls: Arc<Tls>,
     /// Where they come from.
     pub(crate) certificates: Certificates,
+    sessions: Arc<Sessions>,
     pool: Option<Arc<RouterPool>>,
 }
 
@@ -75,6 +77,28 @@ impl Roles {
         );
         Ok(Self { router, edge })
     }
+
+    /// Reads all gauges that nobody keeps, such as lengths of queues.
+    pub(crate) fn reader(&self) -> impl Fn() + Send + Sync + 'static {
+        let router = self
+            .router
+            .as_ref()
+            .map(|role| (role.router.clone(), role.peers.clone()));
+        let edge = self
+            .edge
+            .as_ref()
+            .map(|role| (role.sessions.clone(), role.pool.clone()));
+        move || {
+            if let Some((router, peers)) = &router {
+                router.sample();
+                peers.iter().for_each(|peers| peers.sample());
+            }
+            if let Some((sessions, pool)) = &edge {
+                sessions.sample();
+                pool.iter().for_each(|pool| pool.sample());
+            }
+        }
+    }
 }
 
 impl RouterRole {
@@ -101,11 +125,11 @@ impl RouterRole {
             secret,
         });
         let stop = CancellationToken::new();
-        match (config.link.listen, peers) {
-            (Some(listen), Some(peers)) => join(config, listen, &router, &peers, stop.clone()).await?,
+        match (config.link.listen, &peers) {
+            (Some(listen), Some(peers)) => join(config, listen, &router, peers, stop.clone()).await?,
             _ => router.serve_alone(),
         }
-        Ok(Self { router, stop })
+        Ok(Self { router, peers, stop })
     }
 
     /// Gives everything to the other routers and leaves.
@@ -145,7 +169,7 @@ impl EdgeRole {
             config: config.edge.clone(),
             hosts,
             tls: Some(tls.clone()),
-            sessions,
+            sessions: sessions.clone(),
             router,
             fenced,
         };
@@ -153,6 +177,7 @@ impl EdgeRole {
             edge: Edge::new(parts),
             tls,
             certificates,
+            sessions,
             pool,
         })
     }

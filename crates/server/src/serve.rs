@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::Serve;
 use crate::config::{self, Config};
 use crate::http::{self, Health, Phase};
+use crate::metrics::Sampler;
 use crate::roles::Roles;
 use crate::telemetry::{self, Telemetry};
 use crate::tls;
@@ -81,12 +82,18 @@ pub(crate) async fn serve(
     ready: impl FnOnce(&Started) -> Result<()>,
 ) -> Result<()> {
     let telemetry = telemetry::start(&config.log, &config.node)?;
-    let health = Health::default();
+    let (health, sampler) = (Health::default(), Sampler::default());
     let (http, http_listener) = bind(config.http.listen.as_slice()).await.context("http.listen")?;
     for listener in http_listener {
-        tokio::spawn(http::serve(listener, health.clone(), telemetry.metrics.clone()));
+        tokio::spawn(http::serve(
+            listener,
+            health.clone(),
+            telemetry.metrics.clone(),
+            sampler.clone(),
+        ));
     }
     let roles = Roles::start(&config).await?;
+    sampler.set(roles.reader());
     let (c2s, plain) = bind(listeners(&roles, &config.edge.listeners.c2s))
         .await
         .context("edge.listeners.c2s")?;

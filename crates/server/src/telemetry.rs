@@ -1,6 +1,7 @@
 //! Logs, traces and metrics of the process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -16,6 +17,9 @@ const SECONDS: [f64; 12] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
 ];
 
+/// How often what histograms have gathered is folded.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Handles to what was set up.
 pub(crate) struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
@@ -24,7 +28,7 @@ pub(crate) struct Telemetry {
     pub(crate) metrics: PrometheusHandle,
 }
 
-/// Sets up logs, traces and metrics for this process; once.
+/// Sets up logs, traces and metrics for this process; once, on a runtime.
 ///
 /// # Errors
 /// When the filter cannot be read, or something was set up before.
@@ -50,6 +54,8 @@ pub(crate) fn start(config: &LogConfig, node: &str) -> Result<Telemetry> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
         .context("setting up metrics")?;
+    crate::metrics::describe();
+    tokio::spawn(upkeep(metrics.clone()));
     Ok(Telemetry {
         filter: handle,
         traces,
@@ -71,6 +77,14 @@ impl Telemetry {
         if let Some(traces) = &self.traces {
             traces.stop();
         }
+    }
+}
+
+/// Histograms keep every value until somebody looks: without a scraper, that is done here.
+async fn upkeep(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.run_upkeep();
     }
 }
 

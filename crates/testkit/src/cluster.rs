@@ -30,7 +30,7 @@ pub struct Node {
     pub id: String,
     /// Its process.
     pub pid: u64,
-    /// Where it says how it is.
+    /// Where its health and metrics are.
     pub http: SocketAddr,
     /// Where clients connect, if it is an edge.
     pub c2s: Option<SocketAddr>,

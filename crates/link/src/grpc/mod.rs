@@ -18,6 +18,7 @@ pub use config::{Config, InvalidTls, Tls};
 pub use connector::{Connection, Connector};
 pub use handshake::Identity;
 pub use membership::Standing;
+pub use metric::METRICS;
 pub use peer_pool::PeerPool;
 pub use router_pool::RouterPool;
 pub use server::{Ports, ServeError, serve, serve_on};

@@ -1,7 +1,7 @@
 //! All other homes as a router reaches them: holds what is for a home that moves or is away, and sends again what a dead link did
 //! not answer. The home in this process is reached the same way, without a wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use topology::{Member, Slot, Snapshot};
+use topology::{Member, NodeId, Slot, Snapshot};
 
 use super::config::Config;
 use super::dial::{Talk, frames, supervise};
@@ -43,6 +43,8 @@ struct Pool {
     slots: Mutex<Slots<Line, Ticket>>,
     stir: Notify,
     stop: CancellationToken,
+    /// Homes that the metrics have named: they keep them, at zero.
+    shown: Mutex<BTreeSet<NodeId>>,
 }
 
 /// The way to one home.
@@ -72,6 +74,7 @@ impl PeerPool {
                 slots,
                 stir,
                 stop,
+                shown: Mutex::default(),
             }),
         }
     }
@@ -104,6 +107,20 @@ impl PeerPool {
         self.pool.slots.lock().load()
     }
 
+    /// Sets the gauges that are read, not kept: call it before metrics are shown. Looks at every slot.
+    pub fn sample(&self) {
+        let (load, homes) = {
+            let slots = self.pool.slots.lock();
+            (slots.load(), slots.loads())
+        };
+        metric::held("peer", load.items, load.bytes);
+        let mut shown = self.pool.shown.lock();
+        shown.extend(homes.keys().cloned());
+        for home in &*shown {
+            metric::held_for(home, homes.get(home).copied().unwrap_or_default());
+        }
+    }
+
     /// Ends all links; everything that is held is given up.
     pub fn stop(&self) {
         self.pool.stop.cancel();
@@ -133,7 +150,11 @@ impl Peers for PeerPool {
             .into_iter()
             .filter(|(slot, number)| slots.withdraw(*slot, *number))
             .count();
-        if held == 0 { Ok(()) } else { Err(Gone::Unreachable) }
+        if held == 0 {
+            return Ok(());
+        }
+        metric::given_up("peer");
+        Err(Gone::Unreachable)
     }
 }
 
@@ -172,21 +193,22 @@ impl Pool {
                 Ok(numbers) => return Ok(numbers),
                 Err(room) => room,
             };
-            tokio::time::timeout_at(deadline, room)
-                .await
-                .map_err(|_| Gone::Unreachable)?;
+            metric::waits("peer");
+            tokio::time::timeout_at(deadline, room).await.map_err(|_| {
+                metric::given_up("peer");
+                Gone::Unreachable
+            })?;
         }
     }
 
     async fn settle(&self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
         loop {
             let snapshot = Arc::clone(&snapshots.borrow_and_update());
-            let (again, load) = {
+            let again = {
                 let mut slots = self.slots.lock();
                 slots.publish(&snapshot.table);
-                (slots.settle(Instant::now().into_std()), slots.load())
+                slots.settle(Instant::now().into_std())
             };
-            metric::held("peer", load.items, load.bytes);
             let again = again.map_or_else(|| Instant::now() + std::time::Duration::from_secs(1), Instant::from_std);
             tokio::select! {
                 () = self.stir.notified() => {}
@@ -220,8 +242,8 @@ impl Pool {
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         home: Arc<dyn PeerHome>,
     ) {
-        let outbox = Arc::new(ToPeer::new(UNBOUNDED, Marks::Before, self.stop.clone()));
-        let replies = Arc::new(Replies::new(UNBOUNDED, Marks::Before, self.stop.clone()));
+        let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, self.stop.clone()));
+        let replies = Arc::new(Replies::new("reply", UNBOUNDED, Marks::Before, self.stop.clone()));
         let link = LinkId::fresh();
         let intake = Intake::start(me.id.clone(), home, Arc::clone(&replies), self.config.lanes);
         let line = Arc::new(Line(Arc::clone(&outbox)));
@@ -316,7 +338,7 @@ impl Talk for Pool {
     ) -> Result<(), Status> {
         let closed = stop.child_token();
         let _close = closed.clone().drop_guard();
-        let outbox = Arc::new(ToPeer::new(UNBOUNDED, Marks::Before, closed));
+        let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, closed));
         let greeting = self.greet(router, &mut client, &outbox);
         let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
         let mut inbound = tokio::time::timeout(self.config.connect_timeout, greeting)

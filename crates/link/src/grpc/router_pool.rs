@@ -145,6 +145,12 @@ impl RouterPool {
         self.pool.sessions.lock().load()
     }
 
+    /// Sets the gauges that are read, not kept: call it before metrics are shown.
+    pub fn sample(&self) {
+        let load = self.load().1;
+        metric::held("edge", load.items, load.bytes);
+    }
+
     /// Leaves the cluster at once, after the sessions were closed.
     pub async fn leave(&self) {
         self.pool.membership.leave().await;
@@ -186,9 +192,11 @@ impl Router for RouterPool {
                 Submit::Gone => return Err(Gone::Session),
                 Submit::Full(back, room) => {
                     submission = *back;
-                    tokio::time::timeout_at(deadline, room)
-                        .await
-                        .map_err(|_| Gone::Unreachable)?;
+                    metric::waits("edge");
+                    tokio::time::timeout_at(deadline, room).await.map_err(|_| {
+                        metric::given_up("edge");
+                        Gone::Unreachable
+                    })?;
                 }
             }
         }
@@ -235,12 +243,11 @@ impl Pool {
         let mut snapshots = self.membership.snapshots.subscribe();
         loop {
             let table = Arc::clone(&snapshots.borrow_and_update());
-            let (again, load) = {
+            let again = {
                 let mut sessions = self.sessions.lock();
                 sessions.publish(&table.table);
-                (sessions.settle(Instant::now().into_std()), sessions.load().1)
+                sessions.settle(Instant::now().into_std())
             };
-            metric::held("edge", load.items, load.bytes);
             self.settled.notify_waiters();
             let again = again.map_or_else(|| Instant::now() + Duration::from_secs(1), Instant::from_std);
             tokio::select! {
@@ -451,7 +458,7 @@ impl Talk for Pool {
             items: usize::MAX,
             bytes: usize::MAX,
         };
-        let outbox = Arc::new(Outbox::new(limit, Marks::After, closed));
+        let outbox = Arc::new(Outbox::new("edge", limit, Marks::After, closed));
         let greeting = self.greet(router, &mut client, &outbox);
         let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
         let (greeting, mut inbound) = tokio::time::timeout(self.config.connect_timeout, greeting)

@@ -136,7 +136,12 @@ impl pb::router_server::Router for Service {
             });
         let edge = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
         let stop = self.stop.child_token();
-        let outbox = Arc::new(Outbox::new(self.config.outbound_window, Marks::Before, stop.clone()));
+        let outbox = Arc::new(Outbox::new(
+            "router",
+            self.config.outbound_window,
+            Marks::Before,
+            stop.clone(),
+        ));
         let link = EdgeLink {
             edge: edge.clone(),
             home: Arc::clone(&self.ports.home),
@@ -172,7 +177,12 @@ impl pb::router_server::Router for Service {
             });
         let peer = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
         let stop = self.stop.child_token();
-        let replies = Arc::new(Outbox::new(self.config.outbound_window, Marks::Before, stop.clone()));
+        let replies = Arc::new(Outbox::new(
+            "reply",
+            self.config.outbound_window,
+            Marks::Before,
+            stop.clone(),
+        ));
         let home = Arc::clone(&self.ports.peer_home);
         let intake = Intake::start(peer.id.clone(), home, Arc::clone(&replies), self.config.lanes);
         tokio::spawn(take_in(peer, inbound, intake, self.snapshots(), stop));
