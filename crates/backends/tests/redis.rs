@@ -150,6 +150,29 @@ async fn a_node_of_a_cluster_may_come_back() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_after_a_failover() {
+    let mut servers = services::RedisSentinel::start().unwrap();
+    let config = Config {
+        sentinel: Some(services::RedisSentinel::NAME.into()),
+        timeout: Duration::from_secs(1),
+        ..at(&servers.url())
+    };
+    let redis = Redis::connect(&config).unwrap();
+    let slot = Slot::new(7).unwrap();
+    let (generation, _) = redis.load(slot).await.unwrap();
+    assert!(redis.put(slot, generation, &batch()).await.unwrap());
+    servers.replica.command("PING").unwrap();
+    servers.master.kill().unwrap();
+    fixture::eventually("a new master", async || redis.load(slot).await.is_ok()).await;
+    let (generation, _) = redis.load(slot).await.unwrap();
+    assert!(redis.put(slot, generation, &batch()).await.unwrap());
+    let role = servers.replica.command("INFO replication").unwrap();
+    assert!(role.contains("role:master"), "{role}");
+    let (_, records) = redis.load(slot).await.unwrap();
+    assert_eq!(records.len(), 1);
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let config: Config = toml::from_str("urls = ['redis://:hush@h']\npassword = 'hush'\ntimeout = '1s'").unwrap();

@@ -10,6 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+// Named in full: this file is also read from elsewhere.
+#[path = "services/guarded.rs"]
+mod guarded;
+
+#[allow(unused_imports, reason = "who reads this file from elsewhere may need a part only")]
+pub use guarded::{Papers, RedisSentinel};
+
 /// How long a server may take to answer after its start, or to end after a polite signal.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often readiness is asked for.
@@ -36,21 +43,8 @@ impl Redis {
         let port = free_port()?;
         let program = program("redis-server", "redis-server")?;
         let folder = folder("redis")?;
-        let mut arguments: Vec<String> = [
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--daemonize",
-            "no",
-            "--port",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        arguments.push(port.to_string());
-        arguments.extend(more.iter().map(|&more| more.to_owned()));
+        let port_text = port.to_string();
+        let arguments = redis_arguments(&[&["--port", &port_text], more].concat());
         let ready = Box::new(move || redis(port, "PING").is_some_and(|answer| answer.starts_with("+PONG")));
         let server = Server::start(Plan {
             program,
@@ -80,6 +74,21 @@ impl Redis {
     pub fn command(&self, line: &str) -> Result<String> {
         redis(self.port, line).with_context(|| format!("ask redis: {line}"))
     }
+}
+
+fn redis_arguments(more: &[&str]) -> Vec<String> {
+    let common = [
+        ["--bind", "127.0.0.1"],
+        ["--save", ""],
+        ["--appendonly", "no"],
+        ["--daemonize", "no"],
+    ];
+    common
+        .concat()
+        .iter()
+        .chain(more)
+        .map(|&argument| argument.to_owned())
+        .collect()
 }
 
 /// A Redis Cluster of primaries that share all slots.
@@ -161,19 +170,7 @@ impl Etcd {
             let (port, peer) = (free_port()?, free_port()?);
             let program = program("etcd", "etcd-server")?;
             let folder = folder("etcd")?;
-            let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer}"));
-            let data = folder.join("data").display().to_string();
-            let cluster = format!("test={peer}");
-            let arguments = [
-                ["--name", "test"],
-                ["--data-dir", &data],
-                ["--listen-client-urls", &client],
-                ["--advertise-client-urls", &client],
-                ["--listen-peer-urls", &peer],
-                ["--initial-advertise-peer-urls", &peer],
-                ["--initial-cluster", &cluster],
-            ];
-            let arguments = arguments.concat().into_iter().map(str::to_owned).collect();
+            let arguments = etcd_arguments(&folder, "http", port, peer);
             let ready = Box::new(move || etcd_is_healthy(port));
             let server = Server::start(Plan {
                 program,
@@ -196,6 +193,25 @@ impl Etcd {
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
+}
+
+fn etcd_arguments(folder: &Path, scheme: &str, port: u16, peer: u16) -> Vec<String> {
+    let (client, peer) = (
+        format!("{scheme}://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{peer}"),
+    );
+    let data = folder.join("data").display().to_string();
+    let cluster = format!("test={peer}");
+    let arguments = [
+        ["--name", "test"],
+        ["--data-dir", &data],
+        ["--listen-client-urls", &client],
+        ["--advertise-client-urls", &client],
+        ["--listen-peer-urls", &peer],
+        ["--initial-advertise-peer-urls", &peer],
+        ["--initial-cluster", &cluster],
+    ];
+    arguments.concat().into_iter().map(str::to_owned).collect()
 }
 
 /// A single PostgreSQL with the superuser `dunlin`, who needs no password, and the database `postgres`. Texts sort by an English
@@ -223,6 +239,11 @@ impl Postgres {
     }
 
     fn with(settings: &[&str]) -> Result<Self> {
+        Self::within(settings, |_, _| Ok(()))
+    }
+
+    /// `prepare` may change what lies in the folder before the server starts.
+    fn within(settings: &[&str], prepare: impl Fn(&Path, Option<&Account>) -> Result<()>) -> Result<Self> {
         let port = free_port()?;
         let user = Account::for_postgres()?;
         let folder = folder("postgres")?;
@@ -231,6 +252,7 @@ impl Postgres {
         }
         let data = folder.join("data").display().to_string();
         initialise(&folder, &data, user.as_ref())?;
+        prepare(&folder, user.as_ref())?;
         let address = format!("unix_socket_directories={}", folder.display());
         let port_text = format!("port={port}");
         let own = [

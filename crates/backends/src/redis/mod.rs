@@ -1,4 +1,4 @@
-//! Last presence per session in Redis: standalone, or a Redis Cluster.
+//! Last presence per session in Redis: standalone, behind sentinels, or a Redis Cluster.
 //!
 //! A slot's records are fields (the full address) of [`BUCKETS`] hashes `p:{SLOT}:BUCKET`, so that each hash stays small; the
 //! hash tag keeps a slot on one shard, and a batch is one pipeline. `gen:{SLOT}` tells whether the data is still what was
@@ -8,6 +8,7 @@
 mod config;
 mod link;
 mod record;
+mod sentinel;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
