@@ -90,7 +90,9 @@ pub(crate) enum User {
         /// The new account's address (not with --bulk).
         #[arg(required_unless_present = "bulk")]
         jid: Option<String>,
-        /// Create many: a file with an address and a password, parted by white space, on each line.
+        /// Create many: a file with an address and a password, parted by white space, on each line. Nearly all of the time goes
+        /// into hashing, on purpose: three hashes of `passwords.iterations` rounds for each password, so that a stolen database
+        /// is of little use. All processors hash; time falls with their number, and with `--iterations`.
         #[arg(long, value_name = "FILE", conflicts_with = "jid")]
         bulk: Option<PathBuf>,
         /// PBKDF2 iterations instead of `passwords.iterations`: fewer are quicker to create and easier to guess when stolen.

@@ -1,19 +1,25 @@
 //! `dunlin user`: accounts, beside a running server.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores};
+use tokio::sync::mpsc;
 
 use crate::cli::{PasswordSource, User};
 use crate::config::{self, Config};
 use crate::stores;
 
 /// How many accounts are created in one durable step.
-const BATCH: usize = 500;
+const BATCH: usize = 100;
+/// How often progress is shown.
+const SAY: Duration = Duration::from_secs(1);
 /// How long `dunlin user remove` waits for a server to remove the account.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it looks.
@@ -123,54 +129,101 @@ async fn list(stores: &Stores, domains: &[String]) -> Result<()> {
 /// Creates the accounts of `file`, hashing on all processors, and says how far it is.
 async fn add_many(config: &Config, stores: &Stores, file: &Path, iterations: Option<u32>) -> Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let lines: Vec<(usize, &str)> = text
-        .lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty())
-        .collect();
-    let started = Instant::now();
+    let work = Arc::new(Work::new(config, &text, iterations));
+    let (started, total) = (Instant::now(), work.lines.len());
     eprintln!(
-        "{} accounts; each password is hashed for SCRAM-SHA-1, -256 and -512 with {} iterations (`--iterations` takes fewer)",
-        lines.len(),
+        "{total} accounts; each password is hashed for SCRAM-SHA-1, -256 and -512 with {} iterations (`--iterations` takes fewer)",
         iterations.unwrap_or(config.passwords.iterations),
     );
-    let mut done = 0;
-    for batch in lines.chunks(BATCH) {
-        let accounts = hash_all(config, batch, iterations).with_context(|| file.display().to_string())?;
-        create(stores, &accounts)
-            .await
-            .with_context(|| format!("lines {} to {}", batch[0].0, batch[batch.len() - 1].0))?;
-        done += accounts.len();
-        eprintln!("{done} of {} in {:.1} s", lines.len(), started.elapsed().as_secs_f64());
+    let mut hashed = hash_all(&work);
+    let (mut done, mut said) = (0, Instant::now());
+    while let Some((lines, accounts)) = hashed.recv().await {
+        let batch = accounts.with_context(|| file.display().to_string())?;
+        create(stores, &batch).await.with_context(|| {
+            format!(
+                "lines {} to {} ({done} accounts were added)",
+                lines.start(),
+                lines.end()
+            )
+        })?;
+        done += batch.len();
+        if done == total || said.elapsed() >= SAY {
+            say(done, total, started);
+            said = Instant::now();
+        }
     }
+    ensure!(done == total, "hashing failed: {done} of {total} accounts were added");
     println!("added {done} accounts");
     Ok(())
 }
 
-fn hash_all(config: &Config, lines: &[(usize, &str)], iterations: Option<u32>) -> Result<Vec<Account>> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = lines.len().div_ceil(threads).max(1);
-    let parts: Vec<Result<Vec<Account>>> = std::thread::scope(|scope| {
-        let work = |part: &[(usize, &str)]| part.iter().map(|line| hash_line(config, line, iterations)).collect();
-        let running: Vec<_> = lines
-            .chunks(share)
-            .map(|part| scope.spawn(move || work(part)))
-            .collect();
-        running
-            .into_iter()
-            .map(|one| one.join().unwrap_or_else(|_| bail!("hashing failed")))
-            .collect()
-    });
-    Ok(parts
-        .into_iter()
-        .collect::<Result<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+/// Progress: on a terminal one line that changes.
+fn say(done: usize, total: usize, started: Instant) {
+    let (begin, end) = match std::io::stderr().is_terminal() {
+        true if done < total => ("\r", ""),
+        true => ("\r", "\n"),
+        false => ("", "\n"),
+    };
+    eprint!(
+        "{begin}{done} of {total} in {:.1} s{end}",
+        started.elapsed().as_secs_f64()
+    );
 }
 
-fn hash_line(config: &Config, (number, line): &(usize, &str), iterations: Option<u32>) -> Result<Account> {
+/// The lines of a file, to be hashed batch by batch.
+struct Work {
+    config: Config,
+    iterations: Option<u32>,
+    lines: Vec<(usize, String)>,
+    /// The first line that nobody has taken.
+    next: AtomicUsize,
+}
+
+/// The lines of a batch by number, and their accounts.
+type Hashed = (RangeInclusive<usize>, Result<Vec<Account>>);
+
+impl Work {
+    fn new(config: &Config, text: &str, iterations: Option<u32>) -> Self {
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line.trim().to_owned()));
+        Self {
+            config: config.clone(),
+            iterations,
+            lines: lines.filter(|(_, line)| !line.is_empty()).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Hashes the next batch that nobody has taken.
+    fn step(&self) -> Option<Hashed> {
+        let from = self.next.fetch_add(BATCH, Ordering::Relaxed);
+        let lines = self.lines.get(from..self.lines.len().min(from + BATCH))?;
+        let numbers = lines.first()?.0..=lines.last()?.0;
+        let hash = |(number, line): &(usize, String)| hash_line(&self.config, (*number, line), self.iterations);
+        Some((numbers, lines.iter().map(hash).collect()))
+    }
+}
+
+/// Hashes with as many threads as there are processors, which go on while batches are written. Few batches wait.
+fn hash_all(work: &Arc<Work>) -> mpsc::Receiver<Hashed> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (sender, hashed) = mpsc::channel(threads);
+    for _ in 0..threads {
+        let (work, sender) = (work.clone(), sender.clone());
+        tokio::task::spawn_blocking(move || {
+            while let Some(batch) = work.step() {
+                if sender.blocking_send(batch).is_err() {
+                    return; // nobody wants them any more
+                }
+            }
+        });
+    }
+    hashed
+}
+
+fn hash_line(config: &Config, (number, line): (usize, &str), iterations: Option<u32>) -> Result<Account> {
     let (jid, password) = line
         .split_once(char::is_whitespace)
         .with_context(|| format!("line {number}: no password"))?;
