@@ -1,13 +1,14 @@
 //! Virtual hosts from the configuration: which modules run where, and what streams announce.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use engine::{Pipeline, Row};
 use serde_json::{Map, Value};
 use stanza::{Jid, Timestamp};
 
-use crate::config::{Config, HostConfig};
+use crate::config::{Config, HostConfig, Problem, problem};
 
 /// The pipeline of each virtual host, by prepared domain.
 ///
@@ -26,6 +27,34 @@ pub(crate) fn pipelines(config: &Config) -> Result<BTreeMap<String, (HostConfig,
         }
     }
     Ok(all)
+}
+
+/// Finds the module whose settings do not fit, and where in the configuration they stand.
+///
+/// # Errors
+/// What is wrong, with its place in the file at `path`.
+pub(crate) fn check(config: &Config, path: Option<&Path>) -> Result<(), Problem> {
+    for (at, host) in config.hosts.iter().enumerate() {
+        let own = host
+            .modules
+            .keys()
+            .map(|name| (format!("hosts[{at}].modules.{name}"), name));
+        let common = config.modules.keys().map(|name| (format!("modules.{name}"), name));
+        for (key, name) in own.chain(common) {
+            fits(config, host, name).map_err(|error| problem(path, key, format!("{error:#}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn fits(config: &Config, host: &HostConfig, name: &str) -> Result<()> {
+    let Some(row) = modules::ALL.iter().find(|row| row.about.name == name) else {
+        bail!("there is no such module{}", suggestion(name));
+    };
+    if let Some(settings) = settings(config, host, name)? {
+        Pipeline::new([(row, &settings)])?;
+    }
+    Ok(())
 }
 
 /// Software, start and everything advertised, as the modules of `domain` see it.

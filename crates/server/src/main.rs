@@ -57,11 +57,17 @@ fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 fn check(path: Option<&std::path::Path>) -> Result<()> {
-    let config = config::load(path)?;
+    let config = config::load_readable(path, None)?;
+    hosts::check(&config, path)?;
     hosts::pipelines(&config)?;
     tls::check(&config)?;
     println!("the configuration is good");
     Ok(())
+}
+
+/// The first `depth` parts of a key.
+fn beginning(key: &str, depth: usize) -> String {
+    key.split('.').take(depth).collect::<Vec<_>>().join(".")
 }
 
 fn explain(key: Option<&str>) -> Result<()> {
@@ -71,11 +77,13 @@ fn explain(key: Option<&str>) -> Result<()> {
         |entry: &&config::Entry| entry.key.starts_with(wanted) || entry.key.replace("[]", "").starts_with(wanted);
     let found: Vec<_> = all.iter().filter(matches).collect();
     if found.is_empty() {
+        let depth = wanted.split('.').count();
         let nearest = all
             .iter()
-            .min_by_key(|entry| strsim::damerau_levenshtein(&entry.key, wanted));
+            .map(|entry| beginning(&entry.key, depth))
+            .min_by_key(|key| strsim::damerau_levenshtein(key, wanted));
         let hint = nearest
-            .map(|entry| format!("; did you mean `{}`?", entry.key))
+            .map(|key| format!("; did you mean `{key}`?"))
             .unwrap_or_default();
         anyhow::bail!("there is no key `{wanted}`{hint}");
     }

@@ -78,6 +78,14 @@ impl Roles {
         Ok(Self { router, edge })
     }
 
+    /// Which they are.
+    pub(crate) fn held(&self) -> Vec<Role> {
+        let edge = self.edge.as_ref().map(|_| Role::Edge);
+        edge.into_iter()
+            .chain(self.router.as_ref().map(|_| Role::Router))
+            .collect()
+    }
+
     /// Reads all gauges that nobody keeps, such as lengths of queues.
     pub(crate) fn reader(&self) -> impl Fn() + Send + Sync + 'static {
         let router = self

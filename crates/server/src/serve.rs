@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::Serve;
+use crate::cli::{RoleChoice, Serve};
 use crate::config::{self, Config};
+use crate::hosts;
 use crate::http::{self, Health, Phase};
 use crate::metrics::Sampler;
 use crate::roles::Roles;
@@ -36,10 +37,9 @@ pub(crate) struct Started {
 /// When the server cannot start.
 pub(crate) async fn run(arguments: Serve) -> Result<()> {
     let file = arguments.file.config.clone();
-    let mut config = config::load(file.as_deref())?;
-    if let Some(role) = arguments.role {
-        config.roles = role.roles();
-    }
+    let roles = arguments.role.map(RoleChoice::roles);
+    let config = config::load_readable(file.as_deref(), roles.as_deref())?;
+    hosts::check(&config, file.as_deref())?;
     serve(config, file, |started| {
         tracing::info!(c2s = ?started.c2s, c2s_tls = ?started.c2s_tls, http = ?started.http, "ready for clients");
         arguments
@@ -145,7 +145,7 @@ pub(crate) fn first(addresses: &[SocketAddr]) -> String {
 
 /// Reloads what can be reloaded, and says what cannot.
 fn reload(roles: &Roles, telemetry: &Telemetry, file: Option<&Path>) -> Result<()> {
-    let config = config::load(file)?;
+    let config = config::load_as(file, Some(&roles.held()))?;
     telemetry.reload(&config.log)?;
     if let Some(edge) = &roles.edge {
         let served = edge

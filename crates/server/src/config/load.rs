@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Config;
+use super::{Config, Role, sense};
 
 /// Prefix of environment overrides: `DUNLIN_STORE__POSTGRES__URL` is `store.postgres.url`.
 const PREFIX: &str = "DUNLIN_";
@@ -43,7 +43,18 @@ impl std::error::Error for Problem {}
 /// # Errors
 /// A [`Problem`] with the place where it stands.
 pub(crate) fn load(path: Option<&Path>) -> Result<Config, Problem> {
-    let environment: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    load_as(path, None)
+}
+
+/// As [`load`]; `roles`, if any, take the place of those in the configuration before anything is checked.
+///
+/// # Errors
+/// A [`Problem`] with the place where it stands.
+pub(crate) fn load_as(path: Option<&Path>, roles: Option<&[Role]>) -> Result<Config, Problem> {
+    let mut environment: Vec<(String, String)> =
+        std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let roles = roles.and_then(|roles| serde_json::to_string(roles).ok());
+    environment.extend(roles.map(|roles| (format!("{PREFIX}ROLES"), roles)));
     let Some(path) = path else {
         return load_text("", "defaults", &environment);
     };
@@ -57,6 +68,27 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Config, Problem> {
     load_text(&text, &source, &environment)
 }
 
+/// As [`load_as`]; also looks whether every file that the process needs can be read.
+///
+/// # Errors
+/// A [`Problem`] with the place where it stands.
+pub(crate) fn load_readable(path: Option<&Path>, roles: Option<&[Role]>) -> Result<Config, Problem> {
+    let config = load_as(path, roles)?;
+    match sense::unreadable(&config) {
+        Some((key, reason)) => Err(problem(path, key, reason)),
+        None => Ok(config),
+    }
+}
+
+/// What is wrong with `key`, with the place where it stands in the file at `path`.
+pub(crate) fn problem(path: Option<&Path>, key: String, reason: String) -> Problem {
+    let text = path
+        .and_then(|path| std::fs::read_to_string(path).ok())
+        .unwrap_or_default();
+    let source = path.map_or_else(|| "environment".to_owned(), |path| path.display().to_string());
+    place(&text, &source, key, reason)
+}
+
 /// As [`load`], from values.
 ///
 /// # Errors
@@ -68,12 +100,16 @@ pub(crate) fn load_text(text: &str, source: &str, environment: &[(String, String
         overlay(&mut value, name, setting);
     }
     read_secrets(&mut value, "").map_err(|(key, reason)| place(text, source, key, reason))?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let config = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner().to_string();
         let (key, reason) = with_suggestion(&path, &reason);
         place(text, source, key, reason)
-    })
+    })?;
+    match sense::complaint(&config) {
+        Some((key, reason)) => Err(place(text, source, key, reason)),
+        None => Ok(config),
+    }
 }
 
 fn syntax(text: &str, source: &str, error: &toml::de::Error) -> Problem {
@@ -247,6 +283,64 @@ mod tests {
                 .starts_with("dunlin.toml:3: passwords.iterations: invalid type")
         );
         assert!(complaint("node = 'a'\nhosts = [\n").starts_with("dunlin.toml:"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_one_line_with_its_place() {
+        for (text, expected) in [
+            ("roles = []\n", "dunlin.toml:1: roles: a process needs at least one"),
+            (
+                "[[hosts]]\ndomain = 'a.example'\n[[hosts]]\ndomain = 'A.example'\n",
+                "dunlin.toml:4: hosts[1].domain: a.example appears twice",
+            ),
+            (
+                "[[hosts]]\ndomain = 'a@b'\n",
+                "dunlin.toml:2: hosts[0].domain: \"a@b\" is not a domain",
+            ),
+            (
+                "[[hosts]]\ndomain = 'a'\nkey = 'k.pem'\n",
+                "dunlin.toml:1: hosts[0]: `certificate` and `key` go together",
+            ),
+            (
+                "[edge.outbox]\nstanzas = 0\n",
+                "dunlin.toml:2: edge.outbox.stanzas: 0 would let nothing through",
+            ),
+            (
+                "edge.trace_ratio = 7.0\n",
+                "dunlin.toml:1: edge.trace_ratio: is a share",
+            ),
+            (
+                "[passwords]\niterations = 1\n",
+                "dunlin.toml:2: passwords.iterations: must be between",
+            ),
+            (
+                "roles = ['router']\n[link]\nlisten = '127.0.0.1:7000'\n",
+                "dunlin.toml or environment: store.durable: a router with `link.listen`",
+            ),
+            (
+                "roles = ['edge']\n",
+                "dunlin.toml or environment: link.routers: is missing",
+            ),
+            ("[log]\nfilter = 'a=b=c'\n", "dunlin.toml:2: log.filter: "),
+        ] {
+            let complaint = complaint(text);
+            assert!(complaint.starts_with(expected), "{complaint}");
+            assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named_with_their_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dunlin.toml");
+        std::fs::write(
+            &file,
+            "[[hosts]]\ndomain = 'a'\ncertificate = '/nowhere/c'\nkey = '/nowhere/k'\n",
+        )
+        .unwrap();
+        let complaint = load_readable(Some(&file), None).unwrap_err().to_string();
+        let expected = format!("{}:3: hosts[0].certificate: cannot read /nowhere/c: ", file.display());
+        assert!(complaint.starts_with(&expected), "{complaint}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod explain;
 mod load;
+mod sense;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use explain::{Entry, entries};
-pub(crate) use load::load;
+pub(crate) use load::{Problem, load, load_as, load_readable, problem};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
