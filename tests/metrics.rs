@@ -60,10 +60,12 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let code = code(&root);
     let counted = counted(&code);
     let undocumented: Vec<_> = counted.difference(&documented).collect();
-    assert!(undocumented.is_empty(), "in the code, but not in docs/metrics.md: {undocumented:?}");
-    let is_there = |name: &&String| {
-        exposed.contains(*name) || TROUBLE.contains(&name.as_str()) && counted.contains(*name)
-    };
+    assert!(
+        undocumented.is_empty(),
+        "in the code, but not in docs/metrics.md: {undocumented:?}"
+    );
+    let is_there =
+        |name: &&String| exposed.contains(*name) || TROUBLE.contains(&name.as_str()) && counted.contains(*name);
     let vanished: Vec<_> = documented.iter().filter(|name| !is_there(name)).collect();
     assert!(vanished.is_empty(), "in docs/metrics.md, but not exposed: {vanished:?}");
 }
@@ -122,7 +124,10 @@ fn documented(root: &Path) -> BTreeSet<String> {
 /// The metrics that the code names where it counts.
 fn counted(code: &str) -> BTreeSet<String> {
     let calls = code.split("!(\"dunlin_").skip(1);
-    calls.filter_map(|call| call.split('"').next()).map(|name| format!("dunlin_{name}")).collect()
+    calls
+        .filter_map(|call| call.split('"').next())
+        .map(|name| format!("dunlin_{name}"))
+        .collect()
 }
 
 /// All sources of the server, as one text without white space.

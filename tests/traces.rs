@@ -105,7 +105,10 @@ impl Collector {
     /// Two edges and two routers that export hither.
     fn cluster(&self, ratio: &str) -> Cluster {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let settings = format!("log.otlp = \"http://127.0.0.1:{}\"\nedge.trace_ratio = {ratio}\n", self.port);
+        let settings = format!(
+            "log.otlp = \"http://127.0.0.1:{}\"\nedge.trace_ratio = {ratio}\n",
+            self.port
+        );
         Cluster::start_with(&root, &scripts::binary(), 2, 2, &settings).unwrap()
     }
 
