@@ -13,7 +13,10 @@ use dunlin_edge::{Config, Edge, Listener, Parts, Sessions, StartTls, Tls, TlsCon
 use link::{CloseReason, Gone, Router, SessionRef, Submission};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use stanza::{Bare, BindReply, BindRequest, Condition, Grant, SaslReply, SaslRequest, StanzaError};
+use stanza::{
+    Bare, BindReply, BindRequest, Condition, EnableReply, EnableRequest, Grant, ResumeReply, ResumeRequest, SaslReply,
+    SaslRequest, StanzaError,
+};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -198,6 +201,17 @@ impl Router for Yes {
 
     async fn submit(&self, _: &SessionRef, _: Submission) -> Result<(), Gone> {
         Ok(())
+    }
+
+    async fn enable(&self, _: &SessionRef, _: EnableRequest) -> EnableReply {
+        EnableReply::Enabled(None)
+    }
+
+    async fn resume(&self, _: ResumeRequest) -> ResumeReply {
+        ResumeReply::Refused {
+            error: Condition::ItemNotFound.into(),
+            h: None,
+        }
     }
 
     fn written(&self, _: &SessionRef, _: u64) {}

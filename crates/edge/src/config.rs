@@ -31,6 +31,9 @@ pub struct Config {
     pub drain: Drain,
     /// Sends every client elsewhere (RFC 6120, 4.9.3.19): a host with an optional port. Default: none.
     pub see_other_host: Option<String>,
+    /// Where clients should try first to resume a session (`host:port`; XEP-0198, 3): this very edge, if it can be reached by itself.
+    /// Default: none.
+    pub resume_location: Option<String>,
     /// Share of client stanzas for which a trace is begun, 0 to 1. Default 0.
     pub trace_ratio: f64,
 }
@@ -129,6 +132,11 @@ pub struct Timeouts {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub idle: Duration,
+    /// For a client under stream management (XEP-0198) that says nothing once it was asked to acknowledge: then its connection
+    /// counts as broken, and it may resume. 0: for ever. Default 60s.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub acknowledge: Duration,
     /// Idle time after which TCP asks whether the client is still there. 0: never. Default 2m.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -233,6 +241,8 @@ impl Config {
             sasl_attempts: self.limits.sasl_attempts,
             close_timeout: self.timeouts.close,
             idle_timeout: self.timeouts.idle,
+            ack_timeout: self.timeouts.acknowledge,
+            location: self.resume_location.clone(),
             see_other_host: self.see_other_host.clone(),
         }
     }
@@ -330,6 +340,7 @@ impl Default for Timeouts {
             close: Duration::from_secs(3),
             write: Duration::from_secs(60),
             idle: Duration::ZERO,
+            acknowledge: Duration::from_secs(60),
             keepalive: Duration::from_secs(120),
         }
     }

@@ -28,6 +28,5 @@ pub use dev_ca::{Development, dev_ca};
 pub use edge::{Edge, Parts, Readiness};
 pub use listener::Listener;
 pub use meters::METRICS;
-pub use outbox::Progress;
 pub use sessions::Sessions;
 pub use tls::{Tls, TlsError};

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use stanza::{Stanza, StreamCondition};
 use tracing::Span;
@@ -64,19 +63,6 @@ pub(crate) enum Pushed {
     Closing,
 }
 
-/// How far a session has come, for a new home to take it over.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The highest delivery number that reached the edge.
-    pub delivered: u64,
-    /// The highest delivery number that was written to the client.
-    pub written: u64,
-    /// The highest number of the client's stanzas that a home reported done.
-    pub done: u64,
-    /// The home's record of the session.
-    pub mirror: Bytes,
-}
-
 #[derive(Debug, Default)]
 struct Inner {
     queue: VecDeque<Item>,
@@ -85,7 +71,12 @@ struct Inner {
     /// The order was taken: nothing is kept any more.
     ending: bool,
     waker: Option<Waker>,
-    progress: Progress,
+    /// The highest delivery number that came.
+    delivered: u64,
+    /// The highest number of the client's stanzas that a home reported done.
+    done: u64,
+    /// The task waits to hear what is done.
+    awaits_done: bool,
 }
 
 impl Outbox {
@@ -95,7 +86,7 @@ impl Outbox {
         if inner.ending || inner.order.is_some() {
             return Pushed::Closing;
         }
-        if item.number <= inner.progress.delivered {
+        if item.number <= inner.delivered {
             return Pushed::Repeated;
         }
         let cost = cost(&item);
@@ -104,7 +95,7 @@ impl Outbox {
             inner.give_up(Order::Overflow);
             return Pushed::Overflowed;
         }
-        inner.progress.delivered = item.number;
+        inner.delivered = item.number;
         inner.bytes += cost;
         inner.queue.push_back(item);
         inner.wake();
@@ -144,20 +135,21 @@ impl Outbox {
         None
     }
 
-    /// Deliveries up to `number` were written.
-    pub(crate) fn written(&self, number: u64) {
-        self.0.lock().progress.written = number;
-    }
-
     /// The client's stanzas up to `number` are done.
-    pub(crate) fn done(&self, number: u64) {
+    pub(crate) fn note_done(&self, number: u64) {
         let mut inner = self.0.lock();
-        inner.progress.done = inner.progress.done.max(number);
+        inner.done = inner.done.max(number);
+        if std::mem::take(&mut inner.awaits_done) {
+            inner.wake();
+        }
     }
 
-    /// Keeps the home's record.
-    pub(crate) fn mirror(&self, state: Bytes) {
-        self.0.lock().progress.mirror = state;
+    /// How many of the client's stanzas are done; when there are more, the task is woken.
+    pub(crate) fn done(&self, cx: &mut Context<'_>) -> u64 {
+        let mut inner = self.0.lock();
+        inner.awaits_done = true;
+        inner.register(cx);
+        inner.done
     }
 
     /// How many stanzas wait, and their bytes.
@@ -166,9 +158,9 @@ impl Outbox {
         (inner.queue.len(), inner.bytes)
     }
 
-    /// How far the session has come.
-    pub(crate) fn progress(&self) -> Progress {
-        self.0.lock().progress.clone()
+    /// How many of the client's stanzas are done.
+    pub(crate) fn done_now(&self) -> u64 {
+        self.0.lock().done
     }
 }
 
@@ -260,7 +252,6 @@ mod tests {
             assert_eq!(outbox.push(item(number, 0), &limits(9, 9_999)), pushed, "{number}");
         }
         assert_eq!(drain(&outbox, true), ["1", "2"]);
-        assert_eq!(outbox.progress().delivered, 2);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use link::{CloseReason, Gone, SessionRef, Step, Submission};
+use link::{CloseReason, Gone, Said, SessionRef, Step, Submission};
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, Grant, Peer, SaslFailure, SaslRequest, SessionId, Stanza, StreamCondition,
+    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResumeReply, ResumeRequest, SaslFailure,
+    SaslRequest, SessionId, StreamCondition,
 };
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -81,10 +82,7 @@ struct Session<T> {
     peer: Option<Box<Peer>>,
     mechanism: Option<&'static str>,
     bound: Option<Bound>,
-    /// Counts the client's stanzas.
-    submitted: u64,
-    /// The highest delivery given to the stream, and the highest reported as written.
-    delivered: u64,
+    /// The highest delivery reported as written or acknowledged.
     reported: u64,
     bytes: Shaper,
     stanzas: Shaper,
@@ -140,8 +138,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             peer: Some(Box::new(peer)),
             mechanism: None,
             bound: None,
-            submitted: 0,
-            delivered: 0,
             reported: 0,
             bytes: Shaper::default(),
             stanzas: Shaper::default(),
@@ -190,8 +186,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// Begins what an event asks for.
     fn begin<'a>(&mut self, event: Event, shared: &'a Shared, session: Option<&'a SessionRef>) -> Begun<'a> {
         match (event, session) {
-            (Event::Stanza(stanza), Some(session)) if !self.mute => self.submit(stanza, shared, session),
-            (Event::Stanza(_), _) => Begun::Nothing,
+            (Event::Stanza(number, stanza), Some(session)) if !self.mute => {
+                self.submit(number, Said::Stanza(stanza), shared, session)
+            }
+            (Event::Answered(number, answer), Some(session)) if !self.mute => {
+                self.submit(number, Said::Answered(answer), shared, session)
+            }
+            (Event::Stanza(..) | Event::Answered(..), _) => Begun::Nothing,
             (Event::Refused(condition), _) => self.refused(&condition),
             (Event::Rejected(failure), _) => self.rejected(failure),
             (Event::Closed(closed), _) => Begun::Closed(closed),
@@ -209,17 +210,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         Begun::Nothing
     }
 
-    fn submit<'a>(&mut self, stanza: Stanza, shared: &'a Shared, session: &'a SessionRef) -> Begun<'a> {
+    fn submit<'a>(&mut self, number: u64, said: Said, shared: &'a Shared, session: &'a SessionRef) -> Begun<'a> {
         shared.meters().stanzas_in.increment(1);
         let rest = self.stanzas.take(1, &shared.config.rates.stanzas, now());
         self.rests_until = self.rests_until.max(rest);
-        self.submitted += 1;
-        let Step { span, trace } = Step::first("edge.submit", stanza.name(), shared.config.trace_ratio);
-        let submission = Submission {
-            number: self.submitted,
-            stanza,
-            trace,
-        };
+        let Step { span, trace } = Step::first("edge.submit", said.name(), shared.config.trace_ratio);
+        let submission = Submission { number, said, trace };
         Begun::Submission(shared.router.submit(session, submission).instrument(span))
     }
 
@@ -234,7 +230,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         self.close(CloseReason::Edge, condition);
     }
 
-    /// What happens only before a resource is bound.
+    /// What happens once in a session.
     async fn perform(&mut self, event: Event) {
         match event {
             Event::StartTls => self.secure().await,
@@ -244,7 +240,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 grant,
                 resource,
             } => self.bind(account, grant, resource).await,
-            Event::Stanza(_) | Event::Refused(_) | Event::Rejected(_) | Event::Closed(_) => {} // not reached: begun elsewhere
+            Event::Resume { account, grant, id, h } => self.resume(account, grant, id, h).await,
+            Event::Enable(request) => self.enable(request).await,
+            // Not reached: begun elsewhere.
+            Event::Stanza(..) | Event::Answered(..) | Event::Refused(_) | Event::Rejected(_) | Event::Closed(_) => {}
         }
     }
 
@@ -290,20 +289,52 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         };
         let reply = self.ask(shared.router.bind(request)).await;
         if let BindReply::Bound(jid) = &reply {
-            let session = SessionRef::new(self.id, jid.clone());
-            self.bound = Some(Bound {
-                session,
-                _counted: Counted::new(&shared.meters().sessions),
-            });
-            self.peer = None;
-            self.place.established();
-            self.bytes = Shaper::default();
+            self.established(jid.clone());
         }
         self.stream.bound(reply, now());
     }
 
+    async fn resume(&mut self, account: Bare, grant: Grant, id: String, h: u32) {
+        let shared = self.shared.clone();
+        let request = ResumeRequest {
+            session: self.id,
+            account,
+            grant,
+            id,
+            h,
+            peer: self.peer.as_deref().cloned().unwrap_or_default(),
+        };
+        let reply = self.ask(shared.router.resume(request)).await;
+        if let ResumeReply::Resumed { jid, now, .. } = &reply {
+            self.established(jid.clone());
+            self.reported = now.sent;
+        }
+        self.stream.resumed(reply, now());
+    }
+
+    async fn enable(&mut self, request: EnableRequest) {
+        let shared = self.shared.clone();
+        let Some(session) = self.bound.as_ref().map(|bound| bound.session.clone()) else {
+            return; // not reached: only the established come here
+        };
+        let reply = self.ask(shared.router.enable(&session, request)).await;
+        self.stream.enabled(&reply, now());
+    }
+
+    /// The session has its address.
+    fn established(&mut self, jid: Full) {
+        self.bound = Some(Bound {
+            session: SessionRef::new(self.id, jid),
+            _counted: Counted::new(&self.shared.meters().sessions),
+        });
+        self.peer = None;
+        self.place.established();
+        self.bytes = Shaper::default();
+    }
+
     fn close(&mut self, reason: CloseReason, condition: StreamCondition) {
         self.reason = self.reason.or(Some(reason));
+        self.stream.done(self.entry.done_now(), now());
         self.stream.close(Some(condition), now());
     }
 
@@ -329,6 +360,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// Does all that can be done without a router: writes, gathers deliveries, obeys orders, reads (unless `asking`), keeps
     /// time. Ready when the machine must be looked at.
     fn poll_turn(&mut self, cx: &mut Context<'_>, asking: bool) -> Poll<Turn> {
+        if self.stream.owes() {
+            self.stream.done(self.entry.done(cx), now());
+        }
         loop {
             let blocked = match self.poll_write(cx) {
                 Poll::Ready(true) => false,
@@ -350,6 +384,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// Ready with true when all output has left, with false when none will.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut sent = 0;
+        self.stream.before_write(now());
         let outcome = self
             .wire
             .poll_write(self.stream.output(), self.shared.config.timeouts.write, &mut sent, cx);
@@ -364,12 +399,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         })
     }
 
-    /// Everything delivered so far has been written: tells the home.
+    /// Everything delivered so far has been written: tells the home what it need not keep any more.
     fn report(&mut self) {
-        if let Some(bound) = self.bound.as_ref().filter(|_| self.delivered > self.reported) {
-            self.reported = self.delivered;
-            self.entry.written(self.delivered);
-            self.shared.router.written(&bound.session, self.delivered);
+        let released = self.stream.released();
+        if let Some(bound) = self.bound.as_ref().filter(|_| released > self.reported) {
+            self.reported = released;
+            self.shared.router.written(&bound.session, released);
         }
     }
 
@@ -381,7 +416,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             if !room && !blocked {
                 return ControlFlow::Continue(gathered); // write first
             }
-            match self.entry.next(room && self.stream.address().is_some(), cx) {
+            match self.entry.next(room && self.stream.takes_deliveries(), cx) {
                 Some(Next::Deliver(item)) => self.deliver(&item),
                 Some(Next::Close(order)) => return ControlFlow::Break(self.obey(order)),
                 None => return ControlFlow::Continue(gathered),
@@ -396,11 +431,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             .as_ref()
             .filter(|_| item.readdress)
             .map(|bound| bound.session.jid.jid());
-        self.stream.deliver(&item.stanza, to);
+        self.stream.deliver(item.number, &item.stanza, to);
         if let Some(span) = &item.span {
             span.record("outcome", "written");
         }
-        self.delivered = item.number;
         self.shared.meters().stanzas_out.increment(1);
     }
 
@@ -476,11 +510,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             self.lost = !tokio::time::timeout(limit, self.flush()).await.unwrap_or(false);
         }
         if let Some(bound) = self.bound.take() {
-            let by_client = matches!(closed, Closed::Clean | Closed::HungUp | Closed::PeerError);
-            let reason = if by_client {
-                CloseReason::Client
-            } else {
-                CloseReason::Edge
+            let reason = match closed {
+                Closed::Clean => CloseReason::Client,
+                Closed::HungUp | Closed::PeerError => CloseReason::Lost,
+                Closed::Error(_) | Closed::TimedOut => CloseReason::Edge,
             };
             self.shared
                 .router

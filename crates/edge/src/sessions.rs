@@ -10,7 +10,7 @@ use stanza::{SessionId, StreamCondition};
 
 use crate::config;
 use crate::meters::{Meters, Waiting};
-use crate::outbox::{Item, Order, Outbox, Progress, Pushed};
+use crate::outbox::{Item, Order, Outbox, Pushed};
 
 /// How many locks the table is spread over.
 const SHARDS: usize = 32;
@@ -56,11 +56,6 @@ impl Sessions {
             shard.read().values().for_each(|outbox| waiting.add(outbox.load()));
         }
         Meters::outboxes(&waiting);
-    }
-
-    /// How far session `id` has come, to attach it to a new home.
-    pub fn progress(&self, id: SessionId) -> Option<Progress> {
-        self.find(id).map(|outbox| outbox.progress())
     }
 
     /// Enters a new connection.
@@ -144,15 +139,12 @@ impl link::Edge for Sessions {
 
     fn done(&self, session: SessionId, number: u64) {
         if let Some(outbox) = self.find(session) {
-            outbox.done(number);
+            outbox.note_done(number);
         }
     }
 
-    fn mirror(&self, session: SessionId, state: Bytes) {
-        if let Some(outbox) = self.find(session) {
-            outbox.mirror(state);
-        }
-    }
+    /// In process nobody needs it: the home lives as long as this edge.
+    fn mirror(&self, _session: SessionId, _state: Bytes) {}
 
     fn kick(&self, session: SessionId, condition: StreamCondition) {
         self.order(session, Order::Kick(condition));

@@ -20,8 +20,8 @@ pub use courier::Window;
 pub use grpc::METRICS;
 pub use local::local;
 pub use ports::{
-    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, SessionRef,
-    Submission,
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, Said,
+    SessionRef, Submission, Unwritten,
 };
 pub use trace::{NotSampled, Step, TARGET as TRACE_TARGET, Trace};
 pub use wire::{PROTOCOL, decode_any};

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use stanza::{BindReply, BindRequest, Condition, ErrorType, SaslReply, SaslRequest, StanzaError};
+use stanza::{
+    BindReply, BindRequest, Condition, EnableReply, EnableRequest, ErrorType, ResumeReply, ResumeRequest, SaslReply,
+    SaslRequest, StanzaError,
+};
 use tokio::sync::OnceCell;
 
 use crate::{CloseReason, EdgeRef, Gone, Home, Router, SessionRef, Submission};
@@ -53,16 +56,30 @@ impl Router for Local {
         Ok(())
     }
 
+    async fn enable(&self, session: &SessionRef, request: EnableRequest) -> EnableReply {
+        let reply = self.home().await.enable(session, request).await;
+        reply.unwrap_or_else(|_| EnableReply::Refused(homeless()))
+    }
+
+    async fn resume(&self, request: ResumeRequest) -> ResumeReply {
+        let reply = self.home().await.resume(&self.edge, request).await;
+        reply.unwrap_or_else(|_| ResumeReply::Refused {
+            error: homeless(),
+            h: None,
+        })
+    }
+
     fn written(&self, session: &SessionRef, number: u64) {
         self.home.written(session, number);
     }
 
     async fn close(&self, session: &SessionRef, reason: CloseReason) {
-        self.home().await.close(session, reason).await;
+        // The only home there is knows the session, or has ended it.
+        let _ = self.home().await.close(session, reason).await;
     }
 }
 
-/// What a client is told that cannot be bound as no home takes it now.
-fn homeless() -> StanzaError {
+/// What a client is told whom no home takes now.
+pub(crate) fn homeless() -> StanzaError {
     StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait)
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use stanza::{
-    Bare, BindReply, BindRequest, Full, Grant, Jid, Peer, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+    Bare, BindReply, BindRequest, EnableReply, EnableRequest, Full, Grant, Jid, Peer, ResumeReply, ResumeRequest,
+    SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
 };
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
@@ -29,12 +30,21 @@ pub struct SessionRef {
 /// A stanza from a client, numbered by the edge.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Counts this session's stanzas, from 1.
+    /// Counts this session's stanzas, from 1 without gaps.
     pub number: u64,
-    /// The stanza as read from the client (its `from` is not yet set or checked).
-    pub stanza: Stanza,
+    /// The stanza.
+    pub said: Said,
     /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
+}
+
+/// A client's stanza, as the edge read it.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// For the home to deal with.
+    Stanza(Stanza),
+    /// The edge has judged it by itself; the answer, if there is one, only wants its place among the deliveries.
+    Answered(Option<Stanza>),
 }
 
 /// A stanza for sessions on one edge. One frame whatever their number.
@@ -79,6 +89,21 @@ pub struct Attach {
     pub written: u64,
     /// The highest number of the client's stanzas that a home has reported done.
     pub done: u64,
+    /// What was delivered and not written, in order.
+    pub unwritten: Vec<Unwritten>,
+    /// Its stream is gone; it is kept for its client to resume.
+    pub detached: bool,
+}
+
+/// A delivery that reached the edge and was not written to the client (or acknowledged by it).
+#[derive(Clone, Debug)]
+pub struct Unwritten {
+    /// Its number in the session's count.
+    pub number: u64,
+    /// The stanza.
+    pub stanza: Arc<Stanza>,
+    /// As in [`Delivery`].
+    pub readdress: bool,
 }
 
 /// Why a session ended.
@@ -90,6 +115,8 @@ pub enum CloseReason {
     Edge,
     /// The home asked for it ([`Edge::kick`]).
     Kicked,
+    /// The connection went away without a closing tag.
+    Lost,
 }
 
 /// The home does not know the session, or this router is not its home: nothing was done.
@@ -119,9 +146,13 @@ pub trait Router: Send + Sync {
     /// # Errors
     /// [`Gone`] when the session must be closed.
     async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone>;
-    /// Reports that deliveries up to `number` were written to the client.
+    /// Begins stream management for a session.
+    async fn enable(&self, session: &SessionRef, request: EnableRequest) -> EnableReply;
+    /// Goes on with a session whose stream is gone, over a new connection; from here on deliveries for it may arrive.
+    async fn resume(&self, request: ResumeRequest) -> ResumeReply;
+    /// Reports that deliveries up to `number` were written to the client or, under stream management, acknowledged by it.
     fn written(&self, session: &SessionRef, number: u64);
-    /// Ends a session, after everything submitted before.
+    /// A session's stream has ended, after everything submitted before. Whether the session ends with it is for the home to say.
     async fn close(&self, session: &SessionRef, reason: CloseReason);
 }
 
@@ -182,10 +213,24 @@ pub trait Home: Send + Sync {
     /// # Errors
     /// As [`Gone`].
     async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone>;
-    /// Deliveries up to `number` were written to the client.
+    /// Begins stream management for a session; the same again when it is asked again.
+    ///
+    /// # Errors
+    /// As [`Gone`].
+    async fn enable(&self, session: &SessionRef, request: EnableRequest) -> Result<EnableReply, Gone>;
+    /// Goes on with a session whose stream is gone, over a new connection.
+    ///
+    /// # Errors
+    /// `Gone::Home` when this router is not the account's home.
+    async fn resume(&self, edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone>;
+    /// Deliveries up to `number` were written to the client or, under stream management, acknowledged by it.
     fn written(&self, session: &SessionRef, number: u64);
-    /// Ends a session.
-    async fn close(&self, session: &SessionRef, reason: CloseReason);
+    /// A session's stream has ended. Returns whether the session is kept for its client to resume: then its edge keeps what it has
+    /// of it, until it is kicked.
+    ///
+    /// # Errors
+    /// `Gone::Home` when this router is not the account's home (any more): the next home is to be told.
+    async fn close(&self, session: &SessionRef, reason: CloseReason) -> Result<bool, Gone>;
 }
 
 /// What a router offers to its peers.
@@ -219,6 +264,21 @@ pub trait Registry: Send + Sync {
     async fn leave(&self, node: &NodeId, lease: Lease);
     /// The current snapshot and its changes.
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
+}
+
+impl Said {
+    /// The stanza to be carried, if there is one.
+    pub fn stanza(&self) -> Option<&Stanza> {
+        match self {
+            Self::Stanza(stanza) => Some(stanza),
+            Self::Answered(answer) => answer.as_ref(),
+        }
+    }
+
+    /// What it is, such as `message`; `nothing` when it only counts.
+    pub fn name(&self) -> &'static str {
+        self.stanza().map_or("nothing", Stanza::name)
+    }
 }
 
 impl SessionRef {

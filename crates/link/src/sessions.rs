@@ -8,12 +8,12 @@
 //!              └── Attach, all undone again ──────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{Grant, Peer, SessionId};
+use stanza::{Counts, Grant, Peer, SessionId};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
@@ -21,7 +21,7 @@ use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
 use crate::wire::EdgeFrame;
-use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission, Window};
+use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission, Unwritten, Window};
 
 /// Where frames for a router go. Neither call waits or fails.
 pub(crate) trait Port {
@@ -74,6 +74,7 @@ struct Binding {
     sealed: u64,
     mirror: Bytes,
     delivered: u64,
+    unwritten: VecDeque<Unwritten>,
 }
 
 struct Link<P> {
@@ -95,7 +96,11 @@ struct Session {
     written: u64,
     done: u64,
     undone: Courier<Submission>,
+    /// The second copy of what the home keeps for the client, within the home's limits.
+    unwritten: VecDeque<Unwritten>,
     closing: Option<CloseReason>,
+    /// Its stream is gone; the home keeps it for its client to resume, and so does this edge.
+    detached: bool,
     at: Option<At>,
     leaving: Option<Leaving>,
     refusal: Option<Refusal>,
@@ -210,35 +215,35 @@ impl<P: Port> Sessions<P> {
         target(&self.table, 0, &self.links, slot).map(|target| (target.link.id, &target.link.port))
     }
 
-    /// A bind of `session`, of an account in `slot`, goes to `link`.
+    /// A request to bind or resume `session`, of an account in `slot`, goes to `link`.
     pub(crate) fn bind(&mut self, session: SessionId, slot: Slot, link: LinkId) {
         let slot_epoch = self.table.at(slot).map_or(0, |(_, _, slot_epoch)| slot_epoch);
-        let (mirror, delivered) = (Bytes::new(), 0);
         let asked = self.links.values().find(|up| up.id == link);
         let sealed = asked.and_then(|up| up.sealed).unwrap_or(0);
-        self.binding.insert(
-            session,
-            Binding {
-                slot,
-                slot_epoch,
-                link,
-                sealed,
-                mirror,
-                delivered,
-            },
-        );
+        let binding = Binding {
+            slot,
+            slot_epoch,
+            link,
+            sealed,
+            mirror: Bytes::new(),
+            delivered: 0,
+            unwritten: VecDeque::new(),
+        };
+        self.binding.insert(session, binding);
     }
 
-    /// The bind of `session` was refused, or given up.
+    /// The request for `session` was refused, or given up.
     pub(crate) fn unbound(&mut self, session: SessionId) {
         self.binding.remove(&session);
     }
 
-    /// A router has bound a session.
-    pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer) {
+    /// A router has bound a session, or resumed one that stands at `counts`.
+    pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer, counts: Counts) {
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
         let (slot_epoch, sealed) = early.as_ref().map_or((0, 0), |early| (early.slot_epoch, early.sealed));
-        let (mirror, delivered) = early.map_or((Bytes::new(), 0), |early| (early.mirror, early.delivered));
+        let (mirror, delivered, unwritten) = early
+            .map(|early| (early.mirror, early.delivered, early.unwritten))
+            .unwrap_or_default();
         let up = self.links.iter().find(|(_, up)| up.id == link);
         let at = up.map(|(node, _)| At {
             node: node.clone(),
@@ -256,11 +261,13 @@ impl<P: Port> Sessions<P> {
             grant,
             peer,
             mirror,
-            delivered,
-            written: 0,
-            done: 0,
+            delivered: delivered.max(counts.sent),
+            written: counts.sent,
+            done: counts.received,
             undone,
+            unwritten,
             closing: None,
+            detached: false,
             at,
             leaving: None,
             refusal: None,
@@ -311,10 +318,11 @@ impl<P: Port> Sessions<P> {
             return;
         };
         session.written = session.written.max(number);
+        while session.unwritten.pop_front_if(|first| first.number <= number).is_some() {}
         session.port(&self.links).inspect(|port| port.written(id, number));
     }
 
-    /// The client's stream has ended: once all is done and the home has said so, the session is forgotten.
+    /// The client's stream has ended: once all is done and the home has said so, the session is forgotten, or kept without it.
     pub(crate) fn close(&mut self, id: SessionId, reason: CloseReason) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else {
             return;
@@ -330,21 +338,33 @@ impl<P: Port> Sessions<P> {
         }
     }
 
-    /// Leaves of a delivery what is new to sessions that `link` may speak for.
+    /// Keeps a delivery for sessions that `link` may speak for and to which it is new, and leaves of it those that have a client.
     pub(crate) fn delivery(&mut self, link: LinkId, delivery: &mut Delivery) {
-        delivery.sessions.retain(|(id, number)| {
-            let delivered = match self.sessions.get_mut(id) {
-                Some(session) => session.hears(link).then_some(&mut session.delivered),
-                None => self
-                    .binding
-                    .get_mut(id)
-                    .filter(|early| early.link == link)
-                    .map(|early| &mut early.delivered),
+        let Delivery {
+            sessions,
+            stanza,
+            readdress,
+            ..
+        } = delivery;
+        sessions.retain(|(id, number)| {
+            let (delivered, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
+                (Some(session), _) if session.hears(link) => {
+                    let has_client = !session.detached;
+                    (&mut session.delivered, &mut session.unwritten, has_client)
+                }
+                (None, Some(early)) if early.link == link => (&mut early.delivered, &mut early.unwritten, true),
+                _ => return false,
             };
-            delivered
-                .filter(|delivered| **delivered < *number)
-                .map(|delivered| *delivered = *number)
-                .is_some()
+            if *delivered >= *number {
+                return false;
+            }
+            *delivered = *number;
+            unwritten.push_back(Unwritten {
+                number: *number,
+                stanza: Arc::clone(stanza),
+                readdress: *readdress,
+            });
+            has_client
         });
     }
 
@@ -370,9 +390,13 @@ impl<P: Port> Sessions<P> {
         }
     }
 
-    /// Whether `link` may speak for the session.
-    pub(crate) fn speaks(&mut self, link: LinkId, id: SessionId) -> bool {
-        self.heard(link, id).is_some()
+    /// The home wants the session gone. Returns whether there is a stream to be closed.
+    pub(crate) fn kicked(&mut self, link: LinkId, id: SessionId) -> bool {
+        let detached = self.heard(link, id).map(|session| session.detached);
+        if detached == Some(true) {
+            self.forget(id);
+        }
+        detached == Some(false)
     }
 
     /// An attachment was refused. Returns whether the session is gone and its stream to be closed.
@@ -385,7 +409,7 @@ impl<P: Port> Sessions<P> {
             return false;
         };
         if why == Gone::Session {
-            let open = session.closing.is_none();
+            let open = session.closing.is_none() && !session.detached;
             self.forget(id);
             return open;
         }
@@ -403,11 +427,24 @@ impl<P: Port> Sessions<P> {
         false
     }
 
-    /// The home has dealt with the session's end.
-    pub(crate) fn closed(&mut self, link: LinkId, id: SessionId) {
-        if self.heard(link, id).is_some_and(|session| session.closing.is_some()) {
+    /// The home has dealt with the end of the session's stream: the session is over, or `kept` without it.
+    pub(crate) fn closed(&mut self, link: LinkId, id: SessionId, kept: bool) {
+        let Some(session) = self.heard(link, id).filter(|session| session.closing.is_some()) else {
+            return;
+        };
+        if kept {
+            (session.closing, session.detached) = (None, true);
+        } else {
             self.forget(id);
         }
+    }
+
+    /// The attachment under which the session's frames go to its home now, and the way there.
+    pub(crate) fn attachment(&self, id: SessionId) -> Option<(LinkId, Arc<P>, u32)> {
+        let session = self.sessions.get(&id)?;
+        let at = session.at.as_ref().filter(|_| session.undone.is_flowing())?;
+        let link = self.links.get(&at.node).filter(|link| link.id == at.link)?;
+        Some((link.id, Arc::clone(&link.port), session.undone.generation()))
     }
 
     /// Forgets everything but the table: this life of the edge is over.
@@ -572,6 +609,8 @@ impl Session {
             delivered: self.delivered,
             written: self.written,
             done: self.done,
+            unwritten: self.unwritten.iter().cloned().collect(),
+            detached: self.detached,
         };
         let (session, generation) = (self.session.id, self.undone.generation() + 1);
         link.port.send(EdgeFrame::Attach {

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use stanza::{Full, Message, Stanza};
+use stanza::{Counts, Full, Message, Stanza};
 
 use super::*;
+use crate::Said;
 
 const LIMITS: Limits = Limits {
     session: Window { items: 4, bytes: 1000 },
@@ -62,15 +63,18 @@ fn short(frame: &EdgeFrame) -> String {
     }
 }
 
-fn submission(number: u64) -> Submission {
-    let stanza = Stanza::Message(Message {
+fn stanza() -> Stanza {
+    Stanza::Message(Message {
         head: stanza::Head::default(),
         kind: stanza::MessageType::Chat,
         payload: stanza::Payload::default(),
-    });
+    })
+}
+
+fn submission(number: u64) -> Submission {
     Submission {
         number,
-        stanza,
+        said: Said::Stanza(stanza()),
         trace: None,
     }
 }
@@ -103,7 +107,13 @@ fn edge() -> (Sessions<Wire>, Vec<Arc<Wire>>, SlotTable) {
     }
     sessions.settle(Instant::now());
     sessions.bind(SessionId(7), session(7).slot, LinkId(0));
-    sessions.bound(LinkId(0), session(7), Grant::default(), Peer::default());
+    sessions.bound(
+        LinkId(0),
+        session(7),
+        Grant::default(),
+        Peer::default(),
+        Counts::default(),
+    );
     wires.iter().for_each(|wire| assert_eq!(wire.said(), ["attached 1"]));
     (sessions, wires, table)
 }
@@ -249,7 +259,13 @@ fn windows_bound_one_session_and_all() {
     assert!(put(&mut sessions, 5));
     for id in 8..20 {
         sessions.bind(SessionId(id), session(id).slot, LinkId(0));
-        sessions.bound(LinkId(0), session(id), Grant::default(), Peer::default());
+        sessions.bound(
+            LinkId(0),
+            session(id),
+            Grant::default(),
+            Peer::default(),
+            Counts::default(),
+        );
     }
     let taken = (8..20)
         .filter(|id| matches!(sessions.submit(SessionId(*id), submission(1), 1), Submit::Taken))
@@ -273,7 +289,7 @@ fn deliveries_reach_each_session_once_and_only_from_its_home() {
 fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u64> {
     let mut delivery = Delivery {
         sessions: numbers.iter().map(|n| (SessionId(7), *n)).collect(),
-        stanza: Arc::new(submission(1).stanza),
+        stanza: Arc::new(stanza()),
         readdress: false,
         trace: None,
     };
@@ -282,11 +298,34 @@ fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u
 }
 
 #[test]
+fn a_kept_session_follows_its_home_without_a_client() {
+    let (mut sessions, wires, table) = edge();
+    assert_eq!(delivered(&mut sessions, 0, &[1, 2]), [1, 2]);
+    sessions.written(SessionId(7), 1);
+    sessions.close(SessionId(7), CloseReason::Lost);
+    sessions.closed(LinkId(0), SessionId(7), true);
+    assert_eq!(delivered(&mut sessions, 0, &[3]), [], "nobody is there to write it to");
+    wires[0].drain();
+    sessions.link_down(LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    let attach = wires[1].drain().into_iter().find_map(|frame| match frame {
+        EdgeFrame::Attach { attach, .. } => Some(attach),
+        _ => None,
+    });
+    let attach = attach.expect("attached");
+    let unwritten: Vec<_> = attach.unwritten.iter().map(|unwritten| unwritten.number).collect();
+    assert_eq!((attach.detached, attach.delivered, unwritten), (true, 3, vec![2, 3]));
+    assert!(!sessions.kicked(LinkId(1), SessionId(7)), "there is no stream to close");
+    assert_eq!(sessions.load().0, 0, "but nothing is kept any more");
+}
+
+#[test]
 fn a_home_may_deliver_before_it_has_answered_the_bind() {
     let (mut sessions, _, _) = edge();
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));
     let delivered = |sessions: &mut Sessions<Wire>, number| {
-        let stanza = Arc::new(submission(1).stanza);
+        let stanza = Arc::new(stanza());
         let mut delivery = Delivery {
             sessions: vec![(SessionId(8), number)],
             stanza,
@@ -297,7 +336,13 @@ fn a_home_may_deliver_before_it_has_answered_the_bind() {
         !delivery.sessions.is_empty()
     };
     assert!(delivered(&mut sessions, 1));
-    sessions.bound(LinkId(0), session(8), Grant::default(), Peer::default());
+    sessions.bound(
+        LinkId(0),
+        session(8),
+        Grant::default(),
+        Peer::default(),
+        Counts::default(),
+    );
     assert!(!delivered(&mut sessions, 1) && delivered(&mut sessions, 2));
 }
 
@@ -315,7 +360,7 @@ fn a_closed_session_is_forgotten_when_the_home_has_dealt_with_it_wherever_that_i
         wires[1].said(),
         ["attach 7 g1 after 0", "submit 7 g1 #1", "close 7 g1", "attached 2"]
     );
-    sessions.closed(LinkId(1), SessionId(7));
+    sessions.closed(LinkId(1), SessionId(7), false);
     assert_eq!(sessions.load().0, 0);
 }
 
@@ -356,7 +401,13 @@ fn a_home_that_was_behind_the_edge_gets_the_session_again_once_it_has_caught_up(
     // The edge knows that the slot went away and came back; its home has heard of neither, and binds.
     sessions.publish(&back);
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));
-    sessions.bound(LinkId(0), session(8), Grant::default(), Peer::default());
+    sessions.bound(
+        LinkId(0),
+        session(8),
+        Grant::default(),
+        Peer::default(),
+        Counts::default(),
+    );
     sessions.settle(Instant::now());
     let attached = |wire: &Wire| wire.said().iter().filter(|said| said.starts_with("attach 8")).count();
     assert_eq!(attached(&wires[0]), 0);
@@ -485,7 +536,9 @@ impl World {
             home.attached.insert(session.id, 0);
             home.known.insert(session.id, session.slot);
             world.sessions.bind(session.id, session.slot, link);
-            world.sessions.bound(link, session, Grant::default(), Peer::default());
+            world
+                .sessions
+                .bound(link, session, Grant::default(), Peer::default(), Counts::default());
         }
         world
     }
@@ -646,7 +699,13 @@ fn a_table_costs_what_it_moves() {
     let (mut sessions, wires, table) = edge();
     for id in 100..100 + MANY {
         sessions.bind(SessionId(id), session(id).slot, LinkId(0));
-        sessions.bound(LinkId(0), session(id), Grant::default(), Peer::default());
+        sessions.bound(
+            LinkId(0),
+            session(id),
+            Grant::default(),
+            Peer::default(),
+            Counts::default(),
+        );
     }
     sessions.settle(Instant::now());
     let mut cost = |what: &str, table: &SlotTable| {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dunlin_link::grpc::{Config, RouterPool, Standing};
-use dunlin_link::{CloseReason, Router, Submission, Window};
+use dunlin_link::{CloseReason, Router, Said, Submission, Window};
 use fakes::{FakeEdge, FakeRouter, World, config, message, record, submit_all};
 use stanza::{SaslFailure, SaslReply, SaslRequest, SessionId};
 use tokio::net::{TcpListener, TcpStream};
@@ -139,7 +139,7 @@ async fn a_slow_home_makes_the_edge_wait_and_bounds_what_it_keeps() {
         &session,
         Submission {
             number: 17,
-            stanza,
+            said: Said::Stanza(stanza),
             trace: None,
         },
     );

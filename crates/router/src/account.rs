@@ -10,7 +10,7 @@ use store::EntryId;
 
 use crate::hosts::VirtualHost;
 use crate::mirror::Mirror;
-use crate::session::{Fate, QueueLimits, Session};
+use crate::session::{Fate, Former, QueueLimits, Session};
 
 /// Most addresses whose directed presence is remembered for one session.
 const DIRECTED: usize = 1_000;
@@ -122,6 +122,28 @@ impl Account {
         }
     }
 
+    /// The session that began as `id` under stream management.
+    pub(crate) fn managed(&self, id: SessionId) -> Option<&Session> {
+        let began = |session: &&Session| session.management.is_some_and(|management| management.id == id);
+        self.sessions.values().find(began)
+    }
+
+    /// A session goes by another id, over another edge. Returns how it was reached before.
+    pub(crate) fn rename(&mut self, before: SessionId, id: SessionId, edge: &EdgeRef) -> Option<Former> {
+        let mut session = self.sessions.remove(&before)?;
+        let former = session.rename(id, edge);
+        self.sessions.insert(id, session);
+        if let Some(view) = self.view_mut().sessions.iter_mut().find(|view| view.id == before) {
+            view.id = id;
+        }
+        if let Some(flush) = self.flush.as_mut().filter(|flush| flush.session == before) {
+            flush.session = id;
+        }
+        self.dirty.remove(&before);
+        self.dirty.insert(id);
+        Some(former)
+    }
+
     /// Changes what is known of a session.
     pub(crate) fn change(&mut self, id: SessionId, change: &SessionChange, now: Timestamp) {
         let Some(session) = self.view_mut().sessions.iter_mut().find(|session| session.id == id) else {
@@ -159,6 +181,9 @@ impl Account {
             if session.is_over(delivery.limits) && !self.overflown.contains(id) {
                 self.overflown.push(*id);
             }
+            if session.handle.edge.is_none() {
+                continue; // it waits here alone
+            }
             match frames
                 .iter_mut()
                 .find(|(edge, _)| edge.id == session.edge.id && edge.epoch == session.edge.epoch)
@@ -186,10 +211,7 @@ impl Account {
     pub(crate) fn mirror(&mut self) {
         for id in std::mem::take(&mut self.dirty) {
             if let (Some(session), Some(view)) = (self.sessions.get(&id), self.view.session(id)) {
-                session
-                    .edge
-                    .edge
-                    .mirror(id, Mirror::of(view, session.connected).encode());
+                session.edge.edge.mirror(id, Mirror::of(view, session).encode());
             }
         }
     }

@@ -1,7 +1,6 @@
 //! A stanza arrives at an account: the way in.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use engine::{At, Outcome, Way};
 use link::{Step, Trace};
@@ -77,13 +76,9 @@ pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, ou
 }
 
 fn hand_over(core: &Core, account: &mut Account, sessions: &[SessionId], stanza: &Stanza, out: &Out) {
-    let fate = match stanza {
-        Stanza::Message(_) | Stanza::Iq(_) => Fate::Again(Arc::new(AtomicBool::new(false))),
-        Stanza::Presence(_) => Fate::Lost,
-    };
     let manner = Manner {
         readdress: false,
-        fate,
+        fate: Fate::alone(stanza),
         limits: core.queue_limits(),
         trace: out.trace,
     };

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use link::{Attach, Delivery, EdgeRef, Gone};
+use link::{Attach, EdgeRef, Gone};
 use stanza::{StreamCondition, Timestamp};
 use topology::{LiveNodes, Verdict};
 
 use crate::account::Account;
 use crate::bind::{locate, replace};
 use crate::core::Core;
+use crate::end;
 use crate::errand::Out;
 use crate::gauges;
 use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::{finish, record_presence};
+use crate::resume;
 use crate::session::Session;
 use crate::travel::Travel;
 
@@ -34,7 +36,7 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     let account = account.filter(|account| account.vouched(given)).ok_or(Gone::Session)?;
     let mut out = Out::default();
     let taken = if account.sessions.contains_key(&attach.session.id) {
-        relink(account, edge, &attach);
+        relink(core, account, edge, &attach);
         Ok(())
     } else {
         take_over(core, account, edge, attach, &mut out).await
@@ -52,20 +54,17 @@ fn is_dead(core: &Core, edge: &EdgeRef) -> bool {
 }
 
 /// The link came back: what did not reach the edge is sent again, under its old numbers.
-fn relink(account: &mut Account, edge: &EdgeRef, attach: &Attach) {
+fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) {
     let id = attach.session.id;
     let Some(session) = account.sessions.get_mut(&id) else {
         return;
     };
-    session.edge = edge.clone();
     session.handle.note_written(attach.written);
-    for queued in session.unwritten().filter(|queued| queued.number > attach.delivered) {
-        edge.edge.deliver(Delivery {
-            sessions: vec![(id, queued.number)],
-            stanza: queued.stanza.clone(),
-            readdress: queued.readdress,
-            trace: None,
-        });
+    core.directory.insert(id, session.set_edge(Some(edge)));
+    session.detached = session.detached.filter(|_| attach.detached);
+    session.redeliver(attach.delivered);
+    if attach.detached {
+        resume::detach(core, account, id, core.now());
     }
     account.touch(id);
 }
@@ -81,8 +80,8 @@ async fn take_over(
     let mirror = Mirror::decode(attach.mirror).unwrap_or_default();
     let other = account.view.resource(jid.resource()).map(|other| other.id);
     if let Some(other) = other.and_then(|other| account.sessions.get(&other)) {
-        // Two sessions with one resource, bound at two homes: the later one wins, as it would have at one.
-        if other.connected >= mirror.connected {
+        // Two sessions with one resource, bound or resumed at two homes: the later one wins, as it would have at one.
+        if (other.connected, other.resumed) >= (mirror.connected, mirror.resumed) {
             edge.edge.kick(id, StreamCondition::Conflict);
             return Err(Gone::Session);
         }
@@ -92,11 +91,18 @@ async fn take_over(
     let mut session = Session::new(id, jid.bare(), edge.clone(), mirror.connected);
     session.accepted = attach.done;
     session.delivered = attach.delivered;
+    (session.management, session.resumed) = (mirror.management, mirror.resumed);
+    session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());
     locate(core, id, &jid, edge);
     gauges::session(true);
+    let since = mirror.detached.unwrap_or_else(|| core.now());
     account.open(session, jid, mirror);
     record_presence(core, account, id);
+    if attach.detached && !resume::detach(core, account, id, since) {
+        end::end(core, account, id, out).await;
+        edge.edge.kick(id, StreamCondition::ConnectionTimeout);
+    }
     Ok(())
 }

@@ -85,6 +85,16 @@ impl Auth {
         self.proves(grant, session, account, Timestamp(i64::MIN))
     }
 
+    /// The SM-ID of a session of `account` that began as `session`.
+    pub(crate) fn resumption_id(&self, session: SessionId, account: &Bare) -> String {
+        sasl::resumption_id(&self.policy.secret, session, account)
+    }
+
+    /// The session that an SM-ID names, if it is one of `account`.
+    pub(crate) fn resumed_session(&self, id: &str, account: &Bare) -> Option<SessionId> {
+        sasl::resumed_session(&self.policy.secret, id, account)
+    }
+
     /// Decides a step.
     pub(crate) async fn step(&self, core: &Core, request: SaslRequest) -> SaslReply {
         let (asker, step) = match request {

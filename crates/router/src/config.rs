@@ -18,6 +18,9 @@ pub struct Config {
     pub queue_stanzas: u32,
     /// Most bytes that wait for one slow client.
     pub queue_bytes: u32,
+    /// How long a session is kept for its client to resume once its stream is gone, in seconds (XEP-0198); clients may ask for less.
+    /// 0: sessions end with their streams.
+    pub resume_timeout_s: u32,
     /// Most messages kept for one account while nobody is there to take them, unless the `offline` module says otherwise.
     pub kept_messages: u32,
     /// Longest time that an answer to a query may take, in milliseconds.
@@ -114,6 +117,7 @@ impl Default for Config {
             sessions_per_account: 20,
             queue_stanzas: 2_000,
             queue_bytes: 8 * 1024 * 1024,
+            resume_timeout_s: 600,
             kept_messages: 1_000,
             query_timeout_ms: 30_000,
             steps: 65_536,

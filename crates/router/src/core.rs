@@ -14,6 +14,7 @@ use crate::clock::{Clock, Entropy};
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::edges::Edges;
+use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Slots>,
     pub(crate) edges: Edges,
     pub(crate) behind: Behind,
+    pub(crate) expiry: Expiry,
     /// Membership and slot table, as last seen; the empty one on a single node.
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     /// The slot table up to which slots that were lost have been given away.

@@ -18,6 +18,8 @@ pub(crate) struct Directory {
     shards: Vec<RwLock<HashMap<SessionId, Arc<Handle>>>>,
     /// Sessions that ended here lately: an edge that has not heard of it may not attach them again.
     ended: Mutex<(HashSet<SessionId>, VecDeque<SessionId>)>,
+    /// How much was handled of sessions under stream management that ended here lately, by their first ids.
+    handled: Mutex<(HashMap<SessionId, u32>, VecDeque<SessionId>)>,
 }
 
 impl Directory {
@@ -25,6 +27,7 @@ impl Directory {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             ended: Mutex::default(),
+            handled: Mutex::default(),
         }
     }
 
@@ -58,6 +61,24 @@ impl Directory {
         }
     }
 
+    /// Remembers how much was handled of a session under stream management that has ended.
+    pub(crate) fn note_handled(&self, id: SessionId, h: u32) {
+        let (handled, order) = &mut *self.handled.lock();
+        if handled.insert(id, h).is_none() {
+            order.push_back(id);
+        }
+        if order.len() > ENDED
+            && let Some(oldest) = order.pop_front()
+        {
+            handled.remove(&oldest);
+        }
+    }
+
+    /// How much was handled of a session under stream management that ended here lately.
+    pub(crate) fn handled(&self, id: SessionId) -> Option<u32> {
+        self.handled.lock().0.get(&id).copied()
+    }
+
     /// Whether the session ended here lately.
     pub(crate) fn has_ended(&self, id: SessionId) -> bool {
         self.ended.lock().0.contains(&id)
@@ -68,8 +89,8 @@ impl Directory {
         let mut edges = BTreeSet::new();
         for shard in &self.shards {
             for handle in shard.read().values() {
-                if !edges.contains(&handle.edge) {
-                    edges.insert(handle.edge.clone());
+                if let Some(edge) = handle.edge.as_ref().filter(|edge| !edges.contains(*edge)) {
+                    edges.insert(edge.clone());
                 }
             }
         }
@@ -83,7 +104,7 @@ impl Directory {
             let shard = shard.read();
             let of_edge = shard
                 .iter()
-                .filter(|(_, handle)| handle.edge.0 == *edge && handle.edge.1 == epoch);
+                .filter(|(_, handle)| handle.edge.as_ref().is_some_and(|at| at.0 == *edge && at.1 == epoch));
             found.extend(of_edge.map(|(id, handle)| (*id, handle.account.clone())));
         }
         found.sort();

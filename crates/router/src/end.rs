@@ -24,6 +24,9 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
     };
     gauges::session(false);
     core.directory.end(id, &session.handle);
+    if let Some((first, h)) = session.handled() {
+        core.directory.note_handled(first, h);
+    }
     core.behind.presence(&view.jid, None);
     core.behind.location(&view.jid, None);
     let flushing = account.flush.take_if(|flush| flush.session == id).is_some();

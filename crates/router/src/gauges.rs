@@ -189,6 +189,11 @@ pub(crate) fn behind(presence: usize, locations: usize) {
     }
 }
 
+/// What happened to a session under stream management: `enabled`, `detached`, `resumed`, `expired`, or `not_found` when asked for.
+pub(crate) fn managed(event: &'static str) {
+    counter!("dunlin_router_managed_sessions_total", "event" => event).increment(1);
+}
+
 /// A session was ended by the home.
 pub(crate) fn kicked(reason: &'static str) {
     counter!("dunlin_router_kicks_total", "reason" => reason).increment(1);

@@ -9,6 +9,7 @@ use topology::{Epoch, NodeId, Verdict};
 use crate::config::ms;
 use crate::core::Core;
 use crate::gauges;
+use crate::resume;
 use crate::travel::{Travel, end_session};
 
 /// Sessions ended at a time.
@@ -32,7 +33,7 @@ pub(crate) async fn bury(core: Arc<Core>) {
     }
 }
 
-/// Ends every session that `edge` held in that life.
+/// Ends every session that `edge` held in that life, unless its client may resume it elsewhere.
 pub(crate) async fn end_all(core: &Arc<Core>, edge: &NodeId, epoch: Epoch) {
     let sessions = core.directory.of_edge(edge, epoch);
     if sessions.is_empty() {
@@ -49,6 +50,9 @@ async fn end_one(core: &Arc<Core>, id: SessionId, account: Bare) {
     let Ok(_pass) = core.slots.enter(slot).await else {
         return;
     };
+    if resume::stream_lost(core, &account, id, true).await {
+        return;
+    }
     gauges::kicked("edge");
     // If it lives after all, it learns that the session is over.
     let condition = stanza::StreamCondition::ConnectionTimeout;

@@ -1,6 +1,8 @@
 //! The home's own record of a session as bytes, which the session's edge keeps for the next home.
 //!
-//! Layout, numbers little-endian: format (1); connected, since (i64 each); flags (1: interested, 2: available); when available, length
+//! Layout, numbers little-endian: format (2); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
+//! managed, 8: detached); when managed, first id (u128), both counts at the beginning (u64 each), time to resume (u32); when detached, since
+//! when (i64); when available, length
 //! (u32) and bytes of the presence stanza; number (u32) of directed addresses, each as length (u16) and text. What was written by
 //! an edge is not trusted: what cannot be read is an empty record.
 
@@ -9,26 +11,36 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use engine::SessionView;
-use stanza::{Jid, Presence, Stanza, Timestamp};
+use stanza::{Counts, Jid, Presence, SessionId, Stanza, Timestamp};
 
-const FORMAT: u8 = 1;
+use crate::session::{Management, Session};
+
+const FORMAT: u8 = 2;
 const INTERESTED: u8 = 1;
 const AVAILABLE: u8 = 2;
+const MANAGED: u8 = 4;
+const DETACHED: u8 = 8;
 
 /// What the next home must know of a session beyond its address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Mirror {
     pub(crate) connected: Timestamp,
     pub(crate) since: Timestamp,
+    pub(crate) resumed: u32,
+    pub(crate) management: Option<Management>,
+    pub(crate) detached: Option<Timestamp>,
     pub(crate) interested: bool,
     pub(crate) presence: Option<Arc<Presence>>,
     pub(crate) directed: BTreeSet<Jid>,
 }
 
 impl Mirror {
-    pub(crate) fn of(view: &SessionView, connected: Timestamp) -> Self {
+    pub(crate) fn of(view: &SessionView, session: &Session) -> Self {
         Self {
-            connected,
+            connected: session.connected,
+            resumed: session.resumed,
+            management: session.management,
+            detached: session.detached.map(|detached| detached.since),
             since: view.since,
             interested: view.interested,
             presence: view.presence.clone(),
@@ -46,7 +58,22 @@ impl Mirror {
         out.put_u8(FORMAT);
         out.put_i64_le(self.connected.0);
         out.put_i64_le(self.since.0);
-        out.put_u8(flag(self.interested, INTERESTED) | flag(available.is_some(), AVAILABLE));
+        out.put_u32_le(self.resumed);
+        out.put_u8(
+            flag(self.interested, INTERESTED)
+                | flag(available.is_some(), AVAILABLE)
+                | flag(self.management.is_some(), MANAGED)
+                | flag(self.detached.is_some(), DETACHED),
+        );
+        if let Some(management) = &self.management {
+            out.put_u128_le(management.id.0);
+            out.put_u64_le(management.since.received);
+            out.put_u64_le(management.since.sent);
+            out.put_u32_le(management.max);
+        }
+        if let Some(since) = self.detached {
+            out.put_i64_le(since.0);
+        }
         if let Some(presence) = available {
             out.put_u32_le(u32::try_from(presence.len()).unwrap_or(u32::MAX));
             out.extend_from_slice(&presence);
@@ -68,7 +95,18 @@ impl Mirror {
         }
         let connected = Timestamp(bytes.try_get_i64_le().ok()?);
         let since = Timestamp(bytes.try_get_i64_le().ok()?);
+        let resumed = bytes.try_get_u32_le().ok()?;
         let flags = bytes.try_get_u8().ok()?;
+        let management = if flags & MANAGED == 0 {
+            None
+        } else {
+            Some(management(bytes)?)
+        };
+        let detached = if flags & DETACHED == 0 {
+            None
+        } else {
+            Some(Timestamp(bytes.try_get_i64_le().ok()?))
+        };
         let presence = if flags & AVAILABLE == 0 {
             None
         } else {
@@ -82,6 +120,9 @@ impl Mirror {
         Some(Self {
             connected,
             since,
+            resumed,
+            management,
+            detached,
             interested: flags & INTERESTED != 0,
             presence,
             directed,
@@ -94,6 +135,17 @@ pub(crate) fn canonical(stanza: &Stanza) -> Bytes {
     let mut out = Vec::with_capacity(stanza.payload().bytes().len() + 256);
     stanza.write(&mut out);
     out.into()
+}
+
+fn management(bytes: &mut Bytes) -> Option<Management> {
+    Some(Management {
+        id: SessionId(bytes.try_get_u128_le().ok()?),
+        since: Counts {
+            received: bytes.try_get_u64_le().ok()?,
+            sent: bytes.try_get_u64_le().ok()?,
+        },
+        max: bytes.try_get_u32_le().ok()?,
+    })
 }
 
 fn presence(bytes: &mut Bytes) -> Option<Arc<Presence>> {
@@ -120,6 +172,13 @@ mod tests {
         Mirror {
             connected: Timestamp(5),
             since: Timestamp(7),
+            resumed: 3,
+            management: Some(Management {
+                id: SessionId(u128::MAX / 5),
+                since: Counts { received: 1, sent: 2 },
+                max: 60,
+            }),
+            detached: Some(Timestamp(9)),
             interested: true,
             presence: Some(Arc::new(presence)),
             directed: ["x.example", "y@x.example/z"]

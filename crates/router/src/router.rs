@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use link::{Attach, CloseReason, EdgeRef, Gone, Home, PeerHome, Peers, Route, SessionRef, Submission};
-use stanza::{BindReply, BindRequest, Condition, Jid, SaslReply, SaslRequest};
+use stanza::{
+    BindReply, BindRequest, Condition, EnableReply, EnableRequest, Jid, ResumeReply, ResumeRequest, SaslReply,
+    SaslRequest,
+};
 use store::Stores;
 use tokio::sync::watch;
 use topology::{Epoch, NodeId, Slot, Snapshot};
@@ -19,12 +22,13 @@ use crate::config::{Config, ms};
 use crate::core::Core;
 use crate::directory::Directory;
 use crate::edges::Edges;
+use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::member::Member;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
-use crate::{attach, bind, gauges, kept, lost, receive, remove, submit};
+use crate::{attach, bind, gauges, kept, lost, receive, remove, resume, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -75,6 +79,7 @@ impl Router {
             slots: Arc::new(Slots::new(ms(config.cluster.hold_ms))),
             edges: Edges::new(),
             behind: Behind::default(),
+            expiry: Expiry::default(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::empty())),
             sealed: watch::Sender::new(0),
             trails: watch::Sender::new(0),
@@ -89,6 +94,7 @@ impl Router {
         router.tasks.spawn(tasks::write_behind(router.core.clone()));
         router.tasks.spawn(tasks::sweep(router.core.clone()));
         router.tasks.spawn(remove::run(router.core.clone()));
+        router.tasks.spawn(tasks::expire(router.core.clone()));
         router
     }
 
@@ -206,7 +212,8 @@ impl Home for Router {
             let done = submit::submit(&core, &session, submission).await;
             if done.is_ok() && core.slots.phase(session.slot) != Phase::Serving {
                 // The edge must know before it hears that the slot is sealed, or it gives the stanza to the next home again.
-                core.edges.done(&handle.edge, session.id, number);
+                let edge = handle.edge.as_ref();
+                edge.inspect(|edge| core.edges.done(edge, session.id, number));
             }
             done
         };
@@ -223,21 +230,57 @@ impl Home for Router {
         }
     }
 
-    async fn close(&self, session: &SessionRef, _reason: CloseReason) {
+    async fn enable(&self, session: &SessionRef, request: EnableRequest) -> Result<EnableReply, Gone> {
+        let pass = self.core.slots.enter(session.slot).await.map_err(|_| Gone::Home)?;
+        let (core, auth, session) = (self.core.clone(), self.auth.clone(), session.clone());
+        let work = async move {
+            let _pass = pass;
+            let name = |id| auth.resumption_id(id, &session.account());
+            resume::enable(&core, &session, request, name).await
+        };
+        Self::whole(work).await.unwrap_or(Err(Gone::Session))
+    }
+
+    async fn resume(&self, edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone> {
+        let refused = |error: Condition| ResumeReply::Refused {
+            error: error.into(),
+            h: None,
+        };
+        let (auth, now) = (&self.auth, self.core.now());
+        let Some(given) = auth.proves(&request.grant, request.session, &request.account, now) else {
+            return Ok(refused(Condition::NotAuthorized));
+        };
+        let Some(id) = auth.resumed_session(&request.id, &request.account) else {
+            return Ok(refused(Condition::ItemNotFound));
+        };
+        let turn = resume::turn(&self.core, &request.account, id).await;
+        let slot = Slot::of(request.account.as_str());
+        let pass = self.core.slots.enter(slot).await.map_err(|_| Gone::Home)?;
+        let (core, edge) = (self.core.clone(), edge.clone());
+        let work = async move {
+            let _held = (pass, turn);
+            resume::resume(&core, &edge, &request, id, given).await
+        };
+        Ok(Self::whole(work)
+            .await
+            .unwrap_or_else(|| refused(Condition::InternalServerError)))
+    }
+
+    async fn close(&self, session: &SessionRef, reason: CloseReason) -> Result<bool, Gone> {
         let Some(handle) = self.core.directory.get(session.id) else {
-            return;
+            return match self.gone(session.slot) {
+                Gone::Session => Ok(false),
+                elsewhere => Err(elsewhere),
+            };
         };
         let turn = handle.turn.clone().lock_owned().await;
-        let Ok(pass) = self.core.slots.arrive(session.slot).await else {
-            return;
-        };
+        let pass = self.core.slots.arrive(session.slot).await.map_err(|_| Gone::Home)?;
         let (core, id) = (self.core.clone(), session.id);
         let work = async move {
             let _held = (pass, turn);
-            let batch = end_session(&core, &handle.account, id, None, 0).await;
-            Travel::carry(&core, batch).await;
+            close(&core, &handle.account, id, reason).await
         };
-        Self::whole(work).await;
+        Ok(Self::whole(work).await.unwrap_or(false))
     }
 }
 
@@ -277,4 +320,15 @@ async fn go_on(core: &Core, account: &stanza::Bare) {
         kept::go_on(core, account).await;
         account.mirror();
     }
+}
+
+/// A session's stream has ended. Returns whether the session goes on without it.
+async fn close(core: &Arc<Core>, account: &stanza::Bare, id: stanza::SessionId, reason: CloseReason) -> bool {
+    let may_resume = matches!(reason, CloseReason::Edge | CloseReason::Lost);
+    if may_resume && resume::stream_lost(core, account, id, false).await {
+        return true;
+    }
+    let batch = end_session(core, account, id, None, 0).await;
+    Travel::carry(core, batch).await;
+    false
 }

@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use link::EdgeRef;
-use stanza::{Bare, SessionId, Stanza, Timestamp};
+use link::{Delivery, EdgeRef, Unwritten};
+use stanza::{Bare, Counts, SessionId, Stanza, Timestamp, handled};
+use tokio::time::Instant;
 use topology::{Epoch, NodeId};
 
 /// What is reached without the account's lock.
 pub(crate) struct Handle {
     /// Whose session it is.
     pub(crate) account: Bare,
-    /// The edge that holds it, and that edge's life.
-    pub(crate) edge: (NodeId, Epoch),
+    /// The edge that holds it, and that edge's life; `None` once that is over.
+    pub(crate) edge: Option<(NodeId, Epoch)>,
     /// Held while a stanza of the session is dealt with, so that they are taken in order.
     pub(crate) turn: Arc<tokio::sync::Mutex<()>>,
     /// The highest delivery, and the bytes of those not yet known to be written; for the metrics.
@@ -36,8 +37,34 @@ pub(crate) struct Session {
     pub(crate) accepted: u64,
     /// The highest delivery number.
     pub(crate) delivered: u64,
+    /// Once stream management has begun.
+    pub(crate) management: Option<Management>,
+    /// How often it was resumed: of two records of a session the one that was resumed more often is the later one.
+    pub(crate) resumed: u32,
+    /// While it has no stream.
+    pub(crate) detached: Option<Detached>,
     queue: VecDeque<Queued>,
     bytes: usize,
+}
+
+/// Stream management of a session (XEP-0198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Management {
+    /// The session's first id, which its SM-ID names.
+    pub(crate) id: SessionId,
+    /// Where the session stood when it began.
+    pub(crate) since: Counts,
+    /// For how many seconds it is kept without a stream; 0: not at all.
+    pub(crate) max: u32,
+}
+
+/// A session without a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Detached {
+    /// Since when.
+    pub(crate) since: Timestamp,
+    /// When it is given up.
+    pub(crate) until: Instant,
 }
 
 /// A delivery that was sent to the edge but not yet written.
@@ -67,7 +94,7 @@ pub(crate) struct QueueLimits {
 }
 
 impl Handle {
-    fn new(account: Bare, edge: (NodeId, Epoch)) -> Self {
+    fn new(account: Bare, edge: Option<(NodeId, Epoch)>) -> Self {
         Self {
             account,
             edge,
@@ -76,6 +103,19 @@ impl Handle {
             bytes: AtomicUsize::new(0),
             written: AtomicU64::new(0),
             flushing: AtomicU64::new(0),
+        }
+    }
+
+    /// The same session's, as reached over `edge`.
+    fn renewed(&self, edge: Option<(NodeId, Epoch)>, turn: Arc<tokio::sync::Mutex<()>>) -> Self {
+        Self {
+            account: self.account.clone(),
+            edge,
+            turn,
+            delivered: AtomicU64::new(self.delivered.load(Ordering::Relaxed)),
+            bytes: AtomicUsize::new(self.bytes.load(Ordering::Relaxed)),
+            written: AtomicU64::new(self.written()),
+            flushing: AtomicU64::new(self.flushing.load(Ordering::Acquire)),
         }
     }
 
@@ -108,11 +148,14 @@ impl Session {
     pub(crate) fn new(id: SessionId, account: Bare, edge: EdgeRef, now: Timestamp) -> Self {
         Self {
             id,
-            handle: Arc::new(Handle::new(account, (edge.id.clone(), edge.epoch))),
+            handle: Arc::new(Handle::new(account, Some((edge.id.clone(), edge.epoch)))),
             edge,
             connected: now,
             accepted: 0,
             delivered: 0,
+            management: None,
+            resumed: 0,
+            detached: None,
             queue: VecDeque::new(),
             bytes: 0,
         }
@@ -132,6 +175,65 @@ impl Session {
         self.handle.delivered.store(self.delivered, Ordering::Relaxed);
         self.handle.bytes.store(self.bytes, Ordering::Relaxed);
         self.delivered
+    }
+
+    /// What an edge kept of deliveries that were not written: they find their way as before, but nobody knows any more who else
+    /// got them.
+    pub(crate) fn restore(&mut self, unwritten: Vec<Unwritten>) {
+        for unwritten in unwritten {
+            self.bytes += size(&unwritten.stanza);
+            self.queue.push_back(Queued {
+                number: unwritten.number,
+                fate: Fate::alone(&unwritten.stanza),
+                stanza: unwritten.stanza,
+                readdress: unwritten.readdress,
+            });
+        }
+        self.handle.delivered.store(self.delivered, Ordering::Relaxed);
+        self.handle.bytes.store(self.bytes, Ordering::Relaxed);
+    }
+
+    /// Sends what was delivered after `number` and not written again, under its old numbers.
+    pub(crate) fn redeliver(&mut self, number: u64) {
+        self.settle_written();
+        for queued in self.queue.iter().filter(|queued| queued.number > number) {
+            self.edge.edge.deliver(Delivery {
+                sessions: vec![(self.id, queued.number)],
+                stanza: queued.stanza.clone(),
+                readdress: queued.readdress,
+                trace: None,
+            });
+        }
+    }
+
+    /// Goes by another id, over another edge. Returns how it was reached before.
+    pub(crate) fn rename(&mut self, id: SessionId, edge: &EdgeRef) -> Former {
+        let handle = self.handle.renewed(Some((edge.id.clone(), edge.epoch)), Arc::default());
+        let former = Former {
+            handle: std::mem::replace(&mut self.handle, Arc::new(handle)),
+            edge: std::mem::replace(&mut self.edge, edge.clone()),
+        };
+        (self.id, self.detached) = (id, None);
+        self.resumed = self.resumed.saturating_add(1);
+        former
+    }
+
+    /// Its edge is gone (`None`), or is this one again. Returns the handle it has from now on.
+    pub(crate) fn set_edge(&mut self, edge: Option<&EdgeRef>) -> Arc<Handle> {
+        let at = edge.map(|edge| (edge.id.clone(), edge.epoch));
+        if let Some(edge) = edge {
+            self.edge = edge.clone();
+        }
+        if self.handle.edge != at {
+            self.handle = Arc::new(self.handle.renewed(at, self.handle.turn.clone()));
+        }
+        self.handle.clone()
+    }
+
+    /// How many of the client's stanzas were handled, as the client counts.
+    pub(crate) fn handled(&self) -> Option<(SessionId, u32)> {
+        self.management
+            .map(|management| (management.id, handled(self.accepted, management.since.received)))
     }
 
     /// Whether more waits than is allowed.
@@ -155,17 +257,33 @@ impl Session {
         }
     }
 
-    /// What was sent but not written, in order.
-    pub(crate) fn unwritten(&mut self) -> impl Iterator<Item = &Queued> {
-        self.settle_written();
-        self.queue.iter()
-    }
-
     /// Takes out everything that was sent but not written, in order.
     pub(crate) fn take_unwritten(&mut self) -> VecDeque<Queued> {
         self.settle_written();
         self.bytes = 0;
         std::mem::take(&mut self.queue)
+    }
+}
+
+/// How a session was reached before it was resumed.
+pub(crate) struct Former {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) edge: EdgeRef,
+}
+
+impl Management {
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.max > 0
+    }
+}
+
+impl Fate {
+    /// The fate of a stanza that only this session got.
+    pub(crate) fn alone(stanza: &Stanza) -> Self {
+        match stanza {
+            Stanza::Message(_) | Stanza::Iq(_) => Self::Again(Arc::new(AtomicBool::new(false))),
+            Stanza::Presence(_) => Self::Lost,
+        }
     }
 }
 

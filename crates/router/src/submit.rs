@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{At, Outcome, Way};
-use link::{Gone, SessionRef, Step, Submission};
+use link::{Gone, Said, SessionRef, Step, Submission};
 use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
 use tracing::Instrument;
 
@@ -21,7 +21,7 @@ use crate::travel::Travel;
 
 /// Does everything that a client's stanza asks for. The caller holds the session's turn and the slot's pass.
 pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
-    let Step { span, trace } = Step::next("router.out", submission.stanza.name(), submission.trace);
+    let Step { span, trace } = Step::next("router.out", submission.said.name(), submission.trace);
     let submission = Submission { trace, ..submission };
     let work = async {
         let batch = leave(core, session, submission).await?;
@@ -44,9 +44,11 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
     }
     known.accepted = submission.number;
     let jid = account.view.session(session.id).ok_or(Gone::Session)?.jid.clone();
-    let stanza = prepare(submission.stanza, &jid);
     let mut out = Out::new(submission.trace, 0);
-    decide(core, account, session.id, stanza, &mut out).await;
+    match submission.said {
+        Said::Stanza(stanza) => decide(core, account, session.id, prepare(stanza, &jid), &mut out).await,
+        Said::Answered(stanza) => answer(core, account, session.id, stanza, &out),
+    }
     Ok(finish(&cell, account, out).await)
 }
 

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::ms;
 use crate::core::Core;
+use crate::resume;
 
 /// How often idle accounts are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -42,6 +43,17 @@ pub(crate) async fn write_behind(core: Arc<Core>) {
         while !core.behind.flush(&core.stores).await {
             tokio::time::sleep(AGAIN).await;
         }
+    }
+}
+
+/// Gives up detached sessions whose time is over.
+pub(crate) async fn expire(core: Arc<Core>) {
+    loop {
+        let (until, session, account) = core.expiry.next().await;
+        tokio::spawn({
+            let core = core.clone();
+            async move { resume::give_up(&core, &account, session, until).await }
+        });
     }
 }
 

@@ -320,6 +320,8 @@ impl Cluster {
             mirror: client.edge.mirrors.lock()[&client.session.id].clone(),
             delivered: numbers.last().copied().unwrap_or(0),
             written: numbers.last().copied().unwrap_or(0),
+            unwritten: Vec::new(),
+            detached: false,
             done: client.sent(),
         };
         client.router = router.clone();

@@ -8,6 +8,7 @@ mod hash;
 mod mechanism;
 mod password;
 mod plain;
+mod resumption;
 mod scram;
 mod verifier;
 
@@ -17,4 +18,5 @@ pub use exchange::{Exchange, Lookup, Policy, Start, Step, Verify};
 pub use grant::{InvalidGrant, open, seal};
 pub use mechanism::Mechanism;
 pub use password::{InvalidPassword, prepare};
+pub use resumption::{resumed_session, resumption_id};
 pub use verifier::{DEFAULT_ITERATIONS, SALT_BYTES, verifier, verifiers};

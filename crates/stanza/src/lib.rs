@@ -5,6 +5,7 @@ mod delay;
 pub mod form;
 mod jid;
 mod login;
+mod managed;
 pub mod ns;
 mod payload;
 mod prepare;
@@ -20,6 +21,9 @@ pub use delay::{Delay, delay};
 pub use jid::{Bare, Full, InvalidJid, Jid};
 pub use login::{
     BindReply, BindRequest, Exchange, Grant, Peer, SaslFailure, SaslReply, SaslRequest, SessionId, TlsFacts,
+};
+pub use managed::{
+    Counts, EnableReply, EnableRequest, ResumeReply, ResumeRequest, Resumption, TooHigh, acknowledged, handled,
 };
 pub use payload::{Child, Payload};
 pub use stanza::{Head, InvalidStanza, Iq, IqType, Message, MessageType, Presence, PresenceType, Show, Stanza};

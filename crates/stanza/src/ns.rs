@@ -44,3 +44,5 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// Stream limits (XEP-0478).
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// Stream management (XEP-0198).
+pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";

@@ -2,6 +2,7 @@
 
 use xml::Element;
 
+use crate::managed::TooHigh;
 use crate::ns;
 
 /// A stream error condition, in the order of RFC 6120, 4.9.3.
@@ -30,6 +31,8 @@ pub enum StreamCondition {
     SeeOtherHost(String),
     SystemShutdown,
     UndefinedCondition,
+    /// More was acknowledged than was sent: `undefined-condition` with the numbers (XEP-0198, 6).
+    HandledCountTooHigh(TooHigh),
     UnsupportedEncoding,
     UnsupportedFeature,
     UnsupportedStanzaType,
@@ -60,7 +63,7 @@ impl StreamCondition {
             Self::RestrictedXml => "restricted-xml",
             Self::SeeOtherHost(_) => "see-other-host",
             Self::SystemShutdown => "system-shutdown",
-            Self::UndefinedCondition => "undefined-condition",
+            Self::UndefinedCondition | Self::HandledCountTooHigh(_) => "undefined-condition",
             Self::UnsupportedEncoding => "unsupported-encoding",
             Self::UnsupportedFeature => "unsupported-feature",
             Self::UnsupportedStanzaType => "unsupported-stanza-type",
@@ -75,7 +78,15 @@ impl StreamCondition {
             Self::SeeOtherHost(host) => condition.text(host),
             _ => condition,
         };
-        Element::new(ns::STREAMS, "error").push(condition)
+        let details = match self {
+            Self::HandledCountTooHigh(TooHigh { h, sent }) => Some(
+                Element::new(ns::STREAM_MANAGEMENT, "handled-count-too-high")
+                    .with("h", h.to_string())
+                    .with("send-count", sent.to_string()),
+            ),
+            _ => None,
+        };
+        Element::new(ns::STREAMS, "error").push(condition).extend(details)
     }
 
     /// The `error` element in the streams namespace, with an English text (RFC 6120, 4.9.2).

@@ -23,6 +23,11 @@ pub struct Config {
     pub close_timeout: Duration,
     /// Largest idle time after which we close a stream that sends nothing (0: never). Announced by XEP-0478.
     pub idle_timeout: Duration,
+    /// How long a client under stream management may be silent once it was asked to acknowledge, before its connection counts
+    /// as broken (0: for ever). Default 60 s.
+    pub ack_timeout: Duration,
+    /// Where clients should try first to resume, if they are told (XEP-0198, 3: `host:port`).
+    pub location: Option<String>,
     /// Where to send clients instead (`see-other-host`), if anywhere; they are told only once the stream is as secure as
     /// `tls` demands.
     pub see_other_host: Option<String>,
@@ -64,6 +69,8 @@ impl Default for Config {
             sasl_attempts: 3,
             close_timeout: Duration::from_secs(3),
             idle_timeout: Duration::ZERO,
+            ack_timeout: Duration::from_secs(60),
+            location: None,
             see_other_host: None,
         }
     }

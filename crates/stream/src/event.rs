@@ -1,6 +1,6 @@
 //! What the machine asks of its shell.
 
-use stanza::{Bare, Condition, Grant, SaslFailure, SaslRequest, Stanza, StreamCondition};
+use stanza::{Bare, Condition, EnableRequest, Grant, SaslFailure, SaslRequest, Stanza, StreamCondition};
 
 /// What the machine asks of its shell. Output (`Stream::output`) that was made before an event is written before it is acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +19,26 @@ pub enum Event {
         /// The resource asked for, unprepared.
         resource: Option<String>,
     },
-    /// A stanza of the established session, for the home. Its `from` is the session's full address.
-    Stanza(Stanza),
-    /// A stanza was answered here with this error. Nothing is left to do but to count it.
+    /// Ask the home; then call `Stream::resumed`. The shell adds its session and peer facts.
+    Resume {
+        /// Who authenticated on this stream.
+        account: Bare,
+        /// The proof of it, from `SaslReply::Success`.
+        grant: Grant,
+        /// The former stream's SM-ID.
+        id: String,
+        /// The client's count of what it has handled.
+        h: u32,
+    },
+    /// Ask the home; then call `Stream::enabled`. Nothing may be delivered meanwhile.
+    Enable(EnableRequest),
+    /// A stanza of the established session, for the home, with its number in the session's count. Its `from` is the
+    /// session's full address.
+    Stanza(u64, Stanza),
+    /// A stanza that needed no home to judge, with its number, and the answer to it, if there is one. The home gives the answer
+    /// its place among the deliveries.
+    Answered(u64, Option<Stanza>),
+    /// A stanza was refused here with this error. Nothing is left to do but to count it.
     Refused(Condition),
     /// A SASL step failed here, before a router was asked. Nothing is left to do but to count it.
     Rejected(SaslFailure),

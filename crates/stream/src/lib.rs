@@ -8,6 +8,7 @@ mod fault;
 mod feature;
 mod line;
 mod login;
+mod management;
 mod state;
 mod step;
 mod stream;

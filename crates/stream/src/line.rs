@@ -20,6 +20,8 @@ pub(crate) struct Line {
     /// Events that no input brought about, such as the abort of an exchange.
     pub(crate) events: VecDeque<Event>,
     pub(crate) now: Instant,
+    /// The highest delivery that the home need not keep any more; outlives the state that knows it.
+    pub(crate) released: u64,
     /// Our header is out and our closing tag is not.
     pub(crate) open: bool,
     seed: u128,
@@ -43,6 +45,7 @@ impl Line {
             output: Vec::new(),
             events: VecDeque::new(),
             now,
+            released: 0,
             open: false,
             seed,
             headers: 0,

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use stanza::{Exchange, Full, Iq, StreamCondition};
+use stanza::{Counts, Exchange, Full, Iq, StreamCondition};
 
+use crate::config::Config;
 use crate::event::{Closed, Event};
 use crate::fault::Fault;
 use crate::login::Login;
+use crate::management::Management;
 
 /// Where a stream is.
 #[derive(Debug, Default)]
@@ -19,6 +21,7 @@ pub(crate) enum State {
     Challenged(Challenged),
     Binding(Binding),
     Requested(Requested),
+    Resuming(Resuming),
     Established(Established),
     Closing(Closing),
     #[default]
@@ -63,10 +66,24 @@ pub(crate) struct Requested {
     pub(crate) request: Box<Iq>,
 }
 
+/// Waits for the home's answer to a request to resume.
+#[derive(Debug)]
+pub(crate) struct Resuming {
+    pub(crate) login: Box<Login>,
+    /// The former stream's SM-ID.
+    pub(crate) id: String,
+}
+
 /// Carries stanzas.
 #[derive(Debug)]
 pub(crate) struct Established {
     pub(crate) address: Full,
+    /// The client's stanzas, and the highest delivery written.
+    pub(crate) counts: Counts,
+    /// The home has been asked to begin stream management: nothing is read or written meanwhile.
+    pub(crate) enabling: bool,
+    /// Once stream management has begun.
+    pub(crate) management: Option<Box<Management>>,
     /// The language of stanzas that name none (RFC 6120, 4.7.4).
     pub(crate) lang: Option<Arc<str>>,
     /// When the client last sent a byte.
@@ -87,10 +104,11 @@ pub(crate) type Step = Result<(State, Option<Event>), Fault>;
 impl State {
     /// Whether input is read in this state. Where it is not, an answer is awaited.
     pub(crate) fn reads(&self) -> bool {
-        !matches!(
-            self,
-            Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Over
-        )
+        match self {
+            Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Resuming(_) | Self::Over => false,
+            Self::Established(established) => !established.enabling,
+            Self::Opening(_) | Self::Offering(_) | Self::Challenged(_) | Self::Binding(_) | Self::Closing(_) => true,
+        }
     }
 
     /// The exchange that a router holds for this stream.
@@ -111,9 +129,32 @@ impl State {
             | Self::Asking(Asking { login, .. })
             | Self::Challenged(Challenged { login, .. })
             | Self::Binding(Binding(login))
-            | Self::Requested(Requested { login, .. }) => Some(login),
+            | Self::Requested(Requested { login, .. })
+            | Self::Resuming(Resuming { login, .. }) => Some(login),
             Self::Established(_) | Self::Closing(_) | Self::Over => None,
         }
+    }
+}
+
+impl Established {
+    /// A session that has just begun at `address`.
+    pub(crate) fn new(address: Full, lang: Option<Arc<str>>, now: Instant) -> Self {
+        Self {
+            address,
+            counts: Counts::default(),
+            enabling: false,
+            management: None,
+            lang,
+            heard: now,
+        }
+    }
+
+    /// When the client counts as gone if it is not heard.
+    pub(crate) fn patience(&self, config: &Config) -> Option<Instant> {
+        let idle = (!config.idle_timeout.is_zero()).then(|| self.heard + config.idle_timeout);
+        let management = self.management.as_ref();
+        let asked = management.and_then(|management| management.gone_at(self.heard, config.ack_timeout));
+        idle.into_iter().chain(asked).min()
     }
 }
 

@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use stanza::{BindReply, Full, Jid, Peer, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, TlsFacts, ns};
+use stanza::{
+    BindReply, EnableReply, Full, Jid, Peer, ResumeReply, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+    TlsFacts, ns,
+};
 use xml::{Element, Limits};
 
 use crate::config::Config;
 use crate::event::{Closed, Event};
 use crate::fault::Fault;
+use crate::feature::stream_management;
 use crate::line::Line;
 use crate::login::Login;
+use crate::management::Management;
 use crate::state::{Closing, Opening, Securing, State, Step};
 
 /// One XML stream, from the first byte to the close.
@@ -27,8 +32,10 @@ use crate::state::{Closing, Opening, Securing, State, Step};
 ///                success │
 ///                        ▼   header           bind               bound
 ///                     Opening ──────▶ Binding ─────▶ Requested ─────────▶ Established
-///                                        ▲   refused    │
-///                                        └──────────────┘
+///                                      ▲ │ ▲   refused    │                     ▲
+///                              refused │ │ └──────────────┘                     │
+///                                      │ ▼ resume                    resumed    │
+///                                   Resuming ───────────────────────────────────┘
 ///
 ///  any state ──stream error, close──▶ Closing ──their closing tag, time, hang-up──▶ Over
 ///  any state ──their closing tag, hang-up───────────────────────────────────────▶ Over
@@ -125,10 +132,84 @@ impl Stream {
         }
     }
 
-    /// Writes a stanza to the client, addressed to `to` if given. Nothing is written unless the session is established.
-    pub fn deliver(&mut self, stanza: &Stanza, to: Option<&Jid>) {
-        if matches!(self.state, State::Established(_)) {
+    /// The home's answer to [`Event::Resume`].
+    pub fn resumed(&mut self, reply: ResumeReply, now: Instant) {
+        self.line.now = now;
+        match std::mem::take(&mut self.state) {
+            State::Resuming(resuming) => {
+                let step = resuming.answer(&mut self.line, reply);
+                self.settle(step);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// The home's answer to [`Event::Enable`].
+    pub fn enabled(&mut self, reply: &EnableReply, now: Instant) {
+        self.line.now = now;
+        let State::Established(established) = &mut self.state else {
+            return;
+        };
+        if !std::mem::take(&mut established.enabling) {
+            return;
+        }
+        if let EnableReply::Enabled(_) = reply {
+            let counts = established.counts;
+            established.management = Some(Box::new(Management::new(counts, counts)));
+        }
+        let location = self.line.config.location.clone();
+        self.line.write(&stream_management::enabled(reply, location.as_deref()));
+    }
+
+    /// Writes delivery `number`, a stanza, to the client, addressed to `to` if given. Nothing is written unless
+    /// [`Stream::takes_deliveries`].
+    pub fn deliver(&mut self, number: u64, stanza: &Stanza, to: Option<&Jid>) {
+        if let State::Established(established) = &mut self.state {
+            established.counts.sent = number;
+            if established.management.is_none() {
+                self.line.released = number;
+            }
             stanza.write_to(to.or(stanza.to()), &mut self.line.output);
+        }
+    }
+
+    /// Whether the session is established and no answer is awaited.
+    pub fn takes_deliveries(&self) -> bool {
+        matches!(&self.state, State::Established(established) if !established.enabling)
+    }
+
+    /// The highest delivery that the home need not keep for this client any more, once all output is written: under stream
+    /// management what the client has acknowledged, else what was delivered.
+    pub fn released(&self) -> u64 {
+        self.line.released
+    }
+
+    /// The client's stanzas up to `number` are done.
+    pub fn done(&mut self, number: u64, now: Instant) {
+        self.line.now = now;
+        if let Some(management) = self.management() {
+            management.done(number);
+            let due = management.due(now);
+            due.inspect(|answer| self.line.write(answer));
+        }
+    }
+
+    /// Whether the client waits to hear what is done.
+    pub fn owes(&self) -> bool {
+        matches!(&self.state, State::Established(established)
+            if established.management.as_ref().is_some_and(|management| management.owes()))
+    }
+
+    /// The output is about to be written: asks the client to acknowledge what is new, unless it has been asked already.
+    pub fn before_write(&mut self, now: Instant) {
+        if self.line.output.is_empty() {
+            return;
+        }
+        if let State::Established(established) = &mut self.state
+            && let Some(management) = &mut established.management
+            && let Some(request) = management.request(established.counts.sent, now)
+        {
+            self.line.write(&request);
         }
     }
 
@@ -140,6 +221,7 @@ impl Stream {
             (_, Some(condition)) => self.fail(condition.into(), false),
             (_, None) if self.line.open => {
                 self.abandon();
+                self.last_answer();
                 self.line.end();
                 self.state = State::Closing(self.closing(None));
             }
@@ -165,6 +247,13 @@ impl Stream {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return;
         }
+        if let State::Established(established) = &self.state
+            && established
+                .patience(&self.line.config)
+                .is_none_or(|patience| now < patience)
+        {
+            return self.done(0, now); // only an answer is due
+        }
         match std::mem::take(&mut self.state) {
             State::Closing(Closing { error: None, .. }) => self.end(Closed::TimedOut),
             State::Closing(closing) => self.end(closing.outcome()),
@@ -180,8 +269,13 @@ impl Stream {
         match &self.state {
             State::Over => None,
             State::Closing(closing) => Some(closing.until),
-            State::Established(_) if self.line.config.idle_timeout.is_zero() => None,
-            State::Established(established) => Some(established.heard + self.line.config.idle_timeout),
+            State::Established(established) => {
+                let owed = established
+                    .management
+                    .as_ref()
+                    .and_then(|management| management.owed_until());
+                owed.into_iter().chain(established.patience(&self.line.config)).min()
+            }
             negotiating => negotiating.login().map(|login| login.until),
         }
     }
@@ -252,7 +346,7 @@ impl Stream {
     }
 
     fn child(&mut self, child: &Bytes) -> Option<Event> {
-        if let State::Established(established) = &self.state {
+        if let State::Established(established) = &mut self.state {
             return match established.child(&mut self.line, child) {
                 Ok(event) => event,
                 Err(fault) => self.refuse(fault, child),
@@ -297,6 +391,7 @@ impl Stream {
             other => self.state = other,
         }
         self.abandon();
+        self.last_answer();
         self.line.error(&fault);
         match deaf {
             true => self.end(Closed::Error(fault.condition)),
@@ -324,6 +419,7 @@ impl Stream {
             State::Closing(closing) => self.end(closing.outcome()),
             other => {
                 self.state = other;
+                self.last_answer();
                 self.line.end();
                 self.end(Closed::Clean);
             }
@@ -341,6 +437,19 @@ impl Stream {
         self.abandon();
         self.line.events.push_back(Event::Closed(closed));
         self.state = State::Over;
+    }
+
+    /// A client under stream management learns before the end what is done.
+    fn last_answer(&mut self) {
+        let answer = self.management().map(|management| management.answer());
+        answer.inspect(|answer| self.line.write(answer));
+    }
+
+    fn management(&mut self) -> Option<&mut Management> {
+        match &mut self.state {
+            State::Established(established) => established.management.as_deref_mut(),
+            _ => None,
+        }
     }
 
     /// Gives up the exchange that a router holds.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use dunlin_stream::{Event, Stream, TlsPolicy};
 use proptest::prelude::*;
 use stanza::SaslRequest;
-use target::{Act, PIECES, bound, challenge, success};
+use target::{Act, PIECES, bound, challenge, enabled, resumed, success};
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
@@ -20,6 +20,10 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Failure),
         2 => Just(Act::Bound),
         1 => Just(Act::Refused),
+        1 => Just(Act::Enabled),
+        1 => any::<bool>().prop_map(Act::Resumed),
+        1 => (0u64..4).prop_map(Act::Done),
+        1 => Just(Act::Write),
         1 => (0u64..40).prop_map(Act::Wait),
         1 => any::<bool>().prop_map(Act::Close),
         1 => Just(Act::Deliver),
@@ -50,6 +54,8 @@ fn answer(stream: &mut Stream, event: &Event, now: Instant) {
         Event::Sasl(SaslRequest::Abort { .. }) => {}
         Event::Sasl(_) => stream.sasl(success(), now),
         Event::Bind { .. } => stream.bound(bound(), now),
+        Event::Enable(_) => stream.enabled(&enabled(), now),
+        Event::Resume { .. } => stream.resumed(resumed(), now),
         _ => {}
     }
 }

@@ -33,6 +33,11 @@ const SCRIPTS: &[Script] = &[
         include_str!("transcripts/established.txt"),
         Setting::direct,
     ),
+    (
+        "management",
+        include_str!("transcripts/management.txt"),
+        Setting::direct,
+    ),
 ];
 
 #[test]

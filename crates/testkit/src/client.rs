@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use xml::{Element, Event, Limits, Reader};
 
+/// Stream management (XEP-0198).
+const SM: &str = "urn:xmpp:sm:3";
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How much a pipe to a server in the process holds, in bytes.
@@ -24,6 +26,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct Client {
     socket: Box<dyn Io>,
     reader: Reader,
+    /// Once stream management has begun.
+    resumption: Option<Resumption>,
+}
+
+/// What a client needs to resume its session (XEP-0198, 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// SM-ID; empty when the session cannot be resumed.
+    pub id: String,
+    /// How many stanzas it has read since stream management began.
+    pub h: u32,
 }
 
 /// What a client sees.
@@ -60,6 +73,7 @@ impl Client {
         Self {
             socket: Box::new(socket),
             reader: Reader::new(limits),
+            resumption: None,
         }
     }
 
@@ -85,17 +99,7 @@ impl Client {
     /// # Errors
     /// When something else comes than success.
     pub async fn log_in(&mut self, user: &str, domain: &str, password: &str, resource: &str) -> Result<String> {
-        self.open(domain).await?;
-        let credentials = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
-        self.write(
-            format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>").as_bytes(),
-        )
-        .await?;
-        let answer = self.element().await?;
-        if answer.name() != "success" {
-            bail!("expected success, saw {answer}");
-        }
-        self.open(domain).await?;
+        self.authenticate(user, domain, password).await?;
         self.write(
             format!("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind></iq>")
                 .as_bytes(),
@@ -107,6 +111,38 @@ impl Client {
             .and_then(|bind| bind.child("urn:ietf:params:xml:ns:xmpp-bind", "jid"))
             .map(Element::content);
         jid.with_context(|| format!("expected a bound address, saw {answer}"))
+    }
+
+    /// Opens a stream, logs in with PLAIN and asks to go on with another client's session. The answer is left to be read.
+    ///
+    /// # Errors
+    /// When something else comes than success.
+    pub async fn resume(&mut self, user: &str, domain: &str, password: &str, resumption: Resumption) -> Result<()> {
+        self.authenticate(user, domain, password).await?;
+        let Resumption { id, h } = &resumption;
+        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>");
+        self.resumption = Some(resumption);
+        self.write(resume.as_bytes()).await
+    }
+
+    /// What another client needs to go on with this one's session.
+    pub fn resumption(&self) -> Option<&Resumption> {
+        self.resumption.as_ref()
+    }
+
+    /// Opens a stream, logs in with PLAIN and opens the next.
+    async fn authenticate(&mut self, user: &str, domain: &str, password: &str) -> Result<()> {
+        self.open(domain).await?;
+        let credentials = base64::engine::general_purpose::STANDARD.encode(format!("\0{user}\0{password}"));
+        self.write(
+            format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{credentials}</auth>").as_bytes(),
+        )
+        .await?;
+        let answer = self.element().await?;
+        if answer.name() != "success" {
+            bail!("expected success, saw {answer}");
+        }
+        self.open(domain).await.map(drop)
     }
 
     /// Sends an element.
@@ -158,7 +194,35 @@ impl Client {
         Ok(())
     }
 
+    /// Counts stanzas, and answers the server's requests to say how many (XEP-0198, 4), which nobody else sees.
     async fn see_whenever(&mut self) -> Result<Seen> {
+        loop {
+            let seen = self.read().await?;
+            let Seen::Element(element) = &seen else {
+                return Ok(seen);
+            };
+            match (element.ns(), element.name()) {
+                (SM, "r") => {
+                    let h = self.resumption.as_ref().map_or(0, |resumption| resumption.h);
+                    self.write(format!("<a xmlns='{SM}' h='{h}'/>").as_bytes()).await?;
+                    continue;
+                }
+                (SM, "enabled") => {
+                    let id = element.attribute("id").unwrap_or_default().to_owned();
+                    self.resumption = Some(Resumption { id, h: 0 });
+                }
+                (xml::ns::CLIENT, _) => {
+                    if let Some(resumption) = &mut self.resumption {
+                        resumption.h += 1;
+                    }
+                }
+                _ => {}
+            }
+            return Ok(seen);
+        }
+    }
+
+    async fn read(&mut self) -> Result<Seen> {
         loop {
             while let Some(event) = self.reader.poll()? {
                 match event {

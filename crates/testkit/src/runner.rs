@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 use xml::Element;
 
-use crate::client::{Client, PATIENCE, Seen};
+use crate::client::{Client, PATIENCE, Resumption, Seen};
 use crate::script::{Action, Script, Step, User};
 use crate::{metrics, pattern, scram};
 
@@ -43,6 +43,7 @@ pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
         stage,
         tag,
         sessions: BTreeMap::new(),
+        dropped: BTreeMap::new(),
         connected: 0,
         barrier: 0,
         counted: BTreeMap::new(),
@@ -61,6 +62,8 @@ struct Run<'a> {
     stage: &'a dyn Stage,
     tag: &'a str,
     sessions: BTreeMap<String, Session>,
+    /// What sessions that were dropped need to be resumed: their addresses among it.
+    dropped: BTreeMap<String, (Resumption, Option<String>)>,
     connected: usize,
     barrier: u32,
     /// Where the counters stood that the script looks at.
@@ -165,7 +168,8 @@ impl Run<'_> {
                     .close()
                     .await
             }
-            Action::Drops => self.sessions.remove(who).map(drop).context("no such session"),
+            Action::Drops => self.drop_connection(who),
+            Action::Resumes => self.resume(who).await,
             Action::Authenticates(user, tampering) => {
                 let name = self.own_name(user);
                 scram::authenticate(&mut self.session(who)?.client, &name, PASSWORD, *tampering).await
@@ -237,6 +241,27 @@ impl Run<'_> {
         let session = self.connect(who).await?;
         session.jid = Some(session.client.log_in(&own, &domain, PASSWORD, resource).await?);
         Ok(())
+    }
+
+    fn drop_connection(&mut self, who: &str) -> Result<()> {
+        let session = self.sessions.remove(who).context("no such session")?;
+        if let Some(resumption) = session.client.resumption() {
+            let dropped = (resumption.clone(), session.jid.clone());
+            self.dropped.insert(who.to_owned(), dropped);
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, who: &str) -> Result<()> {
+        let (name, _) = who.split_once('/').context("only name/resource can resume")?;
+        let (domain, own) = (self.user(name)?.domain.clone(), self.own_name(name));
+        if self.sessions.contains_key(who) {
+            self.drop_connection(who)?;
+        }
+        let (resumption, jid) = self.dropped.get(who).context("nothing to resume")?.clone();
+        let session = self.connect(who).await?;
+        session.jid = jid;
+        session.client.resume(&own, &domain, PASSWORD, resumption).await
     }
 
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {

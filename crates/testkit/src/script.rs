@@ -18,6 +18,7 @@
 //! ```text
 //! juliet/balcony   gets      <presence/>                  some element, whatever else has come
 //! juliet/balcony   logs in, logs out, drops
+//! juliet/balcony   resumes                                over a new connection what it dropped (XEP-0198); the answer is read next
 //! mallory          opens     capulet.example              a stream, without logging in
 //! mallory          authenticates as juliet with another nonce   (or binding, or nothing) by SCRAM
 //! mallory          connects, writes BYTES, is closed, is closed with <error/>
@@ -78,6 +79,8 @@ pub enum Action {
     LogsOut,
     /// Loses its connection.
     Drops,
+    /// Asks over a new connection to go on with the session that it dropped.
+    Resumes,
     /// Connects and opens a stream to this domain without logging in.
     Opens(String),
     /// Connects without a word.
@@ -217,6 +220,7 @@ fn action(text: &str) -> Result<Action, String> {
         ("logs", "in") => Ok(Action::LogsIn),
         ("logs", "out") => Ok(Action::LogsOut),
         ("drops", "") => Ok(Action::Drops),
+        ("resumes", "") => Ok(Action::Resumes),
         ("connects", "") => Ok(Action::Connects),
         ("opens", domain) => Ok(Action::Opens(domain.to_owned())),
         ("counts", series) => Ok(Action::Counts(series.to_owned())),

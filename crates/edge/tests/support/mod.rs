@@ -19,8 +19,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use stanza::{
-    Bare, BindReply, BindRequest, Grant, Head, Message, MessageType, Payload, SaslFailure, SaslReply, SaslRequest,
-    SessionId, Stanza,
+    Bare, BindReply, BindRequest, Counts, EnableReply, EnableRequest, Grant, Head, Message, MessageType, Payload,
+    ResumeReply, ResumeRequest, Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -46,6 +46,8 @@ pub struct Seen {
     pub traced: usize,
     pub written: Vec<u64>,
     pub closed: Vec<CloseReason>,
+    pub enabled: Vec<EnableRequest>,
+    pub resumed: Vec<ResumeRequest>,
 }
 
 impl Friendly {
@@ -109,16 +111,30 @@ impl Router for Friendly {
 
     async fn submit(&self, _: &SessionRef, submission: Submission) -> Result<(), Gone> {
         self.permits.acquire().await.unwrap().forget();
-        let id = submission.stanza.head().id.clone();
+        let stanza = submission.said.stanza().expect("a stanza").clone();
+        let id = stanza.head().id.clone();
         self.seen.send_modify(|seen| {
             seen.traced += usize::from(submission.trace.is_some());
-            seen.submitted.push((submission.number, submission.stanza));
+            seen.submitted.push((submission.number, stanza));
         });
         match id.as_deref() {
             Some("panic") => panic!("asked for"),
             Some("gone") => Err(Gone::Session),
             _ => Ok(()),
         }
+    }
+
+    async fn enable(&self, _: &SessionRef, request: EnableRequest) -> EnableReply {
+        self.seen.send_modify(|seen| seen.enabled.push(request));
+        let id = "some-id".into();
+        EnableReply::Enabled(Some(Resumption { id, max: 300 }))
+    }
+
+    async fn resume(&self, request: ResumeRequest) -> ResumeReply {
+        let jid = request.account.with_resource("resumed").unwrap();
+        let (since, now) = (Counts::default(), Counts { received: 2, sent: 3 });
+        self.seen.send_modify(|seen| seen.resumed.push(request));
+        ResumeReply::Resumed { jid, since, now }
     }
 
     fn written(&self, _: &SessionRef, number: u64) {

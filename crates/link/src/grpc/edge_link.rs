@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use stanza::{BindReply, BindRequest, SaslRequest, SessionId, StreamCondition};
+use stanza::{
+    BindReply, BindRequest, EnableRequest, ResumeReply, ResumeRequest, SaslRequest, SessionId, StreamCondition,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
@@ -121,6 +123,8 @@ impl Edge for Remote {
 enum Job {
     Sasl(u64, SaslRequest),
     Bind(u64, BindRequest),
+    Enable(u64, SessionId, u32, EnableRequest),
+    Resume(u64, ResumeRequest),
     /// With a token that is dropped when it is done.
     Attach(u32, Box<Attach>, mpsc::Sender<()>),
     /// After all attachments before it.
@@ -186,6 +190,13 @@ impl Desk {
         Some(match frame {
             EdgeFrame::Sasl(call, request) => (turn(&request), Job::Sasl(call, request)),
             EdgeFrame::Bind(call, request) => (request.session, Job::Bind(call, request)),
+            EdgeFrame::Enable {
+                call,
+                session,
+                generation,
+                request,
+            } => (session, Job::Enable(call, session, generation, request)),
+            EdgeFrame::Resume(call, request) => (request.session, Job::Resume(call, request)),
             EdgeFrame::Attach { generation, attach } => {
                 (attach.session.id, Job::Attach(generation, attach, attaching.0.clone()))
             }
@@ -223,6 +234,8 @@ impl Desk {
                 self.send(RouterFrame::Sasl(call, reply));
             }
             Job::Bind(call, request) => self.bind(call, request).await,
+            Job::Enable(call, session, generation, request) => self.enable(call, session, generation, request).await,
+            Job::Resume(call, request) => self.resume(call, request).await,
             Job::Attach(generation, attach, _token) => self.attach(generation, *attach).await,
             Job::Attached(table, pending, mut before) => {
                 let _ = before.recv().await; // ends when the last token is dropped
@@ -241,6 +254,23 @@ impl Desk {
             self.sessions.lock().insert(id, (0, SessionRef::new(id, jid.clone())));
         }
         self.send(RouterFrame::Bind(call, reply));
+    }
+
+    async fn enable(&self, call: u64, id: SessionId, generation: u32, request: EnableRequest) {
+        let reply = match self.attached(id, generation) {
+            Some(session) => self.home.enable(&session, request).await,
+            None => Err(Gone::Session),
+        };
+        self.send(RouterFrame::Enable(call, reply));
+    }
+
+    async fn resume(&self, call: u64, request: ResumeRequest) {
+        let id = request.session;
+        let reply = self.home.resume(&self.edge, request).await;
+        if let Ok(ResumeReply::Resumed { jid, .. }) = &reply {
+            self.sessions.lock().insert(id, (0, SessionRef::new(id, jid.clone())));
+        }
+        self.send(RouterFrame::Resume(call, reply));
     }
 
     async fn attach(&self, generation: u32, attach: Attach) {
@@ -267,9 +297,15 @@ impl Desk {
         let Some(session) = self.attached(id, generation) else {
             return;
         };
-        self.home.close(&session, reason).await;
-        self.sessions.lock().remove(&id);
-        self.send(RouterFrame::Closed(id));
+        match self.home.close(&session, reason).await {
+            Ok(kept) => {
+                if !kept {
+                    self.sessions.lock().remove(&id);
+                }
+                self.send(RouterFrame::Closed { session: id, kept });
+            }
+            Err(_) => self.refuse(id, generation, Gone::Home),
+        }
     }
 
     /// The session, if that attachment of it stands. If not, the edge has been told.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use stanza::{
-    BindReply, BindRequest, Condition, ErrorType, Exchange, SaslFailure, SaslReply, SaslRequest, StanzaError,
-    StreamCondition,
+    BindReply, BindRequest, Counts, EnableReply, EnableRequest, ResumeReply, ResumeRequest, SaslFailure, SaslReply,
+    SaslRequest, SessionId, StreamCondition,
 };
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ use super::membership::{Membership, Standing};
 use super::metric;
 use crate::backoff::Backoff;
 use crate::link_id::LinkId;
+use crate::local::homeless;
 use crate::outbox::{Batch, Marks, Outbox};
 use crate::sessions::{Limits, Port, Sessions, Submit};
 use crate::wire::pb::router_client::RouterClient;
@@ -177,13 +178,28 @@ impl Router for RouterPool {
 
     async fn bind(&self, request: BindRequest) -> BindReply {
         let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.bind(request));
-        asked.await.unwrap_or_else(|_| {
-            BindReply::Refused(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait))
+        asked.await.unwrap_or_else(|_| BindReply::Refused(homeless()))
+    }
+
+    async fn enable(&self, session: &SessionRef, request: EnableRequest) -> EnableReply {
+        let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.enable(session.id, request));
+        asked.await.unwrap_or_else(|_| EnableReply::Refused(homeless()))
+    }
+
+    async fn resume(&self, request: ResumeRequest) -> ResumeReply {
+        let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.resume(request));
+        asked.await.unwrap_or_else(|_| ResumeReply::Refused {
+            error: homeless(),
+            h: None,
         })
     }
 
     async fn submit(&self, session: &SessionRef, mut submission: Submission) -> Result<(), Gone> {
-        let size = submission.stanza.payload().bytes().len() + 256;
+        let size = submission
+            .said
+            .stanza()
+            .map_or(0, |stanza| stanza.payload().bytes().len())
+            + 256;
         let deadline = Instant::now() + self.pool.config.submit_timeout;
         loop {
             let outcome = self.pool.sessions.lock().submit(session.id, submission, size);
@@ -258,15 +274,24 @@ impl Pool {
         }
     }
 
+    /// An exchange can begin at any router, and again at another when the first one went away; then it goes on where it began.
     async fn sasl(&self, request: SaslRequest) -> Option<SaslReply> {
-        let named = match &request {
-            SaslRequest::Start { .. } => None,
-            SaslRequest::Respond { exchange, .. } | SaslRequest::Abort { exchange } => Some(exchange),
-        };
-        let (link, line) = match named {
-            Some(Exchange { router, .. }) => self.line_to(router)?,
-            None => self.any_line().await,
-        };
+        match &request {
+            SaslRequest::Start { .. } => loop {
+                let to = self.any_line().await;
+                if let Some(reply) = self.ask_sasl(to, request.clone()).await {
+                    return Some(reply);
+                }
+            },
+            SaslRequest::Respond { exchange, .. } | SaslRequest::Abort { exchange } => {
+                let to = self.line_to(&exchange.router)?;
+                self.ask_sasl(to, request).await
+            }
+        }
+    }
+
+    /// The reply; `None` when the link ended before it came.
+    async fn ask_sasl(&self, (link, line): (LinkId, Arc<Line>), request: SaslRequest) -> Option<SaslReply> {
         let (reply, answer) = oneshot::channel();
         let call = self.calls.open(link, Call::Sasl(reply));
         line.send(EdgeFrame::Sasl(call, request));
@@ -294,13 +319,50 @@ impl Pool {
         }
     }
 
-    /// Asks the home, wherever it is, until it answers.
     async fn bind(&self, request: BindRequest) -> BindReply {
         let slot = Slot::of(request.account.as_str());
+        self.insist(|reply| {
+            let (link, line) = self.home_for(request.session, slot)?;
+            let call = self.calls.open(link, Call::Bind(Box::new(request.clone()), reply));
+            line.send(EdgeFrame::Bind(call, request.clone()));
+            Some(())
+        })
+        .await
+    }
+
+    async fn resume(&self, request: ResumeRequest) -> ResumeReply {
+        let slot = Slot::of(request.account.as_str());
+        self.insist(|reply| {
+            let (link, line) = self.home_for(request.session, slot)?;
+            let call = self.calls.open(link, Call::Resume(Box::new(request.clone()), reply));
+            line.send(EdgeFrame::Resume(call, request.clone()));
+            Some(())
+        })
+        .await
+    }
+
+    async fn enable(&self, session: SessionId, request: EnableRequest) -> EnableReply {
+        self.insist(|reply| {
+            let (link, line, generation) = self.sessions.lock().attachment(session)?;
+            let call = self.calls.open(link, Call::Enable(reply));
+            line.send(EdgeFrame::Enable {
+                call,
+                session,
+                generation,
+                request,
+            });
+            Some(())
+        })
+        .await
+    }
+
+    /// Asks a home, wherever it is, until it answers.
+    async fn insist<T>(&self, mut ask: impl FnMut(oneshot::Sender<Result<T, Gone>>) -> Option<()>) -> T {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
         loop {
             let settled = self.settled.notified();
-            if let Some(answer) = self.ask_bind(&request, slot)
+            let (reply, answer) = oneshot::channel();
+            if ask(reply).is_some()
                 && let Ok(Ok(reply)) = answer.await
             {
                 return reply;
@@ -309,15 +371,12 @@ impl Pool {
         }
     }
 
-    fn ask_bind(&self, request: &BindRequest, slot: Slot) -> Option<oneshot::Receiver<Result<BindReply, Gone>>> {
-        let (reply, answer) = oneshot::channel();
+    /// The way to the home of `slot`, noted as that of a new session.
+    fn home_for(&self, session: SessionId, slot: Slot) -> Option<(LinkId, Arc<Line>)> {
         let mut sessions = self.sessions.lock();
         let (link, line) = sessions.home(slot).map(|(link, line)| (link, Arc::clone(line)))?;
-        sessions.bind(request.session, slot, link);
-        drop(sessions);
-        let call = self.calls.open(link, Call::Bind(Box::new(request.clone()), reply));
-        line.send(EdgeFrame::Bind(call, request.clone()));
-        Some(answer)
+        sessions.bind(session, slot, link);
+        Some((link, line))
     }
 
     /// Takes in what a router says.
@@ -330,6 +389,12 @@ impl Pool {
                 }
             }
             RouterFrame::Bind(call, reply) => self.hear_bind(link, call, reply),
+            RouterFrame::Enable(call, reply) => {
+                if let Some(Call::Enable(waiting)) = self.calls.answered(link, call) {
+                    let _ = waiting.send(reply);
+                }
+            }
+            RouterFrame::Resume(call, reply) => self.hear_resume(link, call, reply),
             RouterFrame::Delivery(mut delivery) => {
                 self.sessions.lock().delivery(link, &mut delivery);
                 if !delivery.sessions.is_empty() {
@@ -347,7 +412,7 @@ impl Pool {
             }
             RouterFrame::Mirror(id, state) => self.sessions.lock().mirror(link, id, state),
             RouterFrame::Kick(id, condition) => {
-                if self.sessions.lock().speaks(link, id) {
+                if self.sessions.lock().kicked(link, id) {
                     edge.kick(id, condition);
                 }
             }
@@ -362,7 +427,7 @@ impl Pool {
                 }
                 self.stir.notify_one();
             }
-            RouterFrame::Closed(id) => self.sessions.lock().closed(link, id),
+            RouterFrame::Closed { session, kept } => self.sessions.lock().closed(link, session, kept),
             RouterFrame::Sealed(table) => {
                 self.sessions.lock().sealed(link, table);
                 self.stir.notify_one();
@@ -378,7 +443,8 @@ impl Pool {
         let mut sessions = self.sessions.lock();
         match &reply {
             Ok(BindReply::Bound(jid)) => {
-                sessions.bound(link, SessionRef::new(id, jid.clone()), request.grant, request.peer);
+                let session = SessionRef::new(id, jid.clone());
+                sessions.bound(link, session, request.grant, request.peer, Counts::default());
             }
             _ => sessions.unbound(id),
         }
@@ -386,6 +452,25 @@ impl Pool {
         self.stir.notify_one();
         if waiting.send(reply).is_err() {
             sessions.close(id, CloseReason::Edge); // nobody waits for it any more
+        }
+    }
+
+    fn hear_resume(&self, link: LinkId, call: u64, reply: Result<ResumeReply, Gone>) {
+        let Some(Call::Resume(request, waiting)) = self.calls.answered(link, call) else {
+            return;
+        };
+        let id = request.session;
+        let mut sessions = self.sessions.lock();
+        match &reply {
+            Ok(ResumeReply::Resumed { jid, now, .. }) => {
+                let session = SessionRef::new(id, jid.clone());
+                sessions.bound(link, session, request.grant, request.peer, *now);
+            }
+            _ => sessions.unbound(id),
+        }
+        self.stir.notify_one();
+        if waiting.send(reply).is_err() {
+            sessions.close(id, CloseReason::Lost); // its client may try once more
         }
     }
 

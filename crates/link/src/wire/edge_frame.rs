@@ -1,22 +1,31 @@
 //! What an edge says to a router.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use ::stanza::{BindRequest, Grant, SaslRequest, SessionId};
+use ::stanza::{BindRequest, EnableRequest, Grant, ResumeRequest, SaslRequest, SessionId};
 use ::topology::Slot;
 
 use super::address::{Malformed, full_from, session_from, session_to, trace_from, trace_to};
 use super::login::{bind_from, bind_to, peer_from, peer_to, sasl_from, sasl_to};
+use super::managed::{enable_from, enable_to, resume_from, resume_to};
 use super::pb;
 use super::pb::edge_frame::Frame;
 use super::stanza::{stanza_from, stanza_size, stanza_to};
-use crate::{Attach, CloseReason, SessionRef, Submission};
+use crate::{Attach, CloseReason, Said, SessionRef, Submission, Unwritten};
 
 /// A frame as a value; see the protocol file.
 #[derive(Clone, Debug)]
 pub(crate) enum EdgeFrame {
     Sasl(u64, SaslRequest),
     Bind(u64, BindRequest),
+    Enable {
+        call: u64,
+        session: SessionId,
+        generation: u32,
+        request: EnableRequest,
+    },
+    Resume(u64, ResumeRequest),
     Attach {
         generation: u32,
         attach: Box<Attach>,
@@ -49,9 +58,12 @@ impl EdgeFrame {
     /// Roughly the memory it takes in a queue, in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Submit { submission, .. } => stanza_size(&submission.stanza),
-            Self::Attach { attach, .. } => 512 + attach.mirror.len() + attach.grant.0.len(),
-            Self::Sasl(..) | Self::Bind(..) => 512,
+            Self::Submit { submission, .. } => submission.said.stanza().map_or(64, stanza_size),
+            Self::Attach { attach, .. } => {
+                let unwritten = attach.unwritten.iter().map(|unwritten| stanza_size(&unwritten.stanza));
+                512 + attach.mirror.len() + attach.grant.0.len() + unwritten.sum::<usize>()
+            }
+            Self::Sasl(..) | Self::Bind(..) | Self::Resume(..) => 512,
             Self::Attached(_, pending) => 64 + 8 * pending.len(),
             _ => 64,
         }
@@ -61,6 +73,13 @@ impl EdgeFrame {
         let frame = match self {
             Self::Sasl(call, request) => Frame::Sasl(sasl_to(call, request)),
             Self::Bind(call, request) => Frame::Bind(bind_to(call, request)),
+            Self::Enable {
+                call,
+                session,
+                generation,
+                request,
+            } => Frame::Enable(enable_to(call, session, generation, request)),
+            Self::Resume(call, request) => Frame::Resume(resume_to(call, request)),
             Self::Attach { generation, attach } => Frame::Attach(attach_to(generation, *attach)),
             Self::Attached(table, pending) => {
                 let pending = pending.into_iter().map(|slot| slot.index().into()).collect();
@@ -74,7 +93,8 @@ impl EdgeFrame {
                 session: Some(session_to(session)),
                 generation,
                 number: submission.number,
-                stanza: Some(stanza_to(&submission.stanza)),
+                stanza: submission.said.stanza().map(stanza_to),
+                answered: matches!(submission.said, Said::Answered(_)),
                 trace: trace_to(submission.trace),
             }),
             Self::Unreadable {
@@ -115,6 +135,13 @@ impl EdgeFrame {
             Frame::Hello(_) => return Err(Malformed("second hello")),
             Frame::Sasl(request) => Self::Sasl(request.call, sasl_from(request)?),
             Frame::Bind(request) => Self::Bind(request.call, bind_from(request)?),
+            Frame::Enable(request) => Self::Enable {
+                call: request.call,
+                request: enable_from(&request),
+                generation: request.generation,
+                session: session_from(request.session)?,
+            },
+            Frame::Resume(request) => Self::Resume(request.call, resume_from(request)?),
             Frame::Attach(attach) => attach_from(attach)?,
             Frame::Attached(attached) => Self::Attached(attached.table, pending_from(&attached.pending)?),
             Frame::Submit(submit) => submit_from(submit)?,
@@ -137,11 +164,16 @@ impl EdgeFrame {
 fn submit_from(submit: pb::Submit) -> Result<EdgeFrame, Malformed> {
     let session = session_from(submit.session)?;
     let (generation, number, trace) = (submit.generation, submit.number, trace_from(&submit.trace));
-    Ok(match stanza_from(submit.stanza) {
-        Ok(stanza) => EdgeFrame::Submit {
+    let said = match submit.stanza {
+        None if submit.answered => Ok(Said::Answered(None)),
+        stanza if submit.answered => stanza_from(stanza).map(|answer| Said::Answered(Some(answer))),
+        stanza => stanza_from(stanza).map(Said::Stanza),
+    };
+    Ok(match said {
+        Ok(said) => EdgeFrame::Submit {
             session,
             generation,
-            submission: Submission { number, stanza, trace },
+            submission: Submission { number, said, trace },
         },
         Err(_) => EdgeFrame::Unreadable {
             session,
@@ -162,7 +194,26 @@ fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
         delivered: attach.delivered,
         written: attach.written,
         done: attach.done,
+        unwritten: attach.unwritten.iter().map(unwritten_to).collect(),
+        detached: attach.detached,
     }
+}
+
+fn unwritten_to(unwritten: &Unwritten) -> pb::attach::Unwritten {
+    pb::attach::Unwritten {
+        number: unwritten.number,
+        stanza: Some(stanza_to(&unwritten.stanza)),
+        readdress: unwritten.readdress,
+    }
+}
+
+/// `None` when nobody can read it.
+fn unwritten_from(unwritten: pb::attach::Unwritten) -> Option<Unwritten> {
+    Some(Unwritten {
+        number: unwritten.number,
+        stanza: Arc::new(stanza_from(unwritten.stanza).ok()?),
+        readdress: unwritten.readdress,
+    })
 }
 
 fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
@@ -175,6 +226,8 @@ fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
         delivered: attach.delivered,
         written: attach.written,
         done: attach.done,
+        unwritten: attach.unwritten.into_iter().filter_map(unwritten_from).collect(),
+        detached: attach.detached,
     };
     Ok(EdgeFrame::Attach {
         generation: attach.generation,
@@ -192,6 +245,7 @@ fn reason_to(reason: CloseReason) -> pb::close::Reason {
         CloseReason::Client => pb::close::Reason::Client,
         CloseReason::Edge => pb::close::Reason::Edge,
         CloseReason::Kicked => pb::close::Reason::Kicked,
+        CloseReason::Lost => pb::close::Reason::Lost,
     }
 }
 
@@ -200,5 +254,6 @@ fn reason_from(reason: pb::close::Reason) -> CloseReason {
         pb::close::Reason::Client => CloseReason::Client,
         pb::close::Reason::Edge => CloseReason::Edge,
         pb::close::Reason::Kicked => CloseReason::Kicked,
+        pb::close::Reason::Lost => CloseReason::Lost,
     }
 }

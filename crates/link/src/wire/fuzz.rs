@@ -35,14 +35,14 @@ mod tests {
     use std::sync::Arc;
 
     use ::stanza::{
-        Bare, BindReply, BindRequest, Exchange, Full, Grant, Head, Jid, Message as Chat, MessageType, Payload, Peer,
-        SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+        Bare, BindReply, BindRequest, Counts, EnableRequest, Exchange, Full, Grant, Head, Jid, Message as Chat,
+        MessageType, Payload, Peer, ResumeRequest, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
     };
     use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
 
     use super::*;
     use crate::wire::Part;
-    use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission};
+    use crate::{Attach, CloseReason, Delivery, Gone, Said, SessionRef, Submission, Unwritten};
 
     fn stanza() -> Stanza {
         let head = Head {
@@ -57,6 +57,44 @@ mod tests {
             kind: MessageType::Chat,
             payload,
         })
+    }
+
+    /// Frames of stream management.
+    fn managed_frames() -> Vec<EdgeFrame> {
+        let (id, account) = (SessionId(9), Bare::parse("juliet@capulet.example").unwrap());
+        let (grant, peer) = (Grant("grant".into()), Peer::default());
+        let answered = Submission {
+            number: 5,
+            said: Said::Answered(Some(stanza())),
+            trace: None,
+        };
+        let resume = ResumeRequest {
+            session: id,
+            account,
+            grant,
+            id: "previd".into(),
+            h: 7,
+            peer,
+        };
+        let enable = EnableRequest {
+            since: Counts { received: 1, sent: 2 },
+            resume: true,
+            max: Some(60),
+        };
+        vec![
+            EdgeFrame::Resume(3, resume),
+            EdgeFrame::Enable {
+                call: 4,
+                session: id,
+                generation: 1,
+                request: enable,
+            },
+            EdgeFrame::Submit {
+                session: id,
+                generation: 1,
+                submission: answered,
+            },
+        ]
     }
 
     fn edge_frames() -> Vec<EdgeFrame> {
@@ -81,10 +119,16 @@ mod tests {
             delivered: 3,
             written: 2,
             done: 1,
+            unwritten: vec![Unwritten {
+                number: 3,
+                stanza: Arc::new(stanza()),
+                readdress: true,
+            }],
+            detached: true,
         };
         let submission = Submission {
             number: 4,
-            stanza: stanza(),
+            said: Said::Stanza(stanza()),
             trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
         };
         vec![
@@ -164,7 +208,10 @@ mod tests {
                 generation: 2,
                 why: Gone::Home,
             },
-            RouterFrame::Closed(id),
+            RouterFrame::Closed {
+                session: id,
+                kept: true,
+            },
             RouterFrame::Sealed(7),
             RouterFrame::Snapshot(Arc::new(snapshot)),
         ]
@@ -213,7 +260,7 @@ mod tests {
     #[test]
     fn every_frame_comes_back() {
         let debug = |value: &dyn std::fmt::Debug| format!("{value:?}");
-        for frame in edge_frames() {
+        for frame in edge_frames().into_iter().chain(managed_frames()) {
             assert_eq!(
                 debug(&EdgeFrame::decode(frame.clone().encode()).unwrap()),
                 debug(&frame)
@@ -244,10 +291,11 @@ mod tests {
 
     #[test]
     fn a_stanza_nobody_can_read_does_not_stop_its_session() {
-        let pb::EdgeFrame { frame } = edge_frames().swap_remove(4).encode();
-        let Some(pb::edge_frame::Frame::Submit(mut submit)) = frame else {
-            panic!("not a submit")
+        let submit = |frame: EdgeFrame| match frame.encode().frame {
+            Some(pb::edge_frame::Frame::Submit(submit)) if submit.number == 4 => Some(submit),
+            _ => None,
         };
+        let mut submit = edge_frames().into_iter().find_map(submit).unwrap();
         submit.stanza.as_mut().unwrap().to = "@@".into();
         let frame = pb::EdgeFrame {
             frame: Some(pb::edge_frame::Frame::Submit(submit)),

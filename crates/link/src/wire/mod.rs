@@ -5,6 +5,7 @@ mod condition;
 mod edge_frame;
 mod fuzz;
 mod login;
+mod managed;
 mod peer_frame;
 mod router_frame;
 mod snapshot;

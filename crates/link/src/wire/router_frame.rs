@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use ::stanza::{BindReply, SaslReply, SessionId, StreamCondition};
+use ::stanza::{BindReply, EnableReply, ResumeReply, SaslReply, SessionId, StreamCondition};
 use ::topology::Snapshot;
 use bytes::Bytes;
 
 use super::address::{Malformed, session_from, session_to, target_from, target_to, trace_from, trace_to};
 use super::condition::{kick_from, kick_to};
 use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
+use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
 use super::pb;
 use super::pb::router_frame::Frame;
 use super::snapshot::{snapshot_from, snapshot_to};
@@ -21,6 +22,8 @@ pub(crate) enum RouterFrame {
     Snapshot(Arc<Snapshot>),
     Sasl(u64, SaslReply),
     Bind(u64, Result<BindReply, Gone>),
+    Enable(u64, Result<EnableReply, Gone>),
+    Resume(u64, Result<ResumeReply, Gone>),
     Delivery(Delivery),
     Done(Vec<(SessionId, u64)>),
     Mirror(SessionId, Bytes),
@@ -31,7 +34,11 @@ pub(crate) enum RouterFrame {
         generation: u32,
         why: Gone,
     },
-    Closed(SessionId),
+    Closed {
+        session: SessionId,
+        /// It is kept for its client to resume.
+        kept: bool,
+    },
     Sealed(u64),
 }
 
@@ -42,7 +49,7 @@ impl RouterFrame {
             Self::Delivery(delivery) => stanza_size(&delivery.stanza) + 24 * delivery.sessions.len(),
             Self::Mirror(_, state) => 64 + state.len(),
             Self::Snapshot(snapshot) => 16 * 1024 + 128 * snapshot.members.len(),
-            Self::Sasl(..) | Self::Bind(..) => 512,
+            Self::Sasl(..) | Self::Bind(..) | Self::Enable(..) | Self::Resume(..) => 512,
             _ => 64,
         }
     }
@@ -52,6 +59,8 @@ impl RouterFrame {
             Self::Snapshot(snapshot) => Frame::Snapshot(snapshot_to(&snapshot)),
             Self::Sasl(call, reply) => Frame::Sasl(sasl_reply_to(call, reply)),
             Self::Bind(call, reply) => Frame::Bind(bind_reply_to(call, &reply)),
+            Self::Enable(call, reply) => Frame::Enable(enable_reply_to(call, reply)),
+            Self::Resume(call, reply) => Frame::Resume(resume_reply_to(call, reply)),
             Self::Delivery(delivery) => Frame::Delivery(pb::Delivery {
                 sessions: delivery.sessions.into_iter().map(target_to).collect(),
                 stanza: Some(stanza_to(&delivery.stanza)),
@@ -82,8 +91,9 @@ impl RouterFrame {
                     why: why.into(),
                 })
             }
-            Self::Closed(session) => Frame::Closed(pb::Closed {
+            Self::Closed { session, kept } => Frame::Closed(pb::Closed {
                 session: Some(session_to(session)),
+                kept,
             }),
             Self::Sealed(table) => Frame::Sealed(pb::Sealed { table }),
         };
@@ -96,6 +106,8 @@ impl RouterFrame {
             Frame::Snapshot(snapshot) => Self::Snapshot(Arc::new(snapshot_from(snapshot)?)),
             Frame::Sasl(reply) => Self::Sasl(reply.call, sasl_reply_from(reply)?),
             Frame::Bind(reply) => Self::Bind(reply.call, bind_reply_from(reply)?),
+            Frame::Enable(reply) => Self::Enable(reply.call, enable_reply_from(reply)?),
+            Frame::Resume(reply) => Self::Resume(reply.call, resume_reply_from(reply)?),
             Frame::Delivery(delivery) => Self::Delivery(Delivery {
                 sessions: delivery.sessions.iter().map(target_from).collect(),
                 stanza: Arc::new(stanza_from(delivery.stanza)?),
@@ -120,7 +132,10 @@ impl RouterFrame {
                     why,
                 }
             }
-            Frame::Closed(closed) => Self::Closed(session_from(closed.session)?),
+            Frame::Closed(closed) => Self::Closed {
+                kept: closed.kept,
+                session: session_from(closed.session)?,
+            },
             Frame::Sealed(sealed) => Self::Sealed(sealed.table),
         })
     }

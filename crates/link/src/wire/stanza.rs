@@ -61,7 +61,9 @@ fn build(kind: Kind, head: Head, payload: Payload) -> Result<Stanza, Malformed> 
         }))
     };
     let iq = |kind| {
-        let identified = head.id.is_some().then_some(()).ok_or(Malformed("query without id"));
+        // The error for a query without id has none either.
+        let is_answerable = head.id.is_some() || kind == IqType::Error;
+        let identified = is_answerable.then_some(()).ok_or(Malformed("query without id"));
         identified.map(|()| {
             Stanza::Iq(Iq {
                 head: head.clone(),

@@ -17,13 +17,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_link::grpc::{Config, Identity, PeerPool, Ports, RouterPool, Standing, serve};
 use dunlin_link::{
-    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Registry, Route, Router as _, SessionRef,
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Registry, Route, Router as _, Said, SessionRef,
     Submission,
 };
 use parking_lot::Mutex;
 use stanza::{
-    Bare, BindReply, BindRequest, Exchange, Grant, Head, Jid, Message, MessageType, Payload, Peer, SaslFailure,
-    SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+    Bare, BindReply, BindRequest, Counts, EnableReply, EnableRequest, Exchange, Grant, Head, Jid, Message, MessageType,
+    Payload, Peer, ResumeReply, ResumeRequest, Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
+    StreamCondition,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -282,10 +283,29 @@ impl Home for FakeHome {
         self.written.lock().insert(session.id, number);
         self.ledger.changed.notify_waiters();
     }
-    async fn close(&self, session: &SessionRef, _reason: CloseReason) {
-        self.sessions.lock().remove(&session.id);
+    async fn enable(&self, session: &SessionRef, _request: EnableRequest) -> Result<EnableReply, Gone> {
+        let id = session.id.to_string();
+        Ok(EnableReply::Enabled(Some(Resumption { id, max: 300 })))
+    }
+    async fn resume(&self, _edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone> {
+        let jid = request.account.with_resource("r").unwrap();
+        let session = SessionRef::new(request.session, jid.clone());
+        if !self.at_home(session.slot) {
+            return Err(Gone::Home);
+        }
+        let now = Counts { received: 3, sent: 2 };
+        self.sessions.lock().insert(session.id, (session, now.received));
+        let since = Counts::default();
+        Ok(ResumeReply::Resumed { jid, since, now })
+    }
+    async fn close(&self, session: &SessionRef, reason: CloseReason) -> Result<bool, Gone> {
+        let kept = reason == CloseReason::Lost;
+        if !kept {
+            self.sessions.lock().remove(&session.id);
+        }
         self.closed.lock().push(session.id);
         self.ledger.changed.notify_waiters();
+        Ok(kept)
     }
 }
 
@@ -506,7 +526,7 @@ pub async fn submit_all(pool: &RouterPool, session: &SessionRef, numbers: std::o
             session,
             Submission {
                 number,
-                stanza,
+                said: Said::Stanza(stanza),
                 trace: None,
             },
         )

@@ -19,7 +19,7 @@ use engine::{
     About, AccountCx, At, Cx, Effect, Effects, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply,
     RosterChange, Row, SessionChange, SessionEvent, Way, row,
 };
-use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, SessionRef, Submission};
+use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, Said, SessionRef, Submission};
 use parking_lot::Mutex;
 use router::{Clock, Config, Entropy, Parts, Router, VirtualHost};
 use serde_json::Value;
@@ -339,7 +339,7 @@ impl Client {
         let stanza = Stanza::parse(&Bytes::copy_from_slice(xml.as_bytes())).unwrap();
         let submission = Submission {
             number,
-            stanza,
+            said: Said::Stanza(stanza),
             trace: None,
         };
         self.router.submit(&self.session, submission).await
@@ -386,7 +386,7 @@ impl Client {
     }
 
     pub async fn close(&self) {
-        self.router.close(&self.session, CloseReason::Client).await;
+        let _ = self.router.close(&self.session, CloseReason::Client).await;
     }
 
     pub fn kicked(&self) -> Option<StreamCondition> {

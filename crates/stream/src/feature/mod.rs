@@ -9,6 +9,7 @@ pub(crate) mod roster_versioning;
 pub(crate) mod sasl;
 pub(crate) mod session;
 pub(crate) mod starttls;
+pub(crate) mod stream_management;
 
 use xml::Element;
 
@@ -23,6 +24,7 @@ pub static FEATURES: &[About] = &[
     channel_binding::ABOUT,
     bind::ABOUT,
     session::ABOUT,
+    stream_management::ABOUT,
     roster_versioning::ABOUT,
     pre_approval::ABOUT,
     limits::ABOUT,
@@ -37,6 +39,7 @@ pub(crate) fn announce(login: &Login, config: &Config) -> Vec<Element> {
     let ours = [
         bind::feature(),
         session::feature(),
+        stream_management::feature(),
         roster_versioning::feature(),
         pre_approval::feature(),
         limits::feature(&config.limits_after, config.idle_timeout),

@@ -6,8 +6,9 @@ use stanza::{Bare, InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamCondition}
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::feature::bind;
+use crate::feature::stream_management::{self, Said};
 use crate::line::Line;
-use crate::state::{Binding, Requested, State, Step};
+use crate::state::{Binding, Requested, Resuming, State, Step};
 use crate::step::foreign;
 
 impl Binding {
@@ -32,11 +33,30 @@ impl Binding {
                 ))
             }
             Err(InvalidStanza::Refused(stanza, error)) => self.refuse(line, &stanza, &error),
+            Err(InvalidStanza::Unsupported { ns, .. }) if ns == stanza::ns::STREAM_MANAGEMENT => {
+                self.manage(line, child)
+            }
             Err(InvalidStanza::Unsupported { ns, name }) => Err(foreign::unsupported(&ns, &name)),
             Err(InvalidStanza::Unanswerable(_)) | Ok(_) => {
                 Err(Fault::new(StreamCondition::NotAuthorized, "no resource is bound yet"))
             }
         }
+    }
+
+    /// A client may resume a session instead of binding a resource, and do nothing else of stream management (XEP-0198, 3).
+    fn manage(self, line: &mut Line, child: &Bytes) -> Step {
+        let said = foreign::element(child).as_ref().and_then(stream_management::read);
+        let (Some(Said::Resume { id, h }), Some((account, grant))) = (said, self.0.account.clone()) else {
+            line.write(&stream_management::untimely());
+            return Ok((State::Binding(self), None));
+        };
+        let event = Event::Resume {
+            account,
+            grant,
+            id: id.clone(),
+            h,
+        };
+        Ok((State::Resuming(Resuming { login: self.0, id }), Some(event)))
     }
 
     fn refuse(mut self, line: &mut Line, stanza: &Stanza, error: &StanzaError) -> Step {

@@ -1,31 +1,77 @@
 //! Established: stanzas come in. What can be judged by one stanza and the stream's own address is judged here.
 
 use bytes::Bytes;
-use stanza::{InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamCondition};
+use stanza::{EnableRequest, InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamCondition, ns};
 
 use crate::event::Event;
 use crate::fault::Fault;
+use crate::feature::stream_management::{self, Said};
 use crate::feature::{bind, session};
 use crate::line::Line;
 use crate::state::Established;
-use crate::step::foreign;
+use crate::step::{foreign, resuming};
 
 impl Established {
-    /// A stanza for the home, or nothing when it has been answered here.
-    pub(crate) fn child(&self, line: &mut Line, child: &Bytes) -> Result<Option<Event>, Fault> {
-        match Stanza::parse(child) {
+    /// A stanza for the home, judged or not. Each counts, also one that is dropped without an answer (XEP-0198, 4).
+    pub(crate) fn child(&mut self, line: &mut Line, child: &Bytes) -> Result<Option<Event>, Fault> {
+        let answer = match Stanza::parse(child) {
             Ok(mut stanza) => {
                 self.stamp(&mut stanza)?;
-                Ok(self.own(line, &stanza).then_some(Event::Stanza(stanza)))
+                match self.own(line, &stanza) {
+                    None => return Ok(Some(Event::Stanza(self.count(), stanza))),
+                    Some(answer) => answer,
+                }
             }
             Err(InvalidStanza::Refused(mut stanza, error)) => {
                 self.stamp(&mut stanza)?;
-                self.refuse(line, &stanza, &error);
-                Ok(None)
+                refuse(line, &stanza, &error)
             }
-            Err(InvalidStanza::Unsupported { ns, name }) => Err(foreign::unsupported(&ns, &name)),
-            Err(InvalidStanza::Unanswerable(_)) => foreign::unanswerable(child).map(|()| None),
+            Err(InvalidStanza::Unsupported { ns, .. }) if ns == ns::STREAM_MANAGEMENT => {
+                return self.manage(line, child);
+            }
+            Err(InvalidStanza::Unsupported { ns, name }) => return Err(foreign::unsupported(&ns, &name)),
+            Err(InvalidStanza::Unanswerable(_)) => {
+                foreign::unanswerable(child)?;
+                None
+            }
+        };
+        Ok(Some(Event::Answered(self.count(), answer)))
+    }
+
+    fn count(&mut self) -> u64 {
+        self.counts.received += 1;
+        self.counts.received
+    }
+
+    /// An element of stream management (XEP-0198, 3 to 5).
+    fn manage(&mut self, line: &mut Line, child: &Bytes) -> Result<Option<Event>, Fault> {
+        let said = foreign::element(child).as_ref().and_then(stream_management::read);
+        match (said, &mut self.management) {
+            (Some(Said::Enable { resume, max }), None) => {
+                self.enabling = true;
+                let since = self.counts;
+                return Ok(Some(Event::Enable(EnableRequest { since, resume, max })));
+            }
+            (Some(Said::Request), Some(management)) => management.ask(self.counts.received, line.now),
+            (Some(Said::Acknowledge(h)), Some(management)) => {
+                let acknowledged = management.acknowledge(h, self.counts.sent);
+                line.released = acknowledged.map_err(resuming::too_high)?;
+            }
+            (Some(Said::Enable { .. }), Some(_)) => {
+                line.write(&stream_management::untimely());
+                return Err(Fault::new(StreamCondition::PolicyViolation, "enabled already"));
+            }
+            (Some(Said::Malformed) | None, _) => {
+                return Err(Fault::new(
+                    StreamCondition::BadFormat,
+                    "not an element of stream management",
+                ));
+            }
+            (Some(Said::Resume { .. } | Said::Request | Said::Acknowledge(_)), _) => {
+                line.write(&stream_management::untimely());
+            }
         }
+        Ok(None)
     }
 
     /// Only the stream's own address may be written as sender (RFC 6120, 8.1.2.1); from here on it is the full one.
@@ -47,18 +93,15 @@ impl Established {
         Ok(())
     }
 
-    /// Answers what is the stream's own business; whether the stanza is somebody else's.
-    fn own(&self, line: &mut Line, stanza: &Stanza) -> bool {
+    /// The answer to what is the stream's own business; `None` when the stanza is somebody else's.
+    fn own(&self, line: &mut Line, stanza: &Stanza) -> Option<Option<Stanza>> {
         match stanza {
             Stanza::Iq(iq) if self.is_for_server(iq) && bind::is_request(iq) => {
-                self.refuse(line, stanza, &bind::again())
+                Some(refuse(line, stanza, &bind::again()))
             }
-            Stanza::Iq(iq) if self.is_for_server(iq) && session::is_request(iq) => {
-                line.deliver_some(Some(session::result(iq)));
-            }
-            _ => return true,
+            Stanza::Iq(iq) if self.is_for_server(iq) && session::is_request(iq) => Some(Some(session::result(iq))),
+            _ => None,
         }
-        false
     }
 
     fn is_for_server(&self, iq: &Iq) -> bool {
@@ -68,9 +111,10 @@ impl Established {
             .as_ref()
             .is_none_or(|to| is_server(to) || *to == *self.address.bare())
     }
+}
 
-    fn refuse(&self, line: &mut Line, stanza: &Stanza, error: &StanzaError) {
-        line.events.push_back(Event::Refused(error.condition));
-        line.deliver_some(stanza.error(error));
-    }
+/// Refuses a stanza, and has it counted. Returns the answer.
+fn refuse(line: &mut Line, stanza: &Stanza, error: &StanzaError) -> Option<Stanza> {
+    line.events.push_back(Event::Refused(error.condition));
+    stanza.error(error)
 }

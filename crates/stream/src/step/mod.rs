@@ -9,3 +9,4 @@ mod offering;
 mod opening;
 mod rejection;
 mod requested;
+pub(crate) mod resuming;

@@ -7,7 +7,7 @@ use stanza::{SaslFailure, SaslRequest};
 use xml::Element;
 
 use crate::event::Event;
-use crate::feature::{sasl, starttls};
+use crate::feature::{sasl, starttls, stream_management};
 use crate::line::Line;
 use crate::login::Login;
 use crate::state::{Asking, Closing, Offering, Securing, State, Step};
@@ -19,6 +19,10 @@ impl Offering {
         let login = self.0;
         if starttls::is_request(element) {
             return Ok(start_tls(login, line));
+        }
+        if stream_management::read(element).is_some() {
+            line.write(&stream_management::untimely());
+            return Ok((State::Offering(Self(login)), None));
         }
         match sasl::read(element) {
             None => Err(foreign::early(element.ns(), element.name())),

@@ -13,11 +13,7 @@ impl Requested {
         match reply {
             BindReply::Bound(address) => {
                 line.deliver_some(Some(bind::result(&request, &address)));
-                let established = Established {
-                    address,
-                    lang: login.lang.take(),
-                    heard: line.now,
-                };
+                let established = Established::new(address, login.lang.take(), line.now);
                 Ok((State::Established(established), None))
             }
             BindReply::Refused(error) => {

@@ -10,9 +10,11 @@
 //!                     `<text/>` for any text of a stream error
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
-//! @ answer            the shell answers: secured, challenge DATA, success DATA?, failure CONDITION, bound JID, refused CONDITION
+//! @ answer            the shell answers: secured, challenge DATA, success DATA?, failure CONDITION, bound JID, refused CONDITION,
+//!                     enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
-//! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA
+//! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
+//!                     came), done NUMBER
 //! ```
 //!
 //! Whatever the machine did and the script does not say is an error.
@@ -23,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Exchange, Full, Grant, Peer, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
-    StreamCondition, TlsFacts,
+    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResumeReply,
+    Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, TlsFacts, TooHigh,
 };
 use xml::{Element, Limits};
 
@@ -169,6 +171,7 @@ struct Player {
     output: Vec<u8>,
     split: bool,
     ids: BTreeSet<String>,
+    delivered: u64,
 }
 
 impl Player {
@@ -185,6 +188,7 @@ impl Player {
             output: Vec::new(),
             split,
             ids: BTreeSet::new(),
+            delivered: 0,
         }
     }
 
@@ -294,6 +298,31 @@ impl Player {
                 let address = Full::parse(data.expect("an address")).expect("a full address");
                 self.stream.bound(BindReply::Bound(address), self.now);
             }
+            "enabled" => {
+                let resumption = data.map(|id| Resumption {
+                    id: id.into(),
+                    max: 300,
+                });
+                self.stream.enabled(&EnableReply::Enabled(resumption), self.now);
+            }
+            "not-enabled" => self
+                .stream
+                .enabled(&EnableReply::Refused(Condition::ResourceConstraint.into()), self.now),
+            "resumed" => {
+                let jid = Full::parse(data.expect("an address")).expect("a full address");
+                let (since, now) = (Counts { received: 2, sent: 3 }, Counts { received: 7, sent: 5 });
+                self.stream.resumed(ResumeReply::Resumed { jid, since, now }, self.now);
+            }
+            "not-resumed" => {
+                let (error, h) = (
+                    Condition::ItemNotFound.into(),
+                    data.map(|h| h.parse().expect("a number")),
+                );
+                self.stream.resumed(ResumeReply::Refused { error, h }, self.now);
+            }
+            "too-high" => self
+                .stream
+                .resumed(ResumeReply::TooHigh(TooHigh { h: 9, sent: 2 }), self.now),
             "refused" => self
                 .stream
                 .bound(BindReply::Refused(Condition::Conflict.into()), self.now),
@@ -306,12 +335,20 @@ impl Player {
             ("close", "") => self.stream.close(None, self.now),
             ("close", name) => self.stream.close(Some(condition(name)), self.now),
             ("hang-up", _) => self.stream.hang_up(),
-            ("deliver", stanza) => {
-                let stanza = Stanza::parse(&stanza.to_owned().into()).expect("a stanza");
-                self.stream.deliver(&stanza, None);
+            ("deliver", stanza) => self.deliver(stanza),
+            ("send", stanza) => {
+                self.deliver(stanza);
+                self.stream.before_write(self.now);
             }
+            ("done", number) => self.stream.done(number.parse().expect("a number"), self.now),
             (what, _) => panic!("unknown call {what}"),
         }
+    }
+
+    fn deliver(&mut self, stanza: &str) {
+        let stanza = Stanza::parse(&stanza.to_owned().into()).expect("a stanza");
+        self.delivered += 1;
+        self.stream.deliver(self.delivered, &stanza, None);
     }
 
     /// Whether everything that happened was said.
@@ -372,16 +409,27 @@ fn describe(event: &Event) -> String {
             Some(resource) => format!("bind {account:?} {resource}"),
             None => format!("bind {account:?}"),
         },
-        Event::Stanza(stanza) => {
-            let mut out = Vec::new();
-            stanza.write(&mut out);
-            format!("stanza {}", String::from_utf8_lossy(&out))
+        Event::Resume { account, id, h, .. } => format!("resume {account:?} {id} {h}"),
+        Event::Enable(EnableRequest { since, resume, max }) => {
+            format!(
+                "enable since {}/{} resume {resume} max {max:?}",
+                since.received, since.sent
+            )
         }
         Event::Refused(condition) => format!("refused {}", condition.name()),
         Event::Rejected(failure) => format!("rejected {}", failure.name()),
+        Event::Stanza(_, stanza) => format!("stanza {}", written(stanza)),
+        Event::Answered(_, None) => "answered nothing".into(),
+        Event::Answered(_, Some(answer)) => format!("answered {}", written(answer)),
         Event::Closed(Closed::Error(condition)) => format!("closed error {}", condition.name()),
         Event::Closed(closed) => format!("closed {closed:?}"),
     }
+}
+
+fn written(stanza: &Stanza) -> String {
+    let mut out = Vec::new();
+    stanza.write(&mut out);
+    String::from_utf8(out).expect("UTF-8")
 }
 
 fn condition(name: &str) -> StreamCondition {
@@ -400,6 +448,7 @@ fn unescape(text: &str) -> Vec<u8> {
     let mut text = text.replace("<HEADER", header).replace("{sasl}", sasl);
     text = text
         .replace("{tls}", "xmlns='urn:ietf:params:xml:ns:xmpp-tls'")
+        .replace("{sm}", "xmlns='urn:xmpp:sm:3'")
         .replace("{bind}", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
     while let Some(start) = text.find("{repeat ") {
         let end = start + text[start..].find('}').expect("an end");

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Exchange, Full, Grant, Peer, SaslFailure, SaslReply, SessionId, Stanza,
-    StreamCondition, TlsFacts,
+    Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Peer, ResumeReply, Resumption, SaslFailure,
+    SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
 };
 
 /// Pieces of which streams are made, so that chance gets somewhere.
@@ -31,6 +31,11 @@ pub(crate) const PIECES: &[&str] = &[
     " \n",
     "<!-- -->",
     "\u{0}",
+    "<enable xmlns='urn:xmpp:sm:3' resume='true' max='5'/>",
+    "<resume xmlns='urn:xmpp:sm:3' previd='x' h='1'/>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+    "<a xmlns='urn:xmpp:sm:3' h='-'/>",
 ];
 
 /// One thing that can happen to a stream.
@@ -43,6 +48,10 @@ pub(crate) enum Act {
     Failure,
     Bound,
     Refused,
+    Enabled,
+    Resumed(bool),
+    Done(u64),
+    Write,
     Wait(u64),
     Close(bool),
     Deliver,
@@ -68,13 +77,17 @@ fn act(code: u8, raw: &[u8]) -> Act {
     match (code, PIECES.get(usize::from(code))) {
         (200.., _) => Act::Bytes(raw.to_vec().into()),
         (_, Some(piece)) => Act::Bytes(piece.as_bytes().into()),
-        (20, _) => Act::Secured,
-        (21, _) => Act::Challenge,
-        (22, _) => Act::Success,
-        (23, _) => Act::Failure,
-        (24, _) => Act::Bound,
-        (25, _) => Act::Refused,
-        (26..=60, _) => Act::Wait(u64::from(code) - 20),
+        (30, _) => Act::Secured,
+        (31, _) => Act::Challenge,
+        (32, _) => Act::Success,
+        (33, _) => Act::Failure,
+        (34, _) => Act::Bound,
+        (35, _) => Act::Refused,
+        (36, _) => Act::Enabled,
+        (37 | 38, _) => Act::Resumed(code == 37),
+        (39..=42, _) => Act::Done(u64::from(code) - 38),
+        (43, _) => Act::Write,
+        (44..=60, _) => Act::Wait(2 * (u64::from(code) - 43)),
         (61 | 62, _) => Act::Close(code == 61),
         (63, _) => Act::HangUp,
         _ => Act::Deliver,
@@ -149,6 +162,14 @@ fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
         Act::Failure => stream.sasl(SaslReply::Failure(SaslFailure::NotAuthorized), *now),
         Act::Bound => stream.bound(bound(), *now),
         Act::Refused => stream.bound(BindReply::Refused(Condition::Conflict.into()), *now),
+        Act::Enabled => stream.enabled(&enabled(), *now),
+        Act::Resumed(true) => stream.resumed(resumed(), *now),
+        Act::Resumed(false) => {
+            let error = Condition::ItemNotFound.into();
+            stream.resumed(ResumeReply::Refused { error, h: None }, *now);
+        }
+        Act::Done(number) => stream.done(*number, *now),
+        Act::Write => stream.before_write(*now),
         Act::Wait(seconds) => {
             *now += Duration::from_secs(*seconds);
             stream.tick(*now);
@@ -156,7 +177,7 @@ fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
         Act::Close(error) => stream.close(error.then_some(StreamCondition::Reset), *now),
         Act::Deliver => {
             let stanza = Stanza::parse(&"<presence/>".into()).expect("a stanza");
-            stream.deliver(&stanza, None);
+            stream.deliver(1, &stanza, None);
         }
         Act::HangUp => stream.hang_up(),
     }
@@ -178,6 +199,19 @@ pub(crate) fn challenge() -> SaslReply {
             number: 1,
         },
         data: "x".into(),
+    }
+}
+
+pub(crate) fn enabled() -> EnableReply {
+    let id = "x".into();
+    EnableReply::Enabled(Some(Resumption { id, max: 300 }))
+}
+
+pub(crate) fn resumed() -> ResumeReply {
+    ResumeReply::Resumed {
+        jid: Full::parse("juliet@a.example/x").expect("a full address"),
+        since: Counts { received: 0, sent: 0 },
+        now: Counts { received: 1, sent: 1 },
     }
 }
 

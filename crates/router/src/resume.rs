@@ -1,0 +1,242 @@
+//! Stream management (XEP-0198): sessions that outlive their streams. A session whose client may resume is *detached* when its
+//! stream ends without a closing tag: nothing about it changes for others, what comes for it waits, until its client resumes
+//! or its time is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use link::{EdgeRef, Gone, SessionRef};
+use stanza::{
+    Bare, Condition, Counts, EnableReply, EnableRequest, Full, ResumeReply, ResumeRequest, Resumption, SessionId,
+    StreamCondition, Timestamp, acknowledged,
+};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+use topology::Slot;
+
+use crate::account::Account;
+use crate::bind::locate;
+use crate::cells::State;
+use crate::core::Core;
+use crate::errand::Out;
+use crate::gauges;
+use crate::kept;
+use crate::perform::{finish, record_presence};
+use crate::session::{Detached, Management};
+use crate::travel::{Travel, end_session};
+
+/// Puts a session under stream management. Asked again, it says the same again. The caller holds the slot's pass; `name` makes the
+/// SM-ID.
+///
+/// # Errors
+/// `Gone::Session` when it is not here.
+pub(crate) async fn enable(
+    core: &Arc<Core>,
+    session: &SessionRef,
+    request: EnableRequest,
+    name: impl FnOnce(SessionId) -> String,
+) -> Result<EnableReply, Gone> {
+    let cell = core.cells.find(&session.account()).ok_or(Gone::Session)?;
+    let mut state = cell.state.lock().await;
+    let State::Loaded(account) = &mut *state else {
+        return Err(Gone::Session);
+    };
+    let known = account.sessions.get_mut(&session.id).ok_or(Gone::Session)?;
+    let management = *known.management.get_or_insert_with(|| Management {
+        id: session.id,
+        since: request.since,
+        max: longest(core, request),
+    });
+    account.touch(session.id);
+    let batch = finish(&cell, account, Out::default()).await;
+    drop(state);
+    Travel::carry(core, batch).await;
+    gauges::managed("enabled");
+    let resumption = management.is_resumable().then(|| Resumption {
+        id: name(management.id),
+        max: management.max,
+    });
+    Ok(EnableReply::Enabled(resumption))
+}
+
+/// How long the session is kept without a stream, in seconds: what the client prefers, within what is allowed.
+fn longest(core: &Core, request: EnableRequest) -> u32 {
+    let limit = core.config.resume_timeout_s;
+    if request.resume {
+        request.max.unwrap_or(limit).min(limit)
+    } else {
+        0
+    }
+}
+
+/// The turn of the session that began as `id`, if it is here: while it is held, no stanza of its old stream is dealt with.
+pub(crate) async fn turn(core: &Core, account: &Bare, id: SessionId) -> Option<OwnedMutexGuard<()>> {
+    let cell = core.cells.find(account)?;
+    let turn = match &*cell.state.lock().await {
+        State::Loaded(account) => account.managed(id).map(|session| session.handle.turn.clone()),
+        State::Cold | State::Absent(_) => None,
+    };
+    Some(turn?.lock_owned().await)
+}
+
+/// Goes on with the session that began as `id` over a new connection. The caller has checked the grant, which was given then, and holds
+/// the slot's pass and the session's turn.
+pub(crate) async fn resume(
+    core: &Arc<Core>,
+    edge: &EdgeRef,
+    request: &ResumeRequest,
+    id: SessionId,
+    given: Timestamp,
+) -> ResumeReply {
+    let Some(cell) = core.cells.find(&request.account) else {
+        return not_found(core, id);
+    };
+    let mut state = cell.state.lock().await;
+    let account = match &mut *state {
+        State::Loaded(account) if account.vouched(given) => account,
+        State::Loaded(_) | State::Cold | State::Absent(_) => return not_found(core, id),
+    };
+    let reply = go_on(core, account, edge, request, id).await;
+    let batch = finish(&cell, account, Out::default()).await;
+    drop(state);
+    Travel::carry(core, batch).await;
+    reply
+}
+
+async fn go_on(
+    core: &Core,
+    account: &mut Account,
+    edge: &EdgeRef,
+    request: &ResumeRequest,
+    id: SessionId,
+) -> ResumeReply {
+    let Some(session) = account.managed(id) else {
+        return not_found(core, id);
+    };
+    let Some(management) = session.management.filter(Management::is_resumable) else {
+        return not_found(core, id);
+    };
+    let written = acknowledged(
+        request.h,
+        management.since.sent,
+        session.handle.written(),
+        session.delivered,
+    );
+    let number = match written {
+        Ok(number) => number,
+        Err(numbers) => return ResumeReply::TooHigh(numbers),
+    };
+    let page_is_through = session.handle.note_written(number);
+    let (before, accepted) = (session.id, session.accepted);
+    let jid = move_over(core, account, before, edge, request.session);
+    if page_is_through {
+        kept::go_on(core, account).await;
+    }
+    gauges::managed("resumed");
+    match jid {
+        Some(jid) => ResumeReply::Resumed {
+            jid,
+            since: management.since,
+            now: Counts {
+                received: accepted,
+                sent: number,
+            },
+        },
+        None => not_found(core, id),
+    }
+}
+
+/// The session goes by its new id, over its new edge, which gets what was not acknowledged. Its old stream, if there still is
+/// one, is closed (XEP-0198, 5).
+fn move_over(core: &Core, account: &mut Account, before: SessionId, edge: &EdgeRef, id: SessionId) -> Option<Full> {
+    let jid = account.view.session(before)?.jid.clone();
+    if before != id {
+        let old = account.rename(before, id, edge)?;
+        core.directory.end(before, &old.handle);
+        old.edge.edge.kick(before, StreamCondition::Conflict);
+    }
+    let session = account.sessions.get_mut(&id)?;
+    core.directory.insert(id, session.handle.clone());
+    session.redeliver(0);
+    locate(core, id, &jid, edge);
+    record_presence(core, account, id);
+    Some(jid)
+}
+
+/// There is no such session (any more); if it was here lately, it is known how much of it was handled.
+fn not_found(core: &Core, id: SessionId) -> ResumeReply {
+    gauges::managed("not_found");
+    ResumeReply::Refused {
+        error: Condition::ItemNotFound.into(),
+        h: core.directory.handled(id),
+    }
+}
+
+/// The session's stream is gone, and with `edge_too` the edge that had it. Returns whether the session goes on without.
+pub(crate) async fn stream_lost(core: &Arc<Core>, account: &Bare, id: SessionId, edge_too: bool) -> bool {
+    let Some(cell) = core.cells.find(account) else {
+        return false;
+    };
+    let mut state = cell.state.lock().await;
+    let State::Loaded(account) = &mut *state else {
+        return false;
+    };
+    let goes_on = detach(core, account, id, core.now());
+    if let Some(session) = account.sessions.get_mut(&id).filter(|_| goes_on) {
+        // An edge in this process has no copy that could outlive this one.
+        if edge_too || core.edges.is_local(&session.edge.id, session.edge.epoch) {
+            core.directory.insert(id, session.set_edge(None));
+        }
+    }
+    let batch = finish(&cell, account, Out::default()).await;
+    drop(state);
+    Travel::carry(core, batch).await;
+    goes_on
+}
+
+/// Keeps a session that has no stream since then for its client, if the client may resume it. Returns whether it does.
+pub(crate) fn detach(core: &Core, account: &mut Account, id: SessionId, since: Timestamp) -> bool {
+    let owner = account.jid().clone();
+    let Some(session) = account.sessions.get_mut(&id) else {
+        return false;
+    };
+    let Some(management) = session.management.filter(Management::is_resumable) else {
+        return false;
+    };
+    if session.detached.is_none() {
+        let until = until(core, since, management);
+        session.detached = Some(Detached { since, until });
+        core.expiry.add(until, id, owner);
+        gauges::managed("detached");
+    }
+    account.touch(id);
+    true
+}
+
+/// When a detached session is given up.
+fn until(core: &Core, since: Timestamp, management: Management) -> Instant {
+    let passed = core.now().0.saturating_sub(since.0).max(0).unsigned_abs();
+    Instant::now() + Duration::from_secs(management.max.into()).saturating_sub(Duration::from_micros(passed))
+}
+
+/// Ends a session that is still detached at the end of its time.
+pub(crate) async fn give_up(core: &Arc<Core>, account: &Bare, id: SessionId, until: Instant) {
+    let Ok(_pass) = core.slots.enter(Slot::of(account.as_str())).await else {
+        return;
+    };
+    let due = match core.cells.find(account) {
+        Some(cell) => match &*cell.state.lock().await {
+            State::Loaded(account) => account
+                .sessions
+                .get(&id)
+                .is_some_and(|session| session.detached.is_some_and(|detached| detached.until == until)),
+            State::Cold | State::Absent(_) => false,
+        },
+        None => false,
+    };
+    if due {
+        gauges::managed("expired");
+        let batch = end_session(core, account, id, Some(StreamCondition::ConnectionTimeout), 0).await;
+        Travel::carry(core, batch).await;
+    }
+}

@@ -1,0 +1,302 @@
+//! Stream management (XEP-0198): sessions that outlive their streams, at one home.
+
+mod support;
+
+use std::time::Duration;
+
+use link::{CloseReason, Home, Said, Submission};
+use router::Config;
+use stanza::{
+    Condition, Counts, EnableReply, EnableRequest, Peer, ResumeReply, ResumeRequest, Resumption, SessionId, Stanza,
+    StreamCondition, Timestamp, TooHigh,
+};
+use support::{Client, DOMAIN, House, SECRET, bare, settle};
+use topology::Epoch;
+
+use dunlin_router as router;
+
+/// Puts the client under stream management, as it stands.
+async fn enable(client: &Client, max: Option<u32>) -> Option<Resumption> {
+    let since = Counts {
+        received: client.sent(),
+        sent: client.numbers().last().copied().unwrap_or(0),
+    };
+    let request = EnableRequest {
+        since,
+        resume: true,
+        max,
+    };
+    match client.router.enable(&client.session, request).await {
+        Ok(EnableReply::Enabled(resumption)) => resumption,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A new connection of `user` to `edge` asks to go on with `id`, having handled `h`.
+async fn resume(house: &House, edge: &str, user: &str, id: &str, h: u32) -> (SessionId, ResumeReply) {
+    let session = SessionId(1_000 + u128::from(h) + 10 * edge.len() as u128);
+    let account = bare(user);
+    let request = ResumeRequest {
+        session,
+        grant: sasl::seal(&SECRET, session, &account, Timestamp(i64::MAX)),
+        account,
+        id: id.to_owned(),
+        h,
+        peer: Peer::default(),
+    };
+    let at = link::EdgeRef {
+        id: edge.into(),
+        epoch: Epoch(1),
+        edge: house.edge.clone(),
+    };
+    (session, house.router.resume(&at, request).await.expect("the home"))
+}
+
+fn got(house: &House, session: SessionId) -> Vec<(u64, String)> {
+    house.edge.log.lock().get(&session).cloned().unwrap_or_default()
+}
+
+fn message(id: &str) -> String {
+    format!("<message to='juliet@{DOMAIN}/balcony' type='chat' id='{id}'><body>hi</body></message>")
+}
+
+fn refusal(reply: ResumeReply) -> (Condition, Option<u32>) {
+    match reply {
+        ResumeReply::Refused { error, h } => (error.condition, h),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_where_it_was() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    let before = juliet.numbers().len() as u64;
+    let resumption = enable(&juliet, None).await.expect("resumable");
+    assert_eq!(resumption.max, 600);
+    juliet.available().await;
+    romeo.available().await;
+    romeo.got();
+    for id in ["1", "2"] {
+        romeo.send(&message(id)).await.unwrap();
+    }
+    let sent = juliet.numbers().len() as u64 - before;
+    assert!(
+        juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap(),
+        "it is kept"
+    );
+    romeo.send(&message("3")).await.unwrap();
+    assert!(
+        romeo.got().is_empty(),
+        "nobody hears that it is gone, and nothing is returned"
+    );
+
+    let h = u32::try_from(sent - 1).unwrap();
+    let (session, reply) = resume(&house, "edge-2", "juliet", &resumption.id, h).await;
+    let since = Counts {
+        received: 1,
+        sent: before,
+    };
+    let now = Counts {
+        received: 2,
+        sent: before + u64::from(h),
+    };
+    let jid = juliet.session.jid.clone();
+    assert_eq!(reply, ResumeReply::Resumed { jid, since, now });
+    let again: Vec<_> = got(&house, session)
+        .iter()
+        .map(|(number, text)| (*number, text.contains("id='2'"), text.contains("id='3'")))
+        .collect();
+    assert_eq!(again, [(before + sent, true, false), (before + sent + 1, false, true)]);
+    assert_eq!(juliet.kicked(), Some(StreamCondition::Conflict));
+    assert!(romeo.got().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_still_there_is_taken_over() {
+    let house = House::new(&["juliet"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert!(matches!(reply, ResumeReply::Resumed { .. }));
+    assert_eq!(juliet.kicked(), Some(StreamCondition::Conflict));
+    assert!(
+        juliet.send("<presence/>").await.is_err(),
+        "the old stream has no say any more"
+    );
+    assert!(!juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap());
+    let (_, reply) = resume(&house, "edge-33", "juliet", &resumption.id, 0).await;
+    assert!(
+        matches!(reply, ResumeReply::Resumed { .. }),
+        "and once more, by the same id"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_again_gets_the_same_answer() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    romeo.send(&message("1")).await.unwrap();
+    let (session, first) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    let (_, second) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert_eq!(first, second);
+    let numbers: Vec<_> = got(&house, session).iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers.len(), 2, "the edge passes over what it had: {numbers:?}");
+    assert_eq!(numbers[0], numbers[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_not_resumed_ends_when_its_time_is_over() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    romeo.available().await;
+    let resumption = enable(&juliet, Some(60)).await.unwrap();
+    assert_eq!(resumption.max, 60);
+    juliet.send("<presence><show>away</show></presence>").await.unwrap();
+    assert!(juliet.router.close(&juliet.session, CloseReason::Edge).await.unwrap());
+    romeo.send(&message("kept")).await.unwrap();
+    romeo.got();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    settle().await;
+    assert!(romeo.got().is_empty());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    settle().await;
+    let heard = romeo.got();
+    assert!(heard.len() == 1 && heard[0].contains("unavailable"), "{heard:?}");
+
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert_eq!(refusal(reply), (Condition::ItemNotFound, Some(1)));
+    let again = house.client("juliet", "balcony").await;
+    again.available().await;
+    let heard = again.got();
+    assert!(heard.iter().any(|text| text.contains("id='kept'")), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_absence_does_not_shorten_a_later_one() {
+    let house = House::new(&["juliet"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, Some(60)).await.unwrap();
+    juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let (session, _) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    let session = link::SessionRef::new(session, juliet.session.jid.clone());
+    assert!(house.router.close(&session, CloseReason::Lost).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    settle().await;
+    let (_, reply) = resume(&house, "edge-33", "juliet", &resumption.id, 0).await;
+    assert!(matches!(reply, ResumeReply::Resumed { .. }), "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_closes_in_order_is_gone() {
+    let house = House::new(&["juliet"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    assert!(!juliet.router.close(&juliet.session, CloseReason::Client).await.unwrap());
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert_eq!(refusal(reply), (Condition::ItemNotFound, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_resumes_what_is_not_theirs() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    for (user, id) in [("romeo", &*resumption.id), ("juliet", "forged"), ("juliet", "")] {
+        let (_, reply) = resume(&house, "edge-2", user, id, 0).await;
+        assert_eq!(refusal(reply), (Condition::ItemNotFound, None), "{user} {id}");
+    }
+    assert_eq!(juliet.kicked(), None);
+    juliet.available().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_cannot_be_acknowledged_than_was_sent() {
+    let house = House::new(&["juliet"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap();
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 7).await;
+    assert_eq!(reply, ResumeReply::TooHigh(TooHigh { h: 7, sent: 0 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_resumption_a_session_ends_with_its_stream() {
+    let config = Config {
+        resume_timeout_s: 0,
+        ..Config::default()
+    };
+    let house = House::with(&["juliet"], config).await;
+    let juliet = house.client("juliet", "balcony").await;
+    assert_eq!(enable(&juliet, Some(60)).await, None);
+    assert!(!juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_for_an_absent_client_is_kept_elsewhere() {
+    let config = Config {
+        queue_stanzas: 5,
+        ..Config::default()
+    };
+    let house = House::with(&["juliet", "romeo"], config).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap();
+    for id in 0..7 {
+        romeo.send(&message(&format!("m{id}"))).await.unwrap();
+    }
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert_eq!(refusal(reply).0, Condition::ItemNotFound);
+    let again = house.client("juliet", "balcony").await;
+    again.available().await;
+    let heard: Vec<_> = again.got().into_iter().filter(|text| text.contains("<body>")).collect();
+    assert_eq!(heard.len(), 7, "{heard:?}");
+    assert!(
+        heard
+            .iter()
+            .enumerate()
+            .all(|(n, text)| text.contains(&format!("id='m{n}'"))),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_edge_has_answered_takes_its_place_and_counts() {
+    let house = House::new(&["juliet"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    let answer = Stanza::parse(&"<message type='error' id='x'/>".into()).unwrap();
+    for (number, said) in [(1, Said::Answered(Some(answer))), (2, Said::Answered(None))] {
+        let submission = Submission {
+            number,
+            said,
+            trace: None,
+        };
+        juliet.router.submit(&juliet.session, submission).await.unwrap();
+    }
+    let heard = juliet.got();
+    assert!(heard.len() == 1 && heard[0].contains("id='x'"), "{heard:?}");
+    let (_, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 1).await;
+    let ResumeReply::Resumed { now, .. } = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(now, Counts { received: 2, sent: 1 });
+}
