@@ -21,7 +21,7 @@ mod scripts;
 
 const PASSWORD: &str = "orchard wall";
 
-/// What only trouble brings about: these need not be seen here, but must be counted somewhere in the code.
+/// What only trouble, or a command, brings about: these need not be seen here, but must be counted somewhere in the code.
 const TROUBLE: &[&str] = &[
     "dunlin_edge_accept_errors_total",
     "dunlin_edge_connections_refused_total",
@@ -32,6 +32,7 @@ const TROUBLE: &[&str] = &[
     "dunlin_link_malformed_frames_total",
     "dunlin_link_reconnects_total",
     "dunlin_link_waits_total",
+    "dunlin_router_accounts_removed_total",
     "dunlin_router_dropped_total",
     "dunlin_router_effect_failures_total",
     "dunlin_router_hook_panics_total",
@@ -70,7 +71,7 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     assert!(vanished.is_empty(), "in docs/metrics.md, but not exposed: {vanished:?}");
 }
 
-/// A message from edge to edge, and one that is kept and taken.
+/// A message from edge to edge, one that is kept and taken, what the edge and what the home refuses, and stream management.
 async fn chat(cluster: &Cluster, edges: &[Node]) {
     let users = ["speaker", "listener"].map(|name| (format!("{name}@{}", DOMAINS[0]), PASSWORD.to_owned()));
     cluster.add_users(&users).unwrap();
@@ -83,6 +84,15 @@ async fn chat(cluster: &Cluster, edges: &[Node]) {
         .await
         .unwrap();
     speaker.element().await.unwrap();
+    for refused in [
+        "<message to='@' id='2'/>",
+        "<iq type='get' id='3'><nothing xmlns='urn:example'/></iq>",
+    ] {
+        speaker.write(refused.as_bytes()).await.unwrap();
+        assert_eq!(speaker.element().await.unwrap().attribute("type"), Some("error"));
+    }
+    speaker.write(b"<enable xmlns='urn:xmpp:sm:3'/>").await.unwrap();
+    assert_eq!(speaker.element().await.unwrap().name(), "enabled");
     let mut listener = log_in("listener", &edges[1]).await;
     listener.write(b"<presence/>").await.unwrap();
     while listener.element().await.unwrap().attribute("type") != Some("chat") {}

@@ -42,6 +42,12 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Sessions ended by their home, by `reason`; `overflow`: more than `router.queue_stanzas` or `queue_bytes` was not written",
     ),
     (
+        "dunlin_router_managed_sessions_total",
+        "counter",
+        "What happened to sessions under stream management, by `event`: `enabled`, `detached` (the stream is gone), `resumed`, `expired` (nobody \
+         came in time), `not_found` (asked for in vain)",
+    ),
+    (
         "dunlin_router_offline_total",
         "counter",
         "Messages for later, by `outcome`: `kept`, `full` (refused, the log was full), `taken` (delivered and removed)",
