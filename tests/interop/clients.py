@@ -2,6 +2,7 @@
 waiting for an event ends with it, with the client's failure, or at a deadline.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -125,6 +126,10 @@ class Scripted(Client):
         events.put({"event": "failed", "why": f"ended with code {process.wait()}"})
 
     def end(self):
+        """Logs out: what is killed instead may come back, and until then the server keeps its session (XEP-0198)."""
+        with contextlib.suppress(Failure, OSError, subprocess.TimeoutExpired):
+            self.do("quit")
+            self.process.wait(timeout=3)
         self.process.kill()
         self.process.wait()
 

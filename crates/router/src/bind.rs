@@ -51,7 +51,11 @@ async fn open(
     }
     let mut out = Out::default();
     let jid = choose(core, account, request.resource.as_deref(), &mut out).await?;
-    if account.sessions.len() >= core.config.sessions_per_account as usize {
+    let limit = core.config.sessions_per_account as usize;
+    if account.sessions.len() >= limit {
+        give_up_oldest(core, account, &mut out).await;
+    }
+    if account.sessions.len() >= limit {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait));
     }
     enter(core, account, edge, request, &jid, &mut out).await;
@@ -71,6 +75,18 @@ async fn enter(core: &Core, account: &mut Account, edge: &EdgeRef, request: Bind
     };
     account.open(session, jid.clone(), mirror);
     end::event(core, account, id, SessionEvent::Opened, out).await;
+}
+
+/// Makes room by ending the session that has been without a stream for longest: who comes again and again under new resources is
+/// not kept out by what was left behind.
+async fn give_up_oldest(core: &Core, account: &mut Account, out: &mut Out) {
+    let detached = account
+        .sessions
+        .values()
+        .filter_map(|session| Some((session.detached?.since, session.id)));
+    if let Some((_, oldest)) = detached.min() {
+        replace(core, account, oldest, out).await;
+    }
 }
 
 /// Writes behind where a session is.

@@ -12,7 +12,7 @@ pub struct Config {
     /// What happens when a client asks for a resource that another session of the account has: `replace` ends the other one
     /// with a `conflict` stream error, `refuse` answers `conflict`, `rename` binds a resource made by the server.
     pub resource_conflict: ResourceConflict,
-    /// Most sessions of one account.
+    /// Most sessions of one account; when it is reached, one without a stream gives way.
     pub sessions_per_account: u32,
     /// Most stanzas that wait for one slow client; beyond that the session is ended (nothing that can be kept is lost).
     pub queue_stanzas: u32,

@@ -300,3 +300,30 @@ async fn what_the_edge_has_answered_takes_its_place_and_counts() {
     };
     assert_eq!(now, Counts { received: 2, sent: 1 });
 }
+
+#[tokio::test(start_paused = true)]
+async fn sessions_left_behind_give_way() {
+    let config = Config {
+        sessions_per_account: 2,
+        ..Config::default()
+    };
+    let house = House::with(&["juliet"], config).await;
+    let mut ids = Vec::new();
+    for resource in ["a", "b"] {
+        let juliet = house.client("juliet", resource).await;
+        ids.push(enable(&juliet, None).await.unwrap().id);
+        juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap();
+    }
+    house.client("juliet", "c").await;
+    let (_, reply) = resume(&house, "edge-2", "juliet", &ids[0], 0).await;
+    assert_eq!(refusal(reply).0, Condition::ItemNotFound, "the oldest went");
+    let (_, reply) = resume(&house, "edge-33", "juliet", &ids[1], 0).await;
+    assert!(matches!(reply, ResumeReply::Resumed { .. }), "{reply:?}");
+    let at = link::EdgeRef {
+        id: "edge-1".into(),
+        epoch: Epoch(1),
+        edge: house.edge.clone(),
+    };
+    let refused = Client::bind(&house.router, at, &house.edge, "juliet", Some("d")).await;
+    assert!(refused.is_err(), "sessions with a stream do not");
+}

@@ -41,7 +41,7 @@ pub struct Resumption {
 }
 
 /// A request to go on with a session whose stream is gone (XEP-0198, 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResumeRequest {
     /// The new connection's id, by which the session goes from now on.
     pub session: SessionId,
@@ -112,6 +112,17 @@ pub fn acknowledged(h: u32, since: u64, acknowledged: u64, sent: u64) -> Result<
         Ok(acknowledged)
     } else {
         Err(TooHigh { h, sent })
+    }
+}
+
+impl std::fmt::Debug for ResumeRequest {
+    /// Never prints the id, as [`Resumption`] does not.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResumeRequest")
+            .field("session", &self.session)
+            .field("account", &self.account)
+            .field("h", &self.h)
+            .finish_non_exhaustive()
     }
 }
 

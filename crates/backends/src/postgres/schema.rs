@@ -17,10 +17,13 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<usize> {
     found(&mut connection).await?;
     make_table(&mut connection).await?;
     let mut applied = 0;
-    while let Some(next) = MIGRATIONS.get(found(&mut connection).await?) {
-        applied += usize::from(apply(&mut connection, next).await?);
+    loop {
+        let found = found(&mut connection).await?;
+        let Some(next) = MIGRATIONS.get(found) else {
+            return Ok(applied);
+        };
+        applied += usize::from(apply(&mut connection, found + 1, next).await?);
     }
-    Ok(applied)
 }
 
 /// Whether the schema is this release's.
@@ -54,9 +57,9 @@ async fn found(connection: &mut PgConnection) -> Result<usize> {
     }
 }
 
-/// Applies one migration in a transaction, unless another process does so at the same time: whoever writes the row first goes on.
-async fn apply(connection: &mut PgConnection, migration: &'static str) -> Result<bool> {
-    let version = found(connection).await? + 1;
+/// Applies the migration to `version` in a transaction, unless another process does or did so: whoever writes the row first goes
+/// on.
+async fn apply(connection: &mut PgConnection, version: usize, migration: &'static str) -> Result<bool> {
     let mut transaction = answer(connection.begin().await)?;
     let claim = sqlx::query("INSERT INTO dunlin_schema (version, applied) VALUES ($1, now())").bind(version as i64);
     match claim.execute(&mut *transaction).await {
