@@ -203,9 +203,10 @@ pub struct ClientAuthority {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Outbox {
-    /// Stanzas. Default 1,000.
+    /// Stanzas. The home's bound (`router.queue_stanzas`) should come first: what it allows must fit here when a session is resumed.
+    /// Default 4,000.
     pub stanzas: usize,
-    /// Bytes. Default 1 MiB.
+    /// Bytes, as for `router.queue_bytes`. Default 16 MiB.
     #[serde(with = "units::size")]
     #[schemars(with = "String")]
     pub bytes: usize,
@@ -361,7 +362,7 @@ impl Default for Tls {
 impl Default for Outbox {
     fn default() -> Self {
         Self {
-            stanzas: 1_000,
+            stanzas: 4_000,
             bytes: 1 << 20,
         }
     }

@@ -509,6 +509,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         if !self.lost {
             self.lost = !tokio::time::timeout(limit, self.flush()).await.unwrap_or(false);
         }
+        if self.stream.is_acknowledged() {
+            self.report();
+        }
         if let Some(bound) = self.bound.take() {
             let reason = match closed {
                 Closed::Clean => CloseReason::Client,

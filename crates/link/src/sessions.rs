@@ -239,6 +239,7 @@ impl<P: Port> Sessions<P> {
 
     /// A router has bound a session, or resumed one that stands at `counts`.
     pub(crate) fn bound(&mut self, link: LinkId, session: SessionRef, grant: Grant, peer: Peer, counts: Counts) {
+        self.forget(session.id); // the request was repeated
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
         let (slot_epoch, sealed) = early.as_ref().map_or((0, 0), |early| (early.slot_epoch, early.sealed));
         let (mirror, delivered, unwritten) = early
@@ -392,11 +393,16 @@ impl<P: Port> Sessions<P> {
 
     /// The home wants the session gone. Returns whether there is a stream to be closed.
     pub(crate) fn kicked(&mut self, link: LinkId, id: SessionId) -> bool {
-        let detached = self.heard(link, id).map(|session| session.detached);
-        if detached == Some(true) {
+        if self.binding.get(&id).is_some_and(|binding| binding.link == link) {
+            return true;
+        }
+        let without = self
+            .heard(link, id)
+            .map(|session| session.detached || session.closing.is_some());
+        if without == Some(true) {
             self.forget(id);
         }
-        detached == Some(false)
+        without == Some(false)
     }
 
     /// An attachment was refused. Returns whether the session is gone and its stream to be closed.

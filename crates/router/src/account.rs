@@ -128,6 +128,14 @@ impl Account {
         self.sessions.values().find(began)
     }
 
+    /// Sessions that no edge has.
+    pub(crate) fn lone(&self) -> impl Iterator<Item = SessionId> {
+        let sessions = self.sessions.values();
+        sessions
+            .filter(|session| session.handle.edge.is_none())
+            .map(|session| session.id)
+    }
+
     /// A session goes by another id, over another edge. Returns how it was reached before.
     pub(crate) fn rename(&mut self, before: SessionId, id: SessionId, edge: &EdgeRef) -> Option<Former> {
         let mut session = self.sessions.remove(&before)?;

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::end;
 use crate::errand::Out;
 use crate::gauges;
+use crate::kept;
 use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::{finish, record_presence};
@@ -36,7 +37,9 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     let account = account.filter(|account| account.vouched(given)).ok_or(Gone::Session)?;
     let mut out = Out::default();
     let taken = if account.sessions.contains_key(&attach.session.id) {
-        relink(core, account, edge, &attach);
+        if relink(core, account, edge, &attach) {
+            kept::go_on(core, account).await;
+        }
         Ok(())
     } else {
         take_over(core, account, edge, attach, &mut out).await
@@ -53,13 +56,14 @@ fn is_dead(core: &Core, edge: &EdgeRef) -> bool {
     live.revision > 0 && !core.edges.is_local(&edge.id, edge.epoch) && live.judge(&edge.id, edge.epoch) == Verdict::Dead
 }
 
-/// The link came back: what did not reach the edge is sent again, under its old numbers.
-fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) {
+/// The link came back: what did not reach the edge is sent again, under its old numbers. Returns whether a page of kept messages is
+/// through.
+fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -> bool {
     let id = attach.session.id;
     let Some(session) = account.sessions.get_mut(&id) else {
-        return;
+        return false;
     };
-    session.handle.note_written(attach.written);
+    let is_through = session.handle.note_written(attach.written);
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.detached = session.detached.filter(|_| attach.detached);
     session.redeliver(attach.delivered);
@@ -67,6 +71,7 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) {
         resume::detach(core, account, id, core.now());
     }
     account.touch(id);
+    is_through
 }
 
 async fn take_over(

@@ -14,10 +14,12 @@ use crate::config::ms;
 use crate::member::{Life, Member};
 use crate::router::Router;
 use crate::slots::Phase;
-use crate::{follow, handover, publish};
+use crate::{follow, handover, publish, resume};
 
 /// Slot tables that may wait to be carried out.
 const CHANGES: usize = 16;
+/// Longest time that sessions which nobody takes over may take to be ended.
+const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -80,6 +82,8 @@ impl Router {
             let leave = self.core.stores.members.leave(&self.core.node, life.lease);
             let _ = tokio::time::timeout(AGAIN * 10, leave).await;
         }
+        let ended = resume::end_lone(&self.core, |_| true);
+        let _ = tokio::time::timeout(LAST_SESSIONS, ended).await;
         self.core.slots.set(&self.core.slots.held(), Phase::Closed, u64::MAX);
         let _ = tokio::time::timeout(AGAIN * 10, self.core.behind.flush(&self.core.stores)).await;
     }

@@ -10,25 +10,30 @@ use tokio::time::Instant;
 /// Sessions by the time at which they are looked at. One that was resumed meanwhile goes by another id.
 #[derive(Default)]
 pub(crate) struct Expiry {
-    queue: Mutex<BTreeMap<(Instant, SessionId), Bare>>,
+    queue: Mutex<BTreeMap<(Instant, SessionId), (Instant, Bare)>>,
     changed: Notify,
 }
 
 impl Expiry {
     /// Session `id` of `account` is to be looked at then.
     pub(crate) fn add(&self, at: Instant, id: SessionId, account: Bare) {
-        self.queue.lock().insert((at, id), account);
+        self.postpone(at, at, id, account);
+    }
+
+    /// Session `id` of `account`, which was to be looked at at `due`, is to be looked at then.
+    pub(crate) fn postpone(&self, at: Instant, due: Instant, id: SessionId, account: Bare) {
+        self.queue.lock().insert((at, id), (due, account));
         self.changed.notify_one();
     }
 
-    /// The next session whose time is over, once it is.
+    /// The next session whose time is over, once it is, with the time that was first set.
     pub(crate) async fn next(&self) -> (Instant, SessionId, Bare) {
         loop {
             let due = self.queue.lock().first_key_value().map(|((at, _), _)| *at);
             match due {
                 Some(due) if due <= Instant::now() => {
-                    if let Some(((at, id), account)) = self.queue.lock().pop_first() {
-                        return (at, id, account);
+                    if let Some(((_, id), (due, account))) = self.queue.lock().pop_first() {
+                        return (due, id, account);
                     }
                 }
                 Some(due) => {

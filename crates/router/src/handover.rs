@@ -15,6 +15,7 @@ use crate::config::ms;
 use crate::core::Core;
 use crate::gauges;
 use crate::ghosts;
+use crate::resume;
 
 /// Longest time that presence and locations of a lost slot may take to be written.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -89,8 +90,11 @@ fn tell_sealed(core: &Core, table: u64) {
 /// What was begun may have to wait for other homes that give slots away at the same time, but only for what they are about to
 /// finish themselves: a slot that closes still takes in what arrives, and one that does so no longer opens elsewhere whatever
 /// goes on here.
-async fn seal(core: &Core, slots: &[Slot]) {
+async fn seal(core: &Arc<Core>, slots: &[Slot]) {
     let began = Instant::now();
+    let lone: BTreeSet<Slot> = slots.iter().copied().collect();
+    let ended = resume::end_lone(core, |slot| lone.contains(&slot));
+    let _ = tokio::time::timeout(ms(core.config.cluster.seal_ms), ended).await;
     let until = began + ms(core.config.cluster.seal_ms);
     let finished = core.slots.finished(slots, until).await;
     core.slots.shut(slots);

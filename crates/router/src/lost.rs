@@ -41,16 +41,16 @@ pub(crate) async fn end_all(core: &Arc<Core>, edge: &NodeId, epoch: Epoch) {
     }
     tracing::info!(%edge, sessions = sessions.len(), "an edge is gone");
     stream::iter(sessions)
-        .for_each_concurrent(AT_ONCE, |(id, account)| end_one(core, id, account))
+        .for_each_concurrent(AT_ONCE, |(id, account)| end_one(core, edge, epoch, id, account))
         .await;
 }
 
-async fn end_one(core: &Arc<Core>, id: SessionId, account: Bare) {
+async fn end_one(core: &Arc<Core>, edge: &NodeId, epoch: Epoch, id: SessionId, account: Bare) {
     let slot = topology::Slot::of(account.as_str());
     let Ok(_pass) = core.slots.enter(slot).await else {
         return;
     };
-    if resume::stream_lost(core, &account, id, true).await {
+    if resume::stream_lost(core, &account, id, Some((edge, epoch))).await {
         return;
     }
     gauges::kicked("edge");

@@ -12,7 +12,7 @@ use stanza::{
 };
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
-use topology::Slot;
+use topology::{Epoch, NodeId, Slot};
 
 use crate::account::Account;
 use crate::bind::locate;
@@ -24,6 +24,9 @@ use crate::kept;
 use crate::perform::{finish, record_presence};
 use crate::session::{Detached, Management};
 use crate::travel::{Travel, end_session};
+
+/// How long to wait before a session is looked at again that could not be given up.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Puts a session under stream management. Asked again, it says the same again. The caller holds the slot's pass; `name` makes the
 /// SM-ID.
@@ -42,11 +45,13 @@ pub(crate) async fn enable(
         return Err(Gone::Session);
     };
     let known = account.sessions.get_mut(&session.id).ok_or(Gone::Session)?;
-    let management = *known.management.get_or_insert_with(|| Management {
+    // A client that got no answer may ask again later: its counts begin anew.
+    let management = Management {
         id: session.id,
         since: request.since,
         max: longest(core, request),
-    });
+    };
+    known.management = Some(management);
     account.touch(session.id);
     let batch = finish(&cell, account, Out::default()).await;
     drop(state);
@@ -116,12 +121,9 @@ async fn go_on(
     let Some(management) = session.management.filter(Management::is_resumable) else {
         return not_found(core, id);
     };
-    let written = acknowledged(
-        request.h,
-        management.since.sent,
-        session.handle.written(),
-        session.delivered,
-    );
+    // Who knows the SM-ID has read all that came before it.
+    let known = session.handle.written().max(management.since.sent);
+    let written = acknowledged(request.h, management.since.sent, known, session.delivered);
     let number = match written {
         Ok(number) => number,
         Err(numbers) => return ResumeReply::TooHigh(numbers),
@@ -155,8 +157,11 @@ fn move_over(core: &Core, account: &mut Account, before: SessionId, edge: &EdgeR
         core.directory.end(before, &old.handle);
         old.edge.edge.kick(before, StreamCondition::Conflict);
     }
+    account.touch(id);
     let session = account.sessions.get_mut(&id)?;
-    core.directory.insert(id, session.handle.clone());
+    // Asked again, by an edge whose link came back or that had given up waiting: the session is this connection's now.
+    session.detached = None;
+    core.directory.insert(id, session.set_edge(Some(edge)));
     session.redeliver(0);
     locate(core, id, &jid, edge);
     record_presence(core, account, id);
@@ -172,8 +177,14 @@ fn not_found(core: &Core, id: SessionId) -> ResumeReply {
     }
 }
 
-/// The session's stream is gone, and with `edge_too` the edge that had it. Returns whether the session goes on without.
-pub(crate) async fn stream_lost(core: &Arc<Core>, account: &Bare, id: SessionId, edge_too: bool) -> bool {
+/// The session's stream is gone, and with it perhaps the life of an edge. Returns whether the session goes on without; or with
+/// an edge that has it after all.
+pub(crate) async fn stream_lost(
+    core: &Arc<Core>,
+    account: &Bare,
+    id: SessionId,
+    edge: Option<(&NodeId, Epoch)>,
+) -> bool {
     let Some(cell) = core.cells.find(account) else {
         return false;
     };
@@ -181,10 +192,15 @@ pub(crate) async fn stream_lost(core: &Arc<Core>, account: &Bare, id: SessionId,
     let State::Loaded(account) = &mut *state else {
         return false;
     };
+    if let Some((node, epoch)) = edge
+        && has_edge(core, account, id, node, epoch)
+    {
+        return true;
+    }
     let goes_on = detach(core, account, id, core.now());
     if let Some(session) = account.sessions.get_mut(&id).filter(|_| goes_on) {
         // An edge in this process has no copy that could outlive this one.
-        if edge_too || core.edges.is_local(&session.edge.id, session.edge.epoch) {
+        if edge.is_some() || core.edges.is_local(&session.edge.id, session.edge.epoch) {
             core.directory.insert(id, session.set_edge(None));
         }
     }
@@ -192,6 +208,15 @@ pub(crate) async fn stream_lost(core: &Arc<Core>, account: &Bare, id: SessionId,
     drop(state);
     Travel::carry(core, batch).await;
     goes_on
+}
+
+/// Whether the session is at an edge after all: another, or this one, whose link has come back.
+fn has_edge(core: &Core, account: &Account, id: SessionId, node: &NodeId, epoch: Epoch) -> bool {
+    let Some(session) = account.sessions.get(&id) else {
+        return false;
+    };
+    let is_other = |at: &(NodeId, Epoch)| at.0 != *node || at.1 != epoch;
+    session.handle.edge.as_ref().is_some_and(is_other) || core.edges.is_up(node, epoch)
 }
 
 /// Keeps a session that has no stream since then for its client, if the client may resume it. Returns whether it does.
@@ -213,6 +238,22 @@ pub(crate) fn detach(core: &Core, account: &mut Account, id: SessionId, since: T
     true
 }
 
+/// Ends the sessions of the `wanted` slots that are here alone: no edge has a copy to hand on, so what waits for them must find
+/// its way now.
+pub(crate) async fn end_lone(core: &Arc<Core>, wanted: impl Fn(Slot) -> bool) {
+    for cell in core.cells.of_slots(wanted) {
+        let lone: Vec<SessionId> = match &*cell.state.lock().await {
+            State::Loaded(account) => account.lone().collect(),
+            State::Cold | State::Absent(_) => Vec::new(),
+        };
+        for id in lone {
+            gauges::managed("expired");
+            let batch = end_session(core, &cell.jid, id, None, 0).await;
+            Travel::carry(core, batch).await;
+        }
+    }
+}
+
 /// When a detached session is given up.
 fn until(core: &Core, since: Timestamp, management: Management) -> Instant {
     let passed = core.now().0.saturating_sub(since.0).max(0).unsigned_abs();
@@ -222,6 +263,10 @@ fn until(core: &Core, since: Timestamp, management: Management) -> Instant {
 /// Ends a session that is still detached at the end of its time.
 pub(crate) async fn give_up(core: &Arc<Core>, account: &Bare, id: SessionId, until: Instant) {
     let Ok(_pass) = core.slots.enter(Slot::of(account.as_str())).await else {
+        // Not now; if the session is still here when this is the home again, it is still due.
+        if core.directory.get(id).is_some() {
+            core.expiry.postpone(Instant::now() + AGAIN, until, id, account.clone());
+        }
         return;
     };
     let due = match core.cells.find(account) {

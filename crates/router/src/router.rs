@@ -253,9 +253,10 @@ impl Home for Router {
         let Some(id) = auth.resumed_session(&request.id, &request.account) else {
             return Ok(refused(Condition::ItemNotFound));
         };
-        let turn = resume::turn(&self.core, &request.account, id).await;
+        // The pass first: while the slot opens, the session is not here yet.
         let slot = Slot::of(request.account.as_str());
         let pass = self.core.slots.enter(slot).await.map_err(|_| Gone::Home)?;
+        let turn = resume::turn(&self.core, &request.account, id).await;
         let (core, edge) = (self.core.clone(), edge.clone());
         let work = async move {
             let _held = (pass, turn);
@@ -325,7 +326,7 @@ async fn go_on(core: &Core, account: &stanza::Bare) {
 /// A session's stream has ended. Returns whether the session goes on without it.
 async fn close(core: &Arc<Core>, account: &stanza::Bare, id: stanza::SessionId, reason: CloseReason) -> bool {
     let may_resume = matches!(reason, CloseReason::Edge | CloseReason::Lost);
-    if may_resume && resume::stream_lost(core, account, id, false).await {
+    if may_resume && resume::stream_lost(core, account, id, None).await {
         return true;
     }
     let batch = end_session(core, account, id, None, 0).await;

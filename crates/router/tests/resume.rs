@@ -327,3 +327,27 @@ async fn sessions_left_behind_give_way() {
     let refused = Client::bind(&house.router, at, &house.edge, "juliet", Some("d")).await;
     assert!(refused.is_err(), "sessions with a stream do not");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_keeps_what_waits_for_absent_clients() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    let edge = link::EdgeRef {
+        id: "edge-1".into(),
+        epoch: Epoch(1),
+        edge: house.edge.clone(),
+    };
+    house.router.edge_up(edge.clone()).await;
+    house.router.attached(&edge, u64::MAX, Default::default()).await;
+    juliet.available().await;
+    enable(&juliet, None).await.unwrap();
+    assert!(juliet.router.close(&juliet.session, CloseReason::Lost).await.unwrap());
+    romeo.send(&message("1")).await.unwrap();
+    let kept = || async { house.stores.archive.count(&bare("juliet"), "offline").await.unwrap() };
+    assert_eq!(kept().await, 0, "it waits for the session");
+    house.router.drain().await;
+    assert_eq!(kept().await, 1);
+}

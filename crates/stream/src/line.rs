@@ -22,6 +22,8 @@ pub(crate) struct Line {
     pub(crate) now: Instant,
     /// The highest delivery that the home need not keep any more; outlives the state that knows it.
     pub(crate) released: u64,
+    /// It is what the client has acknowledged, and so does not hang on what is still to be written.
+    pub(crate) acknowledged: bool,
     /// Our header is out and our closing tag is not.
     pub(crate) open: bool,
     seed: u128,
@@ -46,6 +48,7 @@ impl Line {
             events: VecDeque::new(),
             now,
             released: 0,
+            acknowledged: false,
             open: false,
             seed,
             headers: 0,

@@ -156,6 +156,7 @@ impl Stream {
         if let EnableReply::Enabled(_) = reply {
             let counts = established.counts;
             established.management = Some(Box::new(Management::new(counts, counts)));
+            self.line.acknowledged = true;
         }
         let location = self.line.config.location.clone();
         self.line.write(&stream_management::enabled(reply, location.as_deref()));
@@ -182,6 +183,11 @@ impl Stream {
     /// management what the client has acknowledged, else what was delivered.
     pub fn released(&self) -> u64 {
         self.line.released
+    }
+
+    /// Whether [`Stream::released`] holds whatever is still to be written.
+    pub fn is_acknowledged(&self) -> bool {
+        self.line.acknowledged
     }
 
     /// The client's stanzas up to `number` are done.

@@ -274,8 +274,9 @@ impl Desk {
     }
 
     async fn attach(&self, generation: u32, attach: Attach) {
-        let session = attach.session.clone();
+        let (session, without_stream) = (attach.session.clone(), attach.detached);
         match self.home.attach(&self.edge, attach).await {
+            Ok(()) if without_stream => {} // nothing will come from it
             Ok(()) => drop(self.sessions.lock().insert(session.id, (generation, session))),
             Err(why) => self.refuse(session.id, generation, why),
         }
@@ -299,9 +300,7 @@ impl Desk {
         };
         match self.home.close(&session, reason).await {
             Ok(kept) => {
-                if !kept {
-                    self.sessions.lock().remove(&id);
-                }
+                self.sessions.lock().remove(&id);
                 self.send(RouterFrame::Closed { session: id, kept });
             }
             Err(_) => self.refuse(id, generation, Gone::Home),

@@ -15,7 +15,7 @@ impl Resuming {
         match reply {
             ResumeReply::Resumed { jid, since, now } => {
                 line.write(&stream_management::resumed(&id, now.received, since.received));
-                line.released = now.sent;
+                (line.released, line.acknowledged) = (now.sent, true);
                 let established = Established {
                     counts: now,
                     management: Some(Box::new(Management::new(since, now))),
