@@ -108,6 +108,7 @@ impl link::Edge for Sessions {
             stanza,
             readdress,
             trace,
+            ..
         } = delivery;
         for (id, number) in sessions {
             let Some(outbox) = self.find(id) else {

@@ -321,6 +321,7 @@ async fn one_delivery_reaches_many_sessions() {
         sessions,
         stanza,
         readdress: true,
+        archived: None,
         trace: None,
     });
     for (n, client) in clients.iter_mut().enumerate() {

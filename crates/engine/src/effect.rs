@@ -31,10 +31,16 @@ pub enum Effect {
     Roster(RosterChange),
     /// Change what is known of a session.
     Session(SessionId, SessionChange),
-    /// Keep a message for later (XEP-0160). Must succeed; bounces with `resource-constraint` when the store is away and with
-    /// `service-unavailable` when the log is full.
-    Keep(Message),
-    /// Deliver everything kept to this session, in order, then forget it.
+    /// Write a message to the account's archive, before it is delivered and acknowledged. Bounces with `resource-constraint` when
+    /// the store is away, and with `service-unavailable` when nobody is there to take it and too many wait already. One that
+    /// was written before, when it came for the first time, is not delivered again. Asked for more than once, it is written once.
+    Archive {
+        /// The account's own copy.
+        message: Message,
+        /// Whether it stays when somebody has taken it.
+        lasting: bool,
+    },
+    /// Deliver to this session what waits for somebody to take it, in order.
     Flush(SessionId),
 }
 

@@ -245,7 +245,8 @@ impl Hooks {
         self.stream_features.push(Box::new(make));
     }
 
-    /// An account's log of kept messages ([`crate::Effect::Keep`]) is full at `messages`.
+    /// Messages that find nobody wait for a later session, at most so many for one account ([`crate::Effect::Archive`],
+    /// [`crate::Effect::Flush`]).
     pub fn keep_limit(&mut self, messages: u32) {
         self.keep_limit = Some(messages);
     }

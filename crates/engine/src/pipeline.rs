@@ -115,7 +115,7 @@ impl Pipeline {
             .effects
             .0
             .iter()
-            .any(|effect| matches!(effect, Effect::Keep(_)));
+            .any(|effect| matches!(effect, Effect::Archive { .. }));
         if decision.outcome == Outcome::Nobody && !kept {
             decision.outcome = Outcome::Bounce(Condition::ServiceUnavailable.into());
         }
@@ -168,8 +168,8 @@ impl Pipeline {
         &self.hooks.disco
     }
 
-    /// How many kept messages fill an account's log, when a module keeps any: [`Effect::Keep`] beyond that bounces with
-    /// `service-unavailable`.
+    /// How many messages may wait for one account while nobody is there to take them, when a module delivers them later; more
+    /// bounce with `service-unavailable`.
     pub fn keep_limit(&self) -> Option<u32> {
         self.hooks.keep_limit
     }

@@ -37,7 +37,10 @@ module!(Stamps, "stamps", |on| {
 module!(Watches, "watches", |on| {
     for way in [Way::Out, Way::In] {
         on.observe(way, |_, message: &Message, effects| {
-            effects.push(Effect::Keep(message.clone()))
+            effects.push(Effect::Archive {
+                message: message.clone(),
+                lasting: true,
+            })
         });
         on.observe_with(way, NS, "mark", |_, message: &Message, effects| {
             effects.send(message.clone())
@@ -88,7 +91,7 @@ fn what_leaves_an_account_is_never_stamped() {
     assert_eq!(decision.outcome, Outcome::Undecided);
     assert_eq!(written(&stanza), MESSAGE);
     assert_eq!(written(decision.own.as_ref().unwrap()), STAMPED);
-    let [Effect::Keep(kept), ..] = &decision.effects.0[..] else {
+    let [Effect::Archive { message: kept, .. }, ..] = &decision.effects.0[..] else {
         panic!("{decision:?}")
     };
     assert_eq!(written(&Stanza::Message(kept.clone())), STAMPED);

@@ -66,6 +66,7 @@ async fn main() {
             let route = Route {
                 to: vec![jid.clone()],
                 stanza,
+                key: None,
                 trace: None,
             };
             under_way.push(world.routers[0].peers.route(Slot::of(jid.as_str()), route));

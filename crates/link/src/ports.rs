@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use stanza::{
-    Bare, BindReply, BindRequest, EnableReply, EnableRequest, Full, Grant, Jid, Peer, ResumeReply, ResumeRequest,
-    SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+    ArchiveId, Bare, BindReply, BindRequest, EnableReply, EnableRequest, Full, Grant, Jid, MessageKey, Peer,
+    ResumeReply, ResumeRequest, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
 };
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
@@ -56,6 +56,9 @@ pub struct Delivery {
     pub stanza: Arc<Stanza>,
     /// Whether `to` is replaced by each session's full address when written.
     pub readdress: bool,
+    /// Where it stands in the account's archive, if it does, and in its turn: what stands before it and is for these sessions went
+    /// before it.
+    pub archived: Option<ArchiveId>,
     /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
@@ -68,6 +71,8 @@ pub struct Route {
     pub to: Vec<Jid>,
     /// The stanza; `from` is set and true.
     pub stanza: Arc<Stanza>,
+    /// What makes it known when it comes again; `None` for what no client said.
+    pub key: Option<MessageKey>,
     /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
@@ -91,6 +96,8 @@ pub struct Attach {
     pub done: u64,
     /// What was delivered and not written, in order.
     pub unwritten: Vec<Unwritten>,
+    /// The last delivery from the account's archive that reached the edge: its number, and where it stands there.
+    pub archived: Option<(u64, ArchiveId)>,
     /// Its stream is gone; it is kept for its client to resume.
     pub detached: bool,
 }
@@ -104,6 +111,8 @@ pub struct Unwritten {
     pub stanza: Arc<Stanza>,
     /// As in [`Delivery`].
     pub readdress: bool,
+    /// As in [`Delivery`].
+    pub archived: Option<ArchiveId>,
 }
 
 /// Why a session ended.

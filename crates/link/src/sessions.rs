@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{Counts, Grant, Peer, SessionId};
+use stanza::{ArchiveId, Counts, Grant, Peer, SessionId};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
@@ -74,6 +74,7 @@ struct Binding {
     sealed: u64,
     mirror: Bytes,
     delivered: u64,
+    archived: Option<(u64, ArchiveId)>,
     unwritten: VecDeque<Unwritten>,
 }
 
@@ -98,6 +99,7 @@ struct Session {
     undone: Courier<Submission>,
     /// The second copy of what the home keeps for the client, within the home's limits.
     unwritten: VecDeque<Unwritten>,
+    archived: Option<(u64, ArchiveId)>,
     closing: Option<CloseReason>,
     /// Its stream is gone; the home keeps it for its client to resume, and so does this edge.
     detached: bool,
@@ -227,6 +229,7 @@ impl<P: Port> Sessions<P> {
             sealed,
             mirror: Bytes::new(),
             delivered: 0,
+            archived: None,
             unwritten: VecDeque::new(),
         };
         self.binding.insert(session, binding);
@@ -242,8 +245,8 @@ impl<P: Port> Sessions<P> {
         self.forget(session.id); // the request was repeated
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
         let (slot_epoch, sealed) = early.as_ref().map_or((0, 0), |early| (early.slot_epoch, early.sealed));
-        let (mirror, delivered, unwritten) = early
-            .map(|early| (early.mirror, early.delivered, early.unwritten))
+        let (mirror, delivered, archived, unwritten) = early
+            .map(|early| (early.mirror, early.delivered, early.archived, early.unwritten))
             .unwrap_or_default();
         let up = self.links.iter().find(|(_, up)| up.id == link);
         let at = up.map(|(node, _)| At {
@@ -267,6 +270,7 @@ impl<P: Port> Sessions<P> {
             done: counts.received,
             undone,
             unwritten,
+            archived,
             closing: None,
             detached: false,
             at,
@@ -345,25 +349,35 @@ impl<P: Port> Sessions<P> {
             sessions,
             stanza,
             readdress,
+            archived,
             ..
         } = delivery;
         sessions.retain(|(id, number)| {
-            let (delivered, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
+            let (delivered, last, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
                 (Some(session), _) if session.hears(link) => {
                     let has_client = !session.detached;
-                    (&mut session.delivered, &mut session.unwritten, has_client)
+                    (
+                        &mut session.delivered,
+                        &mut session.archived,
+                        &mut session.unwritten,
+                        has_client,
+                    )
                 }
-                (None, Some(early)) if early.link == link => (&mut early.delivered, &mut early.unwritten, true),
+                (None, Some(early)) if early.link == link => {
+                    (&mut early.delivered, &mut early.archived, &mut early.unwritten, true)
+                }
                 _ => return false,
             };
             if *delivered >= *number {
                 return false;
             }
             *delivered = *number;
+            *last = archived.map(|id| (*number, id)).or(*last);
             unwritten.push_back(Unwritten {
                 number: *number,
                 stanza: Arc::clone(stanza),
                 readdress: *readdress,
+                archived: *archived,
             });
             has_client
         });
@@ -616,6 +630,7 @@ impl Session {
             written: self.written,
             done: self.done,
             unwritten: self.unwritten.iter().cloned().collect(),
+            archived: self.archived,
             detached: self.detached,
         };
         let (session, generation) = (self.session.id, self.undone.generation() + 1);

@@ -291,6 +291,7 @@ fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u
         sessions: numbers.iter().map(|n| (SessionId(7), *n)).collect(),
         stanza: Arc::new(stanza()),
         readdress: false,
+        archived: None,
         trace: None,
     };
     sessions.delivery(LinkId(link), &mut delivery);
@@ -330,6 +331,7 @@ fn a_home_may_deliver_before_it_has_answered_the_bind() {
             sessions: vec![(SessionId(8), number)],
             stanza,
             readdress: false,
+            archived: None,
             trace: None,
         };
         sessions.delivery(LinkId(0), &mut delivery);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stanza::{Jid, Stanza};
+use stanza::{Jid, MessageKey, Stanza};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, Slot, SlotTable};
@@ -30,6 +30,7 @@ pub(crate) trait Port {
 pub(crate) struct Parcel<T> {
     pub(crate) to: Vec<Jid>,
     pub(crate) stanza: Arc<Stanza>,
+    pub(crate) key: Option<MessageKey>,
     pub(crate) trace: Option<Trace>,
     #[expect(dead_code, reason = "only its end counts")]
     pub(crate) ticket: T,
@@ -148,6 +149,7 @@ impl<P: Port, T: Clone> Slots<P, T> {
             let frame = PeerFrame {
                 parts,
                 stanza: Some(Arc::clone(&like.stanza)),
+                key: like.key,
                 trace: like.trace,
             };
             self.links.get(&node).inspect(|link| link.port.send(frame));
@@ -333,11 +335,12 @@ impl<T> Flow<T> {
                 number: item.number,
                 to: item.value.to.clone(),
             };
-            let (stanza, trace) = (Some(Arc::clone(&item.value.stanza)), item.value.trace);
+            let Parcel { stanza, key, trace, .. } = &item.value;
             link.port.send(PeerFrame {
                 parts: vec![part],
-                stanza,
-                trace,
+                stanza: Some(Arc::clone(stanza)),
+                key: *key,
+                trace: *trace,
             });
         }
     }

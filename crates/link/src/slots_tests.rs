@@ -60,6 +60,7 @@ fn parcel(id: u64) -> Parcel<u64> {
     Parcel {
         to: Vec::new(),
         stanza: Arc::new(stanza),
+        key: None,
         trace: None,
         ticket: id,
     }

@@ -27,6 +27,7 @@ fn route(to: Vec<Jid>, id: u64) -> Route {
     Route {
         to,
         stanza: Arc::new(message("romeo@example.com", "juliet@example.com", id, 100)),
+        key: None,
         trace: None,
     }
 }

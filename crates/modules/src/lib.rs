@@ -1,6 +1,7 @@
 //! The features of the server, each a file or small folder that declares its hooks. [`ALL`] is the one place where they are
 //! listed.
 
+mod archive;
 mod caps;
 mod contact;
 mod disco;
@@ -20,6 +21,7 @@ pub static ALL: &[Row] = &[
     row::<roster::Rosters>(),
     row::<presence::Presences>(),
     row::<offline::Offline>(),
+    row::<archive::Archive>(),
     row::<session::Session>(),
     row::<disco::Disco>(),
     row::<caps::Caps>(),

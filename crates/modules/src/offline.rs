@@ -1,14 +1,13 @@
-//! Offline messages (XEP-0160): a message that finds nobody is kept, with a stamp (XEP-0203), until somebody comes.
+//! Offline messages (XEP-0160): a message that finds nobody is kept until somebody comes, and one that was not taken yet is not
+//! lost with those that were to take it. It waits in the account's archive; once taken it goes, unless it is to stay there.
 
 use std::sync::Arc;
 
-use engine::{
-    About, At, Effect, Effects, Hooks, Message, MessageType, Module, Outcome, Payload, Presence, PresenceType, View,
-    Way, ns,
-};
+use engine::{About, At, Effect, Effects, Hooks, Message, Module, Outcome, Presence, PresenceType, View, Way, ns};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stanza::delay;
+
+use crate::archive::is_kept;
 
 /// The module.
 pub(crate) struct Offline {
@@ -50,19 +49,15 @@ impl Module for Offline {
     }
 }
 
-/// Keeps a message that nobody is there to take (XEP-0160, 2 and 3).
+/// Keeps a message until somebody has taken it (XEP-0160, 2 and 3).
 fn keep(view: &View<'_>, message: &Message, effects: &mut Effects) {
-    if *view.outcome != Outcome::Nobody || !is_kept(message) {
-        return;
+    let may_be_taken = matches!(view.outcome, Outcome::Nobody | Outcome::Sessions(_));
+    if may_be_taken && is_kept(message) {
+        effects.push(Effect::Archive {
+            message: message.clone(),
+            lasting: false,
+        });
     }
-    let Ok(domain) = engine::Jid::parse(view.account.jid.domain()) else {
-        return;
-    };
-    let payload = message.payload.push(&delay(&domain, view.now, Some("Offline Storage")));
-    effects.push(Effect::Keep(Message {
-        payload,
-        ..message.clone()
-    }));
 }
 
 /// A resource begins to take messages: with its first presence, or when its priority is no longer negative.
@@ -74,29 +69,3 @@ fn flush(view: &View<'_>, presence: &Presence, effects: &mut Effects) {
         effects.push(Effect::Flush(session.id));
     }
 }
-
-/// Chat and normal messages that say something (XEP-0160, 3), unless the sender asks for the opposite (XEP-0334, 4).
-fn is_kept(message: &Message) -> bool {
-    let payload = &message.payload;
-    matches!(message.kind, MessageType::Chat | MessageType::Normal)
-        && !payload.has(HINTS, "no-store")
-        && (payload.has(HINTS, "store") || is_significant(payload))
-}
-
-/// Whether there is more than what has no meaning later or alone.
-fn is_significant(payload: &Payload) -> bool {
-    payload
-        .children()
-        .iter()
-        .any(|child| !PASSING.contains(&child.ns()) && !child.is(ns::CLIENT, "thread"))
-}
-
-const HINTS: &str = "urn:xmpp:hints";
-
-/// Chat states (XEP-0085), processing hints (XEP-0334), stanza ids (XEP-0359) and delay stamps.
-const PASSING: &[&str] = &[
-    "http://jabber.org/protocol/chatstates",
-    HINTS,
-    "urn:xmpp:sid:0",
-    ns::DELAY,
-];

@@ -1,11 +1,10 @@
-//! Messages that find nobody (XEP-0160).
+//! Messages that find nobody (XEP-0160), and those that stay.
 
 mod scene;
 
 use scene::{Scene, juliet};
 
-const DELAY: &str =
-    "<delay xmlns='urn:xmpp:delay' from='capulet.example' stamp='2026-11-21T12:00:00.000Z'>Offline Storage</delay>";
+const STATE: &str = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
 
 fn message(scene: &Scene, kind: &str, payload: &str) -> Vec<String> {
     scene.incoming(&written(kind, payload))
@@ -24,8 +23,8 @@ fn written(kind: &str, payload: &str) -> String {
 #[test]
 fn what_is_kept() {
     const BODY: &str = "<body>Soft!</body>";
-    const STATE: &str = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
     const NO_STORE: &str = "<no-store xmlns='urn:xmpp:hints'/>";
+    const NO_PERMANENT_STORE: &str = "<no-permanent-store xmlns='urn:xmpp:hints'/>";
     const STORE: &str = "<store xmlns='urn:xmpp:hints'/>";
     let scene = juliet().connected("garden").online("chamber", -1);
     for (kind, payload, is_kept) in [
@@ -42,12 +41,16 @@ fn what_is_kept() {
         ("chat", format!("<thread>1</thread>{STATE}"), false),
         ("chat", format!("{STATE}{STORE}"), true),
         ("chat", format!("{BODY}{NO_STORE}"), false),
+        ("chat", format!("{BODY}{NO_PERMANENT_STORE}"), true),
         ("chat", String::new(), false),
     ] {
         let lines = message(&scene, kind, &payload);
         if is_kept {
-            let kept = written(kind, &(payload.clone() + DELAY));
-            assert_eq!(lines, ["nobody".to_owned(), format!("keep {kept}")], "{kind} {payload}");
+            let kept = written(kind, &payload);
+            let lasting = !payload.contains("no-permanent-store");
+            let archive = lasting.then(|| format!("archive {kept}"));
+            let want = ["nobody".to_owned(), format!("keep {kept}")].into_iter().chain(archive);
+            assert_eq!(lines, want.collect::<Vec<_>>(), "{kind} {payload}");
         } else {
             assert_eq!(lines, ["service-unavailable"], "{kind} {payload}");
         }
@@ -60,7 +63,32 @@ fn what_is_kept() {
 #[test]
 fn somebody_there_takes_it() {
     let scene = juliet().online("balcony", 0).online("chamber", -1);
-    assert_eq!(message(&scene, "chat", "<body>Soft!</body>"), ["to balcony"]);
+    let kept = written("chat", "<body>Soft!</body>");
+    let lines = message(&scene, "chat", "<body>Soft!</body>");
+    assert_eq!(
+        lines,
+        [
+            "to balcony".to_owned(),
+            format!("keep {kept}"),
+            format!("archive {kept}")
+        ]
+    );
+    assert_eq!(message(&scene, "chat", STATE), ["to balcony"], "nothing to keep");
+}
+
+#[test]
+fn what_is_said_stays_too() {
+    let scene = juliet().online("balcony", 0);
+    let to = |jid: &str| {
+        format!("<message to='{jid}' from='juliet@capulet.example/balcony' type='chat'><body>Soft!</body></message>")
+    };
+    let said = to("romeo@montague.example");
+    assert!(scene.out("balcony", &said).contains(&format!("archive {said}")));
+    let to_oneself = scene.out("balcony", &to("juliet@capulet.example"));
+    assert!(
+        !to_oneself.iter().any(|line| line.starts_with("archive")),
+        "once, when heard"
+    );
 }
 
 #[test]

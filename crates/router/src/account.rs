@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use engine::{AccountView, Outcome, SessionChange, SessionView, View, Way};
 use link::{Delivery, EdgeRef, Trace};
-use stanza::{Bare, Full, Jid, SessionId, Stanza, Timestamp};
-use store::EntryId;
+use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
+use store::Version;
 
 use crate::hosts::VirtualHost;
+use crate::log::Log;
 use crate::mirror::Mirror;
 use crate::session::{Fate, Former, QueueLimits, Session};
 
@@ -23,26 +24,15 @@ pub(crate) struct Account {
     /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
     pub(crate) view: Arc<AccountView>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
-    /// How many messages are kept for later, once known.
-    pub(crate) kept: Option<u64>,
-    /// The id of the last message kept here.
-    pub(crate) last_kept: EntryId,
-    /// The kept messages that are on their way to a session.
-    pub(crate) flush: Option<Flush>,
+    /// What is known of its archive, once that was looked at; and the version of the record from which it is known.
+    pub(crate) log: Option<Log>,
+    pub(crate) log_version: Option<Version>,
+    /// Whether it was noted that the record is to be written.
+    pub(crate) marked: bool,
     /// Sessions whose record at the edge is out of date.
     dirty: BTreeSet<SessionId>,
     /// Sessions that have more waiting than is allowed.
     overflown: Vec<SessionId>,
-}
-
-/// A page of kept messages on its way.
-pub(crate) struct Flush {
-    /// To which session.
-    pub(crate) session: SessionId,
-    /// The last message of the page.
-    pub(crate) last: EntryId,
-    /// Its delivery number.
-    pub(crate) number: u64,
 }
 
 impl Account {
@@ -52,9 +42,9 @@ impl Account {
             created,
             view: Arc::new(view),
             sessions: BTreeMap::new(),
-            kept: None,
-            last_kept: EntryId(0),
-            flush: None,
+            log: None,
+            log_version: None,
+            marked: false,
             dirty: BTreeSet::new(),
             overflown: Vec::new(),
         }
@@ -144,9 +134,6 @@ impl Account {
         if let Some(view) = self.view_mut().sessions.iter_mut().find(|view| view.id == before) {
             view.id = id;
         }
-        if let Some(flush) = self.flush.as_mut().filter(|flush| flush.session == before) {
-            flush.session = id;
-        }
         self.dirty.remove(&before);
         self.dirty.insert(id);
         Some(former)
@@ -205,8 +192,45 @@ impl Account {
                 sessions,
                 stanza: stanza.clone(),
                 readdress: delivery.readdress,
+                archived: delivery.fate.archived(),
                 trace: delivery.trace,
             });
+        }
+    }
+
+    /// The session is to get this message of the archive when there is room. One to which too much is owed is over.
+    pub(crate) fn owe(&mut self, id: SessionId, message: ArchiveId, most: usize) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let over = session.owe(message) > most;
+            if over && !self.overflown.contains(&id) {
+                self.overflown.push(id);
+            }
+        }
+    }
+
+    /// A session is over: lets the log know what its client took, and that it has nothing any more. Returns whether it had something
+    /// that stands in the archive.
+    pub(crate) fn let_go(&mut self, session: &mut Session) -> bool {
+        let taken = session.take_taken();
+        let mut left = session.archived().peekable();
+        let any = left.peek().is_some();
+        if let Some(log) = &mut self.log {
+            taken.into_iter().for_each(|id| log.take(id));
+            left.for_each(|id| log.release(id));
+        }
+        any
+    }
+
+    /// Whether it is still to be written what of its archive was taken.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.marked && self.log.is_some()
+    }
+
+    /// Lets the log know what clients took.
+    pub(crate) fn note_taken(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        for session in self.sessions.values_mut() {
+            session.take_taken().into_iter().for_each(|id| log.take(id));
         }
     }
 

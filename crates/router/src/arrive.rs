@@ -8,60 +8,62 @@ use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, S
 use tracing::Instrument;
 
 use crate::account::{Account, Manner};
+use crate::archive::{self, Archived};
 use crate::core::Core;
-use crate::errand::{Batch, Errand, Out, Question};
+use crate::errand::{Batch, Errand, Out, Question, Sent};
 use crate::gauges;
 use crate::load;
 use crate::perform::{finish, perform};
+use crate::refusal::Refusal;
 use crate::refuse::refuse;
 use crate::session::Fate;
-use crate::settle::{self, Refusal};
+use crate::settle;
 
 /// Takes a stanza in at the account it is addressed to, which is at home here. Returns what follows from it.
-pub(crate) async fn arrive(core: &Core, to: &Bare, stanza: Stanza, trace: Option<Trace>, depth: u32) -> Option<Batch> {
-    let Step { span, trace } = Step::next("router.in", stanza.name(), trace);
-    take_in(core, to, stanza, Out::new(trace, depth)).instrument(span).await
+pub(crate) async fn arrive(core: &Core, to: &Bare, sent: Sent, trace: Option<Trace>, depth: u32) -> Option<Batch> {
+    let Step { span, trace } = Step::next("router.in", sent.stanza.name(), trace);
+    take_in(core, to, sent, Out::new(trace, depth)).instrument(span).await
 }
 
-async fn take_in(core: &Core, to: &Bare, stanza: Stanza, mut out: Out) -> Option<Batch> {
+async fn take_in(core: &Core, to: &Bare, sent: Sent, mut out: Out) -> Option<Batch> {
     let cell = core.cells.get(to);
     let mut state = cell.state.lock().await;
     match load::account(core, to, &mut state).await {
         Ok(Some(account)) => {
-            place(core, account, stanza, &mut out).await;
+            place(core, account, sent, &mut out).await;
             finish(&cell, account, out).await
         }
         Ok(None) => {
-            gauges::stanza(Way::In, &stanza, "nobody");
+            gauges::stanza(Way::In, &sent.stanza, "nobody");
             out.note("nobody");
-            out.send(nobody(&stanza));
+            out.send(nobody(&sent.stanza));
             out.free()
         }
         Err(error) => {
             gauges::failed("load");
             tracing::warn!(%error, "loading an account");
-            out.send(refuse(&stanza, &Refusal::Away.into()));
+            out.send(refuse(&sent.stanza, &Refusal::Away.into()));
             out.free()
         }
     }
 }
 
 /// The way in at an account whose lock is held.
-pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, out: &mut Out) {
-    let now = core.now();
+pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &mut Out) {
+    let (now, Sent { stanza, key }) = (core.now(), sent);
     let judge = |account: &Account| {
         account
             .host
             .pipeline
             .incoming(&account.look(Way::In, now, None), &stanza)
     };
-    let (decision, settled) = settle::decide(core, account, judge).await;
+    let (decision, settled) = settle::decide(core, account, Way::In, key, judge).await;
     gauges::stanza(Way::In, &stanza, outcome_name(&decision.outcome));
     out.note(outcome_name(&decision.outcome));
     match &decision.outcome {
         Outcome::Sessions(sessions) => {
             let own = decision.own.as_ref().unwrap_or(&stanza);
-            hand_over(core, account, sessions, own, out);
+            hand_over(core, account, sessions, own, settled.archived, out).await;
         }
         Outcome::Handle => {
             if let Stanza::Iq(iq) = &stanza {
@@ -70,12 +72,27 @@ pub(crate) async fn place(core: &Core, account: &mut Account, stanza: Stanza, ou
         }
         Outcome::Bounce(error) => out.send(refuse(&stanza, error)),
         Outcome::Ignore => out.send(unanswered(&stanza)),
-        Outcome::Nobody | Outcome::Undecided => {}
+        Outcome::Nobody => {
+            settled.archived.inspect(|archived| archive::leave(account, *archived));
+        }
+        Outcome::Undecided => {}
     }
     perform(core, account, decision.effects, settled, out).await;
 }
 
-fn hand_over(core: &Core, account: &mut Account, sessions: &[SessionId], stanza: &Stanza, out: &Out) {
+async fn hand_over(
+    core: &Core,
+    account: &mut Account,
+    sessions: &[SessionId],
+    stanza: &Stanza,
+    archived: Option<Archived>,
+    out: &Out,
+) {
+    if let Some(archived) = archived {
+        let stanza = Arc::new(stanza.clone());
+        archive::deliver(core, account, sessions, &stanza, archived, out.trace);
+        return archive::feed_all(core, account, out.trace).await;
+    }
     let manner = Manner {
         readdress: false,
         fate: Fate::alone(stanza),

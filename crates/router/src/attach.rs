@@ -7,17 +7,18 @@ use stanza::{StreamCondition, Timestamp};
 use topology::{LiveNodes, Verdict};
 
 use crate::account::Account;
+use crate::archive;
 use crate::bind::{locate, replace};
 use crate::core::Core;
 use crate::end;
 use crate::errand::Out;
 use crate::gauges;
-use crate::kept;
 use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::{finish, record_presence};
 use crate::resume;
 use crate::session::Session;
+use crate::slots::Phase;
 use crate::travel::Travel;
 
 /// Takes over a session whose grant has been checked and was `given` then. The caller holds the slot's pass.
@@ -38,7 +39,7 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     let mut out = Out::default();
     let taken = if account.sessions.contains_key(&attach.session.id) {
         if relink(core, account, edge, &attach) {
-            kept::go_on(core, account).await;
+            archive::feed_all(core, account, None).await;
         }
         Ok(())
     } else {
@@ -97,6 +98,7 @@ async fn take_over(
     session.accepted = attach.done;
     session.delivered = attach.delivered;
     (session.management, session.resumed) = (mirror.management, mirror.resumed);
+    session.set_read(mirror.read, attach.archived);
     session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());
@@ -105,6 +107,9 @@ async fn take_over(
     let since = mirror.detached.unwrap_or_else(|| core.now());
     account.open(session, jid, mirror);
     record_presence(core, account, id);
+    if account.log.is_some() || core.slots.phase(attach.session.slot) == Phase::Serving {
+        archive::welcome(core, account, id).await;
+    }
     if attach.detached && !resume::detach(core, account, id, since) {
         end::end(core, account, id, out).await;
         edge.edge.kick(id, StreamCondition::ConnectionTimeout);

@@ -18,8 +18,8 @@ use crate::gauges;
 use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::finish;
+use crate::refusal::Refusal;
 use crate::session::Session;
-use crate::settle::Refusal;
 use crate::travel::Travel;
 
 /// Binds a resource for a session whose grant has been checked and was `given` then. The caller holds the slot's pass.

@@ -160,7 +160,7 @@ impl Cell {
             return None;
         }
         match &*self.state.try_lock().ok()? {
-            State::Loaded(account) if !account.sessions.is_empty() => None,
+            State::Loaded(account) if !account.sessions.is_empty() || account.is_unsaved() => None,
             State::Absent(until) => Some(Idle::Until(*until)),
             State::Loaded(_) | State::Cold => Some(Idle::Since(*self.touched.lock())),
         }

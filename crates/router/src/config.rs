@@ -21,8 +21,16 @@ pub struct Config {
     /// How long a session is kept for its client to resume once its stream is gone, in seconds (XEP-0198); clients may ask for less.
     /// 0: sessions end with their streams.
     pub resume_timeout_s: u32,
-    /// Most messages kept for one account while nobody is there to take them, unless the `offline` module says otherwise.
+    /// Most messages that wait for one account while nobody is there to take them, unless the `offline` module says otherwise.
     pub kept_messages: u32,
+    /// Most messages in the archive that one session is to get when there is room for them again; beyond that it is ended, and they
+    /// wait for another.
+    pub owed_messages: u32,
+    /// When a message is delivered and acknowledged: `commit` waits until it is written to the archive, `relaxed` does not.
+    pub durability: Durability,
+    /// How often it is written what of the archive was taken, in seconds. What was taken since may be delivered again to old clients
+    /// when a session's edge and its home are lost at once.
+    pub mark_s: u64,
     /// Longest time that an answer to a query may take, in milliseconds.
     pub query_timeout_ms: u64,
     /// Most stanzas that one stanza may set off before the rest is dropped.
@@ -39,6 +47,17 @@ pub struct Config {
     pub sasl: SaslConfig,
     /// The router's place in the cluster.
     pub cluster: ClusterConfig,
+}
+
+/// When a message is delivered and acknowledged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Once it is written to the archive: what was acknowledged is not lost when a node dies.
+    #[default]
+    Commit,
+    /// At once; it is written behind. A router that is killed may lose the last messages.
+    Relaxed,
 }
 
 /// What happens when a resource is asked for that is taken (RFC 6120, 7.7.2.2).
@@ -119,6 +138,9 @@ impl Default for Config {
             queue_bytes: 8 * 1024 * 1024,
             resume_timeout_s: 600,
             kept_messages: 1_000,
+            owed_messages: 10_000,
+            durability: Durability::default(),
+            mark_s: 30,
             query_timeout_ms: 30_000,
             steps: 65_536,
             idle_accounts: 10_000,

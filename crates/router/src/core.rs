@@ -16,6 +16,7 @@ use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
+use crate::marks::Marks;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
 
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) edges: Edges,
     pub(crate) behind: Behind,
     pub(crate) expiry: Expiry,
+    pub(crate) marks: Marks,
     /// Membership and slot table, as last seen; the empty one on a single node.
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     /// The slot table up to which slots that were lost have been given away.

@@ -4,11 +4,11 @@ use engine::{Decision, Outcome, SessionEvent, Way};
 use stanza::{MessageType, SessionId, Stanza};
 
 use crate::account::Account;
+use crate::archive;
 use crate::arrive;
 use crate::core::Core;
 use crate::errand::Out;
 use crate::gauges;
-use crate::kept;
 use crate::perform::perform;
 use crate::settle;
 
@@ -29,14 +29,17 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
     }
     core.behind.presence(&view.jid, None);
     core.behind.location(&view.jid, None);
-    let flushing = account.flush.take_if(|flush| flush.session == id).is_some();
+    let left = account.let_go(&mut session);
     for queued in session.take_unwritten() {
         if let Some(stanza) = queued.orphan().filter(|stanza| goes_again(stanza)) {
-            arrive::place(core, account, (*stanza).clone(), out).await;
+            arrive::place(core, account, Stanza::clone(&stanza).into(), out).await;
         }
     }
-    if flushing {
+    if left {
         flush_to_another(core, account, out).await;
+    }
+    if account.sessions.is_empty() {
+        archive::save(core, account).await;
     }
     if account.sessions.is_empty()
         && let Err(error) = core.stores.accounts.set_last_seen(account.jid(), now).await
@@ -59,7 +62,7 @@ pub(crate) async fn event(core: &Core, account: &mut Account, id: SessionId, eve
             .session(&account.look(Way::Out, now, Some(id)), event),
         panicked: None,
     };
-    let (decision, settled) = settle::decide(core, account, judge).await;
+    let (decision, settled) = settle::decide(core, account, Way::Out, None, judge).await;
     perform(core, account, decision.effects, settled, out).await;
 }
 
@@ -73,7 +76,7 @@ fn goes_again(stanza: &Stanza) -> bool {
     }
 }
 
-/// What was on its way to a session that ended goes to another that would have got it.
+/// What a session that ended did not take of the archive goes to another that takes messages.
 async fn flush_to_another(core: &Core, account: &mut Account, out: &Out) {
     let best = account
         .view
@@ -81,6 +84,6 @@ async fn flush_to_another(core: &Core, account: &mut Account, out: &Out) {
         .filter(|session| session.priority() >= Some(0))
         .max_by_key(|s| s.priority());
     if let Some(id) = best.map(|session| session.id) {
-        kept::flush(core, account, id, out.trace).await;
+        archive::flush(core, account, id, out.trace).await;
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use engine::At;
 use link::Trace;
-use stanza::{Bare, Iq, Jid, SessionId, Stanza, StreamCondition};
+use stanza::{Bare, Iq, Jid, MessageKey, SessionId, Stanza, StreamCondition};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::Span;
 
@@ -18,7 +18,7 @@ use crate::hosts::VirtualHost;
 /// Something to be carried elsewhere once the account's lock is free.
 pub(crate) enum Errand {
     /// A stanza for its addressee.
-    Send(Stanza),
+    Send(Sent),
     /// A stanza for many, each addressed by its own address.
     Broadcast { to: Vec<Jid>, stanza: Arc<Stanza> },
     /// A request to be answered.
@@ -29,6 +29,13 @@ pub(crate) enum Errand {
         session: SessionId,
         condition: StreamCondition,
     },
+}
+
+/// A stanza on its way.
+pub(crate) struct Sent {
+    pub(crate) stanza: Stanza,
+    /// What makes it known when it comes again; `None` for what no client said.
+    pub(crate) key: Option<MessageKey>,
 }
 
 /// A request to be answered.
@@ -66,6 +73,12 @@ pub(crate) enum Ticket {
     Waiting(Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>),
 }
 
+impl From<Stanza> for Sent {
+    fn from(stanza: Stanza) -> Self {
+        Self { stanza, key: None }
+    }
+}
+
 impl Out {
     pub(crate) fn new(trace: Option<Trace>, depth: u32) -> Self {
         Self {
@@ -88,7 +101,7 @@ impl Out {
 
     /// Sends a stanza if there is one.
     pub(crate) fn send(&mut self, stanza: Option<Stanza>) {
-        self.errands.extend(stanza.map(Errand::Send));
+        self.errands.extend(stanza.map(|stanza| Errand::Send(stanza.into())));
     }
 
     /// These errands as a batch whose order does not matter.

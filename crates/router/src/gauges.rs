@@ -50,7 +50,12 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "dunlin_router_offline_total",
         "counter",
-        "Messages for later, by `outcome`: `kept`, `full` (refused, the log was full), `taken` (delivered and removed)",
+        "Messages for later, by `outcome`: `kept`, `full` (refused, too many waited), `taken` (delivered from the archive)",
+    ),
+    (
+        "dunlin_router_repeated_messages_total",
+        "counter",
+        "Messages that came again after a failure and were not delivered again",
     ),
     (
         "dunlin_router_sasl_total",
@@ -161,15 +166,20 @@ pub(crate) fn slots(serving: usize, opening: usize) {
     }
 }
 
-/// A message was kept for later (`true`), or refused as the log is full.
+/// A message waits for a session (`true`), or was refused as too many do.
 pub(crate) fn kept(accepted: bool) {
     let outcome = if accepted { "kept" } else { "full" };
     counter!("dunlin_router_offline_total", "outcome" => outcome).increment(1);
 }
 
-/// So many kept messages were delivered and removed.
+/// So many messages were delivered from the archive.
 pub(crate) fn taken(messages: u64) {
     counter!("dunlin_router_offline_total", "outcome" => "taken").increment(messages);
+}
+
+/// A message came again, and was recognised.
+pub(crate) fn repeated() {
+    counter!("dunlin_router_repeated_messages_total").increment(1);
 }
 
 /// Somebody waits for a slot to open (`true`), or no more.

@@ -15,6 +15,7 @@ use crate::config::ms;
 use crate::core::Core;
 use crate::gauges;
 use crate::ghosts;
+use crate::records;
 use crate::resume;
 
 /// Longest time that presence and locations of a lost slot may take to be written.
@@ -144,6 +145,7 @@ async fn open(core: Arc<Core>, slots: Vec<Slot>, table: u64) {
             count(&core);
             let (slots, pending, took) = (ready.len(), awaited.len(), began.elapsed());
             tracing::info!(table, slots, pending, ?took, "opened slots");
+            tokio::spawn(records::recover(core.clone(), ready.clone()));
             tokio::spawn(ghosts::lay(core.clone(), ready, table));
         }
         left = awaited;

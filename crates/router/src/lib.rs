@@ -1,6 +1,7 @@
 //! The home of accounts: loads what a decision needs, lets the pipeline decide, performs the effects in order.
 
 mod account;
+mod archive;
 mod arrive;
 mod attach;
 mod auth;
@@ -21,16 +22,19 @@ mod gauges;
 mod ghosts;
 mod handover;
 mod hosts;
-mod kept;
 mod limiter;
 mod load;
+mod log;
 mod lost;
+mod marks;
 mod member;
 mod mirror;
 mod perform;
 mod publish;
 mod query;
 mod receive;
+mod records;
+mod refusal;
 mod refuse;
 mod remove;
 mod resume;
@@ -44,7 +48,7 @@ mod travel;
 
 pub use clock::{Clock, Entropy, System};
 pub use cluster::Health;
-pub use config::{Blind, ClusterConfig, Config, ResourceConflict, SaslConfig};
+pub use config::{Blind, ClusterConfig, Config, Durability, ResourceConflict, SaslConfig};
 pub use gauges::METRICS;
 pub use hosts::{Hosts, VirtualHost};
 pub use router::{NoPeers, Parts, Router};

@@ -44,7 +44,15 @@ pub(crate) async fn account_afresh<'a>(
         State::Absent(_) | State::Cold => true,
     };
     if unused {
-        *state = State::Cold;
+        let before = std::mem::replace(state, State::Cold);
+        let loaded = account(core, jid, state).await?;
+        return Ok(loaded.map(|account| {
+            // What is known of the archive need not be read again, and may not be written yet.
+            if let State::Loaded(before) = before {
+                (account.log, account.log_version, account.marked) = (before.log, before.log_version, before.marked);
+            }
+            account
+        }));
     }
     account(core, jid, state).await
 }

@@ -1,21 +1,23 @@
 //! The home's own record of a session as bytes, which the session's edge keeps for the next home.
 //!
-//! Layout, numbers little-endian: format (2); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
+//! Layout, numbers little-endian: format (3); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
 //! managed, 8: detached); when managed, first id (u128), both counts at the beginning (u64 each), time to resume (u32); when detached, since
-//! when (i64); when available, length
-//! (u32) and bytes of the presence stanza; number (u32) of directed addresses, each as length (u16) and text. What was written by
-//! an edge is not trusted: what cannot be read is an empty record.
+//! when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed addresses, each as length (u16)
+//! and text; how far it has read the archive: since and last (u128 each), number (u64). Format 2, of the release before, ends
+//! before that. What was written by an edge is not trusted: what cannot be read is an empty record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use engine::SessionView;
-use stanza::{Counts, Jid, Presence, SessionId, Stanza, Timestamp};
+use stanza::{ArchiveId, Counts, Jid, Presence, SessionId, Stanza, Timestamp};
 
-use crate::session::{Management, Session};
+use crate::session::{Management, Read, Session};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// Of the release before.
+const FORMER: u8 = 2;
 const INTERESTED: u8 = 1;
 const AVAILABLE: u8 = 2;
 const MANAGED: u8 = 4;
@@ -32,6 +34,7 @@ pub(crate) struct Mirror {
     pub(crate) interested: bool,
     pub(crate) presence: Option<Arc<Presence>>,
     pub(crate) directed: BTreeSet<Jid>,
+    pub(crate) read: Option<Read>,
 }
 
 impl Mirror {
@@ -45,6 +48,7 @@ impl Mirror {
             interested: view.interested,
             presence: view.presence.clone(),
             directed: view.directed.clone(),
+            read: Some(session.read()),
         }
     }
 
@@ -84,13 +88,18 @@ impl Mirror {
             out.put_u16_le(u16::try_from(jid.as_str().len()).unwrap_or(u16::MAX));
             out.extend_from_slice(jid.as_str().as_bytes());
         }
+        let read = self.read.unwrap_or_default();
+        out.put_u128_le(read.since.0);
+        out.put_u128_le(read.last.0);
+        out.put_u64_le(read.number);
         out.into()
     }
 
     /// `None` when the bytes are no record of a format known here.
     pub(crate) fn decode(mut bytes: Bytes) -> Option<Self> {
         let bytes = &mut bytes;
-        if bytes.try_get_u8().ok()? != FORMAT {
+        let format = bytes.try_get_u8().ok()?;
+        if format != FORMAT && format != FORMER {
             return None;
         }
         let connected = Timestamp(bytes.try_get_i64_le().ok()?);
@@ -117,6 +126,15 @@ impl Mirror {
             let length = usize::from(bytes.try_get_u16_le().ok()?);
             directed.insert(Jid::parse(std::str::from_utf8(&take(bytes, length)?).ok()?).ok()?);
         }
+        let read = if format == FORMAT {
+            Some(Read {
+                since: ArchiveId(bytes.try_get_u128_le().ok()?),
+                last: ArchiveId(bytes.try_get_u128_le().ok()?),
+                number: bytes.try_get_u64_le().ok()?,
+            })
+        } else {
+            None
+        };
         Some(Self {
             connected,
             since,
@@ -126,6 +144,7 @@ impl Mirror {
             interested: flags & INTERESTED != 0,
             presence,
             directed,
+            read,
         })
     }
 }
@@ -185,12 +204,21 @@ mod tests {
                 .iter()
                 .map(|jid| Jid::parse(jid).unwrap())
                 .collect(),
+            read: Some(Read {
+                since: ArchiveId(1),
+                last: ArchiveId(u128::MAX / 11),
+                number: 3,
+            }),
         }
     }
 
     #[test]
     fn what_is_written_is_read() {
-        for mirror in [Mirror::default(), mirror()] {
+        let empty = Mirror {
+            read: Some(Default::default()),
+            ..Mirror::default()
+        };
+        for mirror in [empty, mirror()] {
             assert_eq!(Mirror::decode(mirror.encode()), Some(mirror));
         }
     }

@@ -7,11 +7,11 @@ use stanza::SessionId;
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
+use crate::archive;
 use crate::cells::Cell;
 use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Ticket};
 use crate::gauges;
-use crate::kept;
 use crate::mirror::canonical;
 use crate::session::Fate;
 use crate::settle::Settled;
@@ -29,7 +29,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 };
                 account.deliver(&to, &stanza, manner);
             }
-            Effect::Send(stanza) => out.push(Errand::Send(stanza)),
+            Effect::Send(stanza) => out.push(Errand::Send(stanza.into())),
             Effect::Broadcast { to, stanza } => out.push(Errand::Broadcast { to, stanza }),
             Effect::Roster(_) => {
                 // All changes of one decision were written in one step.
@@ -38,8 +38,8 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 }
             }
             Effect::Session(id, change) => change_session(core, account, id, &change),
-            Effect::Keep(_) => {}
-            Effect::Flush(id) => kept::flush(core, account, id, out.trace).await,
+            Effect::Archive { .. } => {} // settled
+            Effect::Flush(id) => archive::flush(core, account, id, out.trace).await,
         }
     }
 }

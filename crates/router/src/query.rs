@@ -18,9 +18,10 @@ use crate::gauges;
 use crate::hosts::{Whose, whose};
 use crate::load;
 use crate::perform::{finish, perform};
+use crate::refusal::Refusal;
 use crate::refuse::refuse;
 use crate::session::Fate;
-use crate::settle::{self, ATTEMPTS, Refusal};
+use crate::settle::{self, ATTEMPTS};
 
 /// Answers a request. Returns what follows from it.
 pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>, depth: u32) -> Option<Batch> {
@@ -127,7 +128,7 @@ fn send(core: &Core, account: &mut Account, request: &Iq, answer: &Answer, out: 
         .iter()
         .find(|session| stanza.to() == Some(session.jid.jid()));
     let Some(id) = asking.map(|session| session.id) else {
-        return out.push(Errand::Send(stanza));
+        return out.push(Errand::Send(stanza.into()));
     };
     let manner = Manner {
         readdress: false,

@@ -8,6 +8,7 @@ use topology::Slot;
 
 use crate::arrive::arrive;
 use crate::core::Core;
+use crate::errand::Sent;
 use crate::hosts::{Whose, whose};
 use crate::travel::{Travel, addressed};
 
@@ -26,8 +27,11 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             back.push(to);
             continue;
         };
-        let stanza = own(&route.stanza, &to, single);
-        travel.add(arrive(core, &to.bare(), stanza, route.trace, 0).await);
+        let sent = Sent {
+            stanza: own(&route.stanza, &to, single),
+            key: route.key,
+        };
+        travel.add(arrive(core, &to.bare(), sent, route.trace, 0).await);
     }
     let trail = Trail::begin(core.clone());
     tokio::spawn(async move {

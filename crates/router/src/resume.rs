@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use topology::{Epoch, NodeId, Slot};
 
 use crate::account::Account;
+use crate::archive;
 use crate::bind::locate;
 use crate::cells::State;
 use crate::core::Core;
 use crate::errand::Out;
 use crate::gauges;
-use crate::kept;
 use crate::perform::{finish, record_presence};
 use crate::session::{Detached, Management};
 use crate::travel::{Travel, end_session};
@@ -128,11 +128,11 @@ async fn go_on(
         Ok(number) => number,
         Err(numbers) => return ResumeReply::TooHigh(numbers),
     };
-    let page_is_through = session.handle.note_written(number);
+    let has_room = session.handle.note_written(number);
     let (before, accepted) = (session.id, session.accepted);
     let jid = move_over(core, account, before, edge, request.session);
-    if page_is_through {
-        kept::go_on(core, account).await;
+    if has_room {
+        archive::feed_all(core, account, None).await;
     }
     gauges::managed("resumed");
     match jid {

@@ -24,11 +24,12 @@ use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
+use crate::marks::Marks;
 use crate::member::Member;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
-use crate::{attach, bind, gauges, kept, lost, receive, remove, resume, submit};
+use crate::{archive, attach, bind, gauges, lost, receive, records, remove, resume, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -80,6 +81,7 @@ impl Router {
             edges: Edges::new(),
             behind: Behind::default(),
             expiry: Expiry::default(),
+            marks: Marks::default(),
             snapshot: watch::Sender::new(Arc::new(Snapshot::empty())),
             sealed: watch::Sender::new(0),
             trails: watch::Sender::new(0),
@@ -95,6 +97,7 @@ impl Router {
         router.tasks.spawn(tasks::sweep(router.core.clone()));
         router.tasks.spawn(remove::run(router.core.clone()));
         router.tasks.spawn(tasks::expire(router.core.clone()));
+        router.tasks.spawn(records::keep(router.core.clone()));
         router
     }
 
@@ -313,12 +316,12 @@ impl Peers for NoPeers {
     }
 }
 
-/// A page of kept messages is through.
+/// There is room for what is owed to a session.
 async fn go_on(core: &Core, account: &stanza::Bare) {
     let Some(cell) = core.cells.find(account) else { return };
     let mut state = cell.state.lock().await;
     if let State::Loaded(account) = &mut *state {
-        kept::go_on(core, account).await;
+        archive::feed_all(core, account, None).await;
         account.mirror();
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use link::{Delivery, EdgeRef, Unwritten};
-use stanza::{Bare, Counts, SessionId, Stanza, Timestamp, handled};
+use stanza::{ArchiveId, Bare, Counts, MessageKey, SessionId, Stanza, Timestamp, handled};
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
+
+use crate::log;
 
 /// What is reached without the account's lock.
 pub(crate) struct Handle {
@@ -22,8 +24,8 @@ pub(crate) struct Handle {
     bytes: AtomicUsize,
     /// The highest delivery that was written to the client.
     written: AtomicU64,
-    /// The delivery with which a page of kept messages is through; 0: none is on its way.
-    flushing: AtomicU64,
+    /// The delivery after which there is room for what is owed to the session; 0: nothing is.
+    waking: AtomicU64,
 }
 
 /// A session, under its account's lock.
@@ -45,6 +47,22 @@ pub(crate) struct Session {
     pub(crate) detached: Option<Detached>,
     queue: VecDeque<Queued>,
     bytes: usize,
+    /// Messages in the archive that it is to get when there is room.
+    owed: VecDeque<ArchiveId>,
+    /// Messages of the archive that its client took, until the account's log knows.
+    taken: Vec<ArchiveId>,
+    read: Read,
+}
+
+/// How far a session has read the account's archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// What stands up to here was not for the session.
+    pub(crate) since: ArchiveId,
+    /// The last message that it got: what stands beyond is still to come.
+    pub(crate) last: ArchiveId,
+    /// The delivery by which it got that.
+    pub(crate) number: u64,
 }
 
 /// Stream management of a session (XEP-0198).
@@ -82,8 +100,8 @@ pub(crate) enum Fate {
     Lost,
     /// It goes the account's way in again, unless another session that got it has taken it (shared by all that got it).
     Again(Arc<AtomicBool>),
-    /// It is still in the log of kept messages.
-    Kept,
+    /// It stands in the archive.
+    Archived(ArchiveId),
 }
 
 /// How much may wait for one client.
@@ -102,7 +120,7 @@ impl Handle {
             delivered: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             written: AtomicU64::new(0),
-            flushing: AtomicU64::new(0),
+            waking: AtomicU64::new(0),
         }
     }
 
@@ -115,14 +133,14 @@ impl Handle {
             delivered: AtomicU64::new(self.delivered.load(Ordering::Relaxed)),
             bytes: AtomicUsize::new(self.bytes.load(Ordering::Relaxed)),
             written: AtomicU64::new(self.written()),
-            flushing: AtomicU64::new(self.flushing.load(Ordering::Acquire)),
+            waking: AtomicU64::new(self.waking.load(Ordering::Acquire)),
         }
     }
 
-    /// Notes that deliveries up to `number` were written; says whether a page of kept messages is through with that.
+    /// Notes that deliveries up to `number` were written; says whether there is room for what is owed to the session.
     pub(crate) fn note_written(&self, number: u64) -> bool {
         self.written.fetch_max(number, Ordering::AcqRel);
-        let mark = self.flushing.load(Ordering::Acquire);
+        let mark = self.waking.load(Ordering::Acquire);
         mark != 0 && number >= mark
     }
 
@@ -136,11 +154,6 @@ impl Handle {
 
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
-    }
-
-    /// Sets the delivery with which a page of kept messages is through; 0: none.
-    pub(crate) fn set_flushing(&self, mark: u64) {
-        self.flushing.store(mark, Ordering::Release);
     }
 }
 
@@ -158,6 +171,9 @@ impl Session {
             detached: None,
             queue: VecDeque::new(),
             bytes: 0,
+            owed: VecDeque::new(),
+            taken: Vec::new(),
+            read: Read::since(log::at(now)),
         }
     }
 
@@ -166,6 +182,9 @@ impl Session {
         self.settle_written();
         self.delivered += 1;
         self.bytes += size(stanza);
+        if let Fate::Archived(id) = fate {
+            (self.read.last, self.read.number) = (id, self.delivered);
+        }
         self.queue.push_back(Queued {
             number: self.delivered,
             stanza: stanza.clone(),
@@ -184,7 +203,9 @@ impl Session {
             self.bytes += size(&unwritten.stanza);
             self.queue.push_back(Queued {
                 number: unwritten.number,
-                fate: Fate::alone(&unwritten.stanza),
+                fate: unwritten
+                    .archived
+                    .map_or_else(|| Fate::alone(&unwritten.stanza), Fate::Archived),
                 stanza: unwritten.stanza,
                 readdress: unwritten.readdress,
             });
@@ -201,6 +222,7 @@ impl Session {
                 sessions: vec![(self.id, queued.number)],
                 stanza: queued.stanza.clone(),
                 readdress: queued.readdress,
+                archived: queued.fate.archived(),
                 trace: None,
             });
         }
@@ -230,6 +252,12 @@ impl Session {
         self.handle.clone()
     }
 
+    /// What names a stanza of this session for good.
+    pub(crate) fn key(&self, number: u64) -> MessageKey {
+        let session = self.management.map_or(self.id, |management| management.id);
+        MessageKey { session, number }
+    }
+
     /// How many of the client's stanzas were handled, as the client counts.
     pub(crate) fn handled(&self) -> Option<(SessionId, u32)> {
         self.management
@@ -239,6 +267,81 @@ impl Session {
     /// Whether more waits than is allowed.
     pub(crate) fn is_over(&self, limits: QueueLimits) -> bool {
         self.queue.len() > limits.stanzas || self.bytes > limits.bytes
+    }
+
+    /// It is to get this message of the archive when there is room; returns how many those are.
+    pub(crate) fn owe(&mut self, id: ArchiveId) -> usize {
+        let at = self.owed.partition_point(|owed| *owed < id);
+        if self.owed.get(at) != Some(&id) {
+            self.owed.insert(at, id);
+            self.wake_when_written();
+        }
+        self.owed.len()
+    }
+
+    /// The first message of the archive that it is to get.
+    pub(crate) fn owed(&self) -> Option<ArchiveId> {
+        self.owed.front().copied()
+    }
+
+    pub(crate) fn pop_owed(&mut self) {
+        self.owed.pop_front();
+    }
+
+    /// Whether messages that stand in the archive come to it from there: in their turn, when there is room.
+    pub(crate) fn reads(&self, limits: QueueLimits) -> bool {
+        !self.owed.is_empty() || !self.has_room(limits)
+    }
+
+    /// Lets it be known when there is room for what is owed.
+    pub(crate) fn wake_when_written(&self) {
+        let mark = if self.owed.is_empty() { 0 } else { self.delivered.max(1) };
+        self.handle.waking.store(mark, Ordering::Release);
+    }
+
+    /// What stands in the archive from there is still to come.
+    pub(crate) fn read_from(&mut self, first: ArchiveId) {
+        let before = ArchiveId(first.0.saturating_sub(1));
+        self.read = Read {
+            since: self.read.since.min(before),
+            last: before,
+            number: self.delivered,
+        };
+    }
+
+    /// How far it has read the archive.
+    pub(crate) fn read(&self) -> Read {
+        self.read
+    }
+
+    /// How far it has read the archive by what its former home knew, and by the last delivery from there that reached its edge.
+    pub(crate) fn set_read(&mut self, mirrored: Option<Read>, reached: Option<(u64, ArchiveId)>) {
+        self.read = mirrored.unwrap_or(self.read);
+        if let Some((number, last)) = reached.filter(|(number, _)| *number > self.read.number) {
+            (self.read.number, self.read.last) = (number, last);
+        }
+    }
+
+    /// Whether it has that message of the archive, or is to get it.
+    pub(crate) fn has(&self, id: ArchiveId) -> bool {
+        self.archived().any(|other| other == id)
+    }
+
+    /// Whether its client took that message of the archive, as far as the account's log does not know yet.
+    pub(crate) fn has_taken(&self, id: ArchiveId) -> bool {
+        self.taken.contains(&id)
+    }
+
+    /// The messages of the archive that it has, or is to get.
+    pub(crate) fn archived(&self) -> impl Iterator<Item = ArchiveId> {
+        let queued = self.queue.iter().filter_map(|queued| queued.fate.archived());
+        queued.chain(self.owed.iter().copied())
+    }
+
+    /// What its client took of the archive, once.
+    pub(crate) fn take_taken(&mut self) -> Vec<ArchiveId> {
+        self.settle_written();
+        std::mem::take(&mut self.taken)
     }
 
     /// Whether less than half of what is allowed waits.
@@ -251,8 +354,10 @@ impl Session {
         let written = self.handle.written();
         while let Some(first) = self.queue.pop_front_if(|first| first.number <= written) {
             self.bytes -= size(&first.stanza);
-            if let Fate::Again(taken) = first.fate {
-                taken.store(true, Ordering::Release);
+            match first.fate {
+                Fate::Again(taken) => taken.store(true, Ordering::Release),
+                Fate::Archived(id) => self.taken.push(id),
+                Fate::Lost => {}
             }
         }
     }
@@ -262,6 +367,24 @@ impl Session {
         self.settle_written();
         self.bytes = 0;
         std::mem::take(&mut self.queue)
+    }
+}
+
+impl Read {
+    /// Of a session that was not there before.
+    fn since(since: ArchiveId) -> Self {
+        let (last, number) = (since, 0);
+        Self { since, last, number }
+    }
+
+    /// Whether that message was for the session, and came before the last that it got.
+    pub(crate) fn is_past(&self, id: ArchiveId) -> bool {
+        id <= self.last && id > self.since
+    }
+
+    /// Whether that message, if it is for the session, is still to come.
+    pub(crate) fn is_to_come(&self, id: ArchiveId) -> bool {
+        id > self.last
     }
 }
 
@@ -278,6 +401,14 @@ impl Management {
 }
 
 impl Fate {
+    /// Where it stands in the archive.
+    pub(crate) fn archived(&self) -> Option<ArchiveId> {
+        match self {
+            Self::Archived(id) => Some(*id),
+            Self::Lost | Self::Again(_) => None,
+        }
+    }
+
     /// The fate of a stanza that only this session got.
     pub(crate) fn alone(stanza: &Stanza) -> Self {
         match stanza {

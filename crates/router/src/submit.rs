@@ -11,7 +11,7 @@ use crate::account::{Account, Manner};
 use crate::arrive::is_request;
 use crate::cells::State;
 use crate::core::Core;
-use crate::errand::{Batch, Errand, Out, Question};
+use crate::errand::{Batch, Errand, Out, Question, Sent};
 use crate::gauges;
 use crate::perform::{finish, perform};
 use crate::refuse::refuse;
@@ -43,29 +43,36 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
         return Ok(None);
     }
     known.accepted = submission.number;
+    let key = known.key(submission.number);
     let jid = account.view.session(session.id).ok_or(Gone::Session)?.jid.clone();
     let mut out = Out::new(submission.trace, 0);
     match submission.said {
-        Said::Stanza(stanza) => decide(core, account, session.id, prepare(stanza, &jid), &mut out).await,
+        Said::Stanza(stanza) => {
+            let sent = Sent {
+                stanza: prepare(stanza, &jid),
+                key: Some(key),
+            };
+            decide(core, account, session.id, sent, &mut out).await;
+        }
         Said::Answered(stanza) => answer(core, account, session.id, stanza, &out),
     }
     Ok(finish(&cell, account, out).await)
 }
 
-async fn decide(core: &Core, account: &mut Account, id: SessionId, stanza: Stanza, out: &mut Out) {
-    let now = core.now();
+async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, out: &mut Out) {
+    let (now, Sent { stanza, key }) = (core.now(), sent);
     let judge = |account: &Account| {
         account
             .host
             .pipeline
             .outgoing(&account.look(Way::Out, now, Some(id)), &stanza)
     };
-    let (decision, settled) = settle::decide(core, account, judge).await;
+    let (decision, settled) = settle::decide(core, account, Way::Out, key, judge).await;
     gauges::stanza(Way::Out, &stanza, outcome_name(&decision.outcome));
     out.note(outcome_name(&decision.outcome));
     perform(core, account, decision.effects, settled, out).await;
     match decision.outcome {
-        Outcome::Undecided => out.push(travelling(account, stanza)),
+        Outcome::Undecided => out.push(travelling(account, Sent { stanza, key })),
         Outcome::Bounce(error) => answer(core, account, id, refuse(&stanza, &error), out),
         Outcome::Ignore => {
             // Every request gets exactly one answer (RFC 6120, 8.2.3).
@@ -99,12 +106,12 @@ fn is_subscription(kind: PresenceType) -> bool {
 }
 
 /// Where a stanza goes that its account lets go.
-fn travelling(account: &Account, stanza: Stanza) -> Errand {
-    match stanza {
+fn travelling(account: &Account, sent: Sent) -> Errand {
+    match sent.stanza {
         Stanza::Iq(iq) if iq.head.to.is_none() && matches!(iq.kind, IqType::Get | IqType::Set) => {
             Errand::Ask(to_own_account(account, iq))
         }
-        stanza => Errand::Send(stanza),
+        stanza => Errand::Send(Sent { stanza, key: sent.key }),
     }
 }
 

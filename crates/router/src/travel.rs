@@ -15,7 +15,7 @@ use crate::arrive::{self, arrive};
 use crate::cells::State;
 use crate::core::Core;
 use crate::end;
-use crate::errand::{Batch, Errand, Out, Question, Ticket};
+use crate::errand::{Batch, Errand, Out, Question, Sent, Ticket};
 use crate::gauges;
 use crate::hosts::{VirtualHost, Whose, whose};
 use crate::perform::finish;
@@ -90,7 +90,7 @@ impl Travel {
 
     async fn step(&mut self, errand: Errand, trace: Option<Trace>, depth: u32) {
         match errand {
-            Errand::Send(stanza) => self.send(stanza, trace, depth).await,
+            Errand::Send(sent) => self.send(sent, trace, depth).await,
             Errand::Broadcast { to, stanza } => self.broadcast(to, stanza, trace, depth).await,
             Errand::Ask(question) => self.ask(question, trace, depth),
             Errand::End {
@@ -114,29 +114,35 @@ impl Travel {
         may
     }
 
-    async fn send(&mut self, stanza: Stanza, trace: Option<Trace>, depth: u32) {
+    async fn send(&mut self, sent: Sent, trace: Option<Trace>, depth: u32) {
         if !self.may_step() {
             return;
         }
         let core = self.core.clone();
-        let Some(to) = stanza.to().cloned() else { return };
+        let Some(to) = sent.stanza.to().cloned() else { return };
         match whose(&core.hosts, &to) {
-            Whose::User => self.carry_to_user(to.bare(), stanza, trace, depth).await,
-            Whose::Server(host) => self.carry_to_server(host, stanza, trace, depth),
-            Whose::Remote => self.bounce(remote(&stanza), trace, depth),
+            Whose::User => self.carry_to_user(to.bare(), sent, trace, depth).await,
+            Whose::Server(host) => self.carry_to_server(host, sent.stanza, trace, depth),
+            Whose::Remote => self.bounce(remote(&sent.stanza), trace, depth),
         }
     }
 
-    async fn carry_to_user(&mut self, to: Bare, stanza: Stanza, trace: Option<Trace>, depth: u32) {
+    async fn carry_to_user(&mut self, to: Bare, sent: Sent, trace: Option<Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
         match self.core.slots.arrive_now(slot) {
             Ok(_pass) => {
-                let batch = arrive(&self.core, &to, stanza, trace, depth).await;
+                let batch = arrive(&self.core, &to, sent, trace, depth).await;
                 self.add(batch);
             }
             Err(_) => {
-                let to = stanza.to().cloned().into_iter().collect();
-                self.carry_to_peers(slot, to, Arc::new(stanza), trace, depth).await;
+                let Sent { stanza, key } = sent;
+                let route = Route {
+                    to: stanza.to().cloned().into_iter().collect(),
+                    stanza: Arc::new(stanza),
+                    key,
+                    trace,
+                };
+                self.carry_to_peers(slot, route, depth).await;
             }
         }
     }
@@ -164,37 +170,32 @@ impl Travel {
             let slot = Slot::of(jid.bare().as_str());
             let own = |jid: &Jid| addressed(&stanza, jid.clone());
             if !user {
-                self.send(own(&jid), trace, depth).await;
+                self.send(own(&jid).into(), trace, depth).await;
             } else if !self.may_step() {
                 return;
             } else if let Ok(_pass) = self.core.slots.arrive_now(slot) {
-                let batch = arrive(&self.core, &jid.bare(), own(&jid), trace, depth).await;
+                let batch = arrive(&self.core, &jid.bare(), own(&jid).into(), trace, depth).await;
                 self.add(batch);
             } else {
                 away.get_or_insert_with(|| (slot, Vec::new())).1.push(jid);
             }
         }
         if let Some((slot, to)) = away {
-            self.carry_to_peers(slot, to, stanza, trace, depth).await;
+            let route = Route {
+                to,
+                stanza,
+                key: None,
+                trace,
+            };
+            self.carry_to_peers(slot, route, depth).await;
         }
     }
 
     /// Hands a stanza over to other homes. It is queued there before this returns; whether it arrived is known later.
-    async fn carry_to_peers(
-        &mut self,
-        slot: Slot,
-        to: Vec<Jid>,
-        stanza: Arc<Stanza>,
-        trace: Option<Trace>,
-        depth: u32,
-    ) {
-        let (peers, trace) = (self.core.peers.clone(), trace);
+    async fn carry_to_peers(&mut self, slot: Slot, route: Route, depth: u32) {
+        let peers = self.core.peers.clone();
         let mut later: Later = Box::pin(async move {
-            let route = Route {
-                to,
-                stanza: stanza.clone(),
-                trace,
-            };
+            let (stanza, trace) = (route.stanza.clone(), route.trace);
             let lost = peers.route(slot, route).await.is_err();
             let mut out = Out::new(trace, depth);
             if lost {

@@ -313,6 +313,11 @@ impl Cluster {
     async fn attach(&self, edge: usize, client: &mut Client) -> Result<(), Gone> {
         let (home, router) = self.bus.home(client.session.account().as_str()).unwrap();
         let numbers = client.numbers();
+        let deliveries = client.edge.deliveries(client.session.id);
+        let archived = deliveries
+            .iter()
+            .rev()
+            .find_map(|(number, _, id)| Some((*number, (*id)?)));
         let attach = Attach {
             session: client.session.clone(),
             grant: client.grant.clone(),
@@ -321,6 +326,7 @@ impl Cluster {
             delivered: numbers.last().copied().unwrap_or(0),
             written: numbers.last().copied().unwrap_or(0),
             unwritten: Vec::new(),
+            archived,
             detached: false,
             done: client.sent(),
         };

@@ -82,10 +82,10 @@ async fn the_next_of_that_name_begins_with_nothing() {
     bob.send("<message to='alice@a.example' type='chat'><body>kept</body></message>")
         .await
         .unwrap();
-    assert_eq!(house.stores.archive.count(&bare("alice"), "offline").await.unwrap(), 1);
+    assert_eq!(house.stores.archive.count(&bare("alice"), "archive").await.unwrap(), 1);
     remove(&house, "alice").await;
     create(&house, "alice").await;
-    assert_eq!(house.stores.archive.count(&bare("alice"), "offline").await.unwrap(), 0);
+    assert_eq!(house.stores.archive.count(&bare("alice"), "archive").await.unwrap(), 0);
     assert!(
         house
             .stores

@@ -195,13 +195,13 @@ async fn errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_takes_is_kept_until_it_was_written() {
+async fn what_nobody_takes_is_kept_until_somebody_took_it() {
     let house = House::new(&["alice", "bob"]).await;
     let alice = house.client("alice", "a").await;
     for id in 0..250 {
         alice.send(&chat("bob@a.example", id)).await.unwrap();
     }
-    let count = async || house.stores.archive.count(&bare("bob"), "offline").await.unwrap();
+    let count = async || house.stores.archive.count(&bare("bob"), "archive").await.unwrap();
     assert_eq!(count().await, 250);
 
     let bob = house.client("bob", "b").await;
@@ -220,7 +220,7 @@ async fn what_nobody_takes_is_kept_until_it_was_written() {
     bob.available().await;
     assert_eq!(ids(bob.got()), (0..250).collect::<Vec<_>>());
     bob.written();
-    settle().await;
+    bob.close().await;
     assert_eq!(count().await, 0);
 }
 
@@ -269,7 +269,7 @@ async fn what_was_not_written_goes_to_another_session_or_is_kept() {
     );
     two.close().await;
     assert_eq!(
-        house.stores.archive.count(&bare("bob"), "offline").await.unwrap(),
+        house.stores.archive.count(&bare("bob"), "archive").await.unwrap(),
         1,
         "the last one keeps it"
     );
@@ -286,13 +286,14 @@ async fn what_one_session_has_taken_is_not_delivered_again() {
     one.written();
     two.close().await;
     one.close().await;
-    assert_eq!(house.stores.archive.count(&bare("bob"), "offline").await.unwrap(), 0);
+    assert_eq!(house.stores.archive.count(&bare("bob"), "archive").await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_is_ended_and_nothing_is_lost() {
     let config = Config {
         queue_stanzas: 10,
+        owed_messages: 10,
         ..Config::default()
     };
     let house = House::with(&["alice", "bob"], config).await;
@@ -303,7 +304,7 @@ async fn a_client_that_never_reads_is_ended_and_nothing_is_lost() {
     }
     assert_eq!(bob.kicked(), Some(StreamCondition::ResourceConstraint));
     assert_eq!(bob.send("<presence/>").await, Err(Gone::Session));
-    assert_eq!(house.stores.archive.count(&bare("bob"), "offline").await.unwrap(), 20);
+    assert_eq!(house.stores.archive.count(&bare("bob"), "archive").await.unwrap(), 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,5 +442,5 @@ async fn an_account_that_comes_into_being_is_seen_soon() {
     tokio::time::advance(Duration::from_secs(6)).await;
     alice.send(&chat("bob@a.example", 2)).await.unwrap();
     assert!(alice.got().is_empty());
-    assert_eq!(house.stores.archive.count(&bare("bob"), "offline").await.unwrap(), 1);
+    assert_eq!(house.stores.archive.count(&bare("bob"), "archive").await.unwrap(), 1);
 }

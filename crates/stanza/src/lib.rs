@@ -1,5 +1,6 @@
 //! Addresses, stanzas and their errors: the vocabulary of RFC 6120, 6121 and 7622. Values only; no IO.
 
+mod archived;
 mod condition;
 mod delay;
 pub mod form;
@@ -16,6 +17,7 @@ mod time;
 mod types;
 mod write;
 
+pub use archived::{ArchiveId, MessageKey};
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use delay::{Delay, delay};
 pub use jid::{Bare, Full, InvalidJid, Jid};

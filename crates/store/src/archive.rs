@@ -2,13 +2,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use stanza::ArchiveId as EntryId;
 use stanza::{Bare, Jid, Timestamp};
 
 use crate::Result;
-
-/// An entry's id: time-ordered within one log, unique within the cluster. Made by the writer, not by the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId(pub u128);
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +73,8 @@ pub trait Archive: Send + Sync {
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64>;
     /// Removes entries up to and including `last`. Returns how many.
     async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64>;
+    /// Removes these entries, as far as they are there. Returns how many.
+    async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64>;
 }
 
 impl PageRequest {

@@ -63,4 +63,15 @@ impl Archive for Postgres {
         })
         .await
     }
+
+    async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
+        self.call(AT, "remove", async {
+            let remove = sqlx::query(include_str!("sql/archive_remove.sql"))
+                .bind(owner.as_str())
+                .bind(log)
+                .bind(ids.iter().copied().map(id_bytes).collect::<Vec<_>>());
+            Ok(answer(remove.execute(&self.pool).await)?.rows_affected())
+        })
+        .await
+    }
 }

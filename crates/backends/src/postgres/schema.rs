@@ -6,9 +6,10 @@ use store::{Error, Result};
 use super::retry::{answer, is_repetition};
 
 /// Migration `n` leads from version `n` to version `n + 1`.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_begin.sql"),
     include_str!("migrations/0002_retired.sql"),
+    include_str!("migrations/0003_archive.sql"),
 ];
 
 /// Brings the schema up to date.
@@ -84,8 +85,9 @@ fn is_undefined_table(error: &sqlx::Error) -> bool {
     has_code(error, "42P01")
 }
 
+/// A table, or the type that goes with it, is there already.
 fn is_duplicate_table(error: &sqlx::Error) -> bool {
-    has_code(error, "42P07")
+    has_code(error, "42P07") || has_code(error, "42710")
 }
 
 fn has_code(error: &sqlx::Error, wanted: &str) -> bool {

@@ -69,6 +69,18 @@ impl Archive for Sqlite {
         )
         .await
     }
+
+    async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
+        AT.call(
+            "remove",
+            self.writer.write(Remove {
+                owner: owner.clone(),
+                log: log.to_owned(),
+                ids: ids.to_vec(),
+            }),
+        )
+        .await
+    }
 }
 
 struct Appends(Vec<Append>);
@@ -122,5 +134,27 @@ impl Write for Trim {
             .bind(&self.log)
             .bind(id_bytes(self.last));
         Ok(trim.execute(connection).await.map_err(failed)?.rows_affected())
+    }
+}
+
+struct Remove {
+    owner: Bare,
+    log: String,
+    ids: Vec<EntryId>,
+}
+
+impl Write for Remove {
+    type Answer = u64;
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<u64> {
+        let mut removed = 0;
+        for id in &self.ids {
+            let remove = sqlx::query(include_str!("sql/archive_remove.sql"))
+                .bind(self.owner.as_str())
+                .bind(&self.log)
+                .bind(id_bytes(*id));
+            removed += remove.execute(&mut *connection).await.map_err(failed)?.rows_affected();
+        }
+        Ok(removed)
     }
 }

@@ -208,6 +208,7 @@ impl Bench {
             sessions,
             stanza,
             readdress: true,
+            archived: None,
             trace: None,
         });
     }

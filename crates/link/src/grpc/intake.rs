@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stanza::Stanza;
+use stanza::{MessageKey, Stanza};
 use topology::{NodeId, Slot};
 
 use crate::lanes::{Lanes, Worker};
@@ -23,6 +23,7 @@ pub(super) struct Intake {
 struct Job {
     part: Part,
     stanza: Option<Arc<Stanza>>,
+    key: Option<MessageKey>,
     trace: Option<Trace>,
 }
 
@@ -57,6 +58,7 @@ impl Intake {
         for part in frame.parts {
             let job = Job {
                 stanza: frame.stanza.clone(),
+                key: frame.key,
                 trace: frame.trace,
                 part,
             };
@@ -76,6 +78,7 @@ impl Desk {
         Job {
             mut part,
             stanza,
+            key,
             trace,
         }: Job,
     ) {
@@ -91,6 +94,7 @@ impl Desk {
                         Route {
                             to: part.to.clone(),
                             stanza,
+                            key,
                             trace,
                         },
                     )

@@ -185,6 +185,7 @@ impl Pool {
         let like = Parcel {
             to: Vec::new(),
             stanza: route.stanza,
+            key: route.key,
             trace: route.trace,
             ticket: Arc::new(ticket),
         };

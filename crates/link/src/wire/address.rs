@@ -1,6 +1,6 @@
 //! Ids and addresses.
 
-use ::stanza::{Bare, Full, Jid, SessionId};
+use ::stanza::{ArchiveId, Bare, Full, Jid, MessageKey, SessionId};
 
 use super::pb;
 use crate::Trace;
@@ -28,6 +28,30 @@ pub(crate) fn target_to((id, number): (SessionId, u64)) -> pb::delivery::Target 
 
 pub(crate) fn target_from(target: &pb::delivery::Target) -> (SessionId, u64) {
     (whole(target.high, target.low), target.number)
+}
+
+pub(crate) fn archived_to(id: ArchiveId) -> pb::ArchiveId {
+    let (high, low) = halves(SessionId(id.0));
+    pb::ArchiveId { high, low }
+}
+
+pub(crate) fn archived_from(id: pb::ArchiveId) -> ArchiveId {
+    ArchiveId(whole(id.high, id.low).0)
+}
+
+pub(crate) fn key_to(key: MessageKey) -> pb::MessageKey {
+    pb::MessageKey {
+        session: Some(session_to(key.session)),
+        number: key.number,
+    }
+}
+
+/// What cannot be read is no key.
+pub(crate) fn key_from(key: pb::MessageKey) -> Option<MessageKey> {
+    Some(MessageKey {
+        session: session_from(key.session).ok()?,
+        number: key.number,
+    })
 }
 
 pub(crate) fn jid_from(text: &str) -> Result<Jid, Malformed> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ::stanza::{BindRequest, EnableRequest, Grant, ResumeRequest, SaslRequest, SessionId};
 use ::topology::Slot;
 
-use super::address::{Malformed, full_from, session_from, session_to, trace_from, trace_to};
+use super::address::{
+    Malformed, archived_from, archived_to, full_from, session_from, session_to, trace_from, trace_to,
+};
 use super::login::{bind_from, bind_to, peer_from, peer_to, sasl_from, sasl_to};
 use super::managed::{enable_from, enable_to, resume_from, resume_to};
 use super::pb;
@@ -195,6 +197,8 @@ fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
         written: attach.written,
         done: attach.done,
         unwritten: attach.unwritten.iter().map(unwritten_to).collect(),
+        archived_number: attach.archived.map_or(0, |(number, _)| number),
+        archived: attach.archived.map(|(_, id)| archived_to(id)),
         detached: attach.detached,
     }
 }
@@ -204,6 +208,7 @@ fn unwritten_to(unwritten: &Unwritten) -> pb::attach::Unwritten {
         number: unwritten.number,
         stanza: Some(stanza_to(&unwritten.stanza)),
         readdress: unwritten.readdress,
+        archived: unwritten.archived.map(archived_to),
     }
 }
 
@@ -213,6 +218,7 @@ fn unwritten_from(unwritten: pb::attach::Unwritten) -> Option<Unwritten> {
         number: unwritten.number,
         stanza: Arc::new(stanza_from(unwritten.stanza).ok()?),
         readdress: unwritten.readdress,
+        archived: unwritten.archived.map(archived_from),
     })
 }
 
@@ -227,6 +233,7 @@ fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
         written: attach.written,
         done: attach.done,
         unwritten: attach.unwritten.into_iter().filter_map(unwritten_from).collect(),
+        archived: attach.archived.map(|id| (attach.archived_number, archived_from(id))),
         detached: attach.detached,
     };
     Ok(EdgeFrame::Attach {

@@ -35,8 +35,9 @@ mod tests {
     use std::sync::Arc;
 
     use ::stanza::{
-        Bare, BindReply, BindRequest, Counts, EnableRequest, Exchange, Full, Grant, Head, Jid, Message as Chat,
-        MessageType, Payload, Peer, ResumeRequest, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+        ArchiveId, Bare, BindReply, BindRequest, Counts, EnableRequest, Exchange, Full, Grant, Head, Jid,
+        Message as Chat, MessageKey, MessageType, Payload, Peer, ResumeRequest, SaslReply, SaslRequest, SessionId,
+        Stanza, StreamCondition,
     };
     use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
 
@@ -123,7 +124,9 @@ mod tests {
                 number: 3,
                 stanza: Arc::new(stanza()),
                 readdress: true,
+                archived: Some(ArchiveId(u128::MAX / 7)),
             }],
+            archived: Some((3, ArchiveId(u128::MAX / 7))),
             detached: true,
         };
         let submission = Submission {
@@ -194,6 +197,7 @@ mod tests {
             sessions: vec![(id, 1), (id, 2)],
             stanza: Arc::new(stanza()),
             readdress: true,
+            archived: Some(ArchiveId(5)),
             trace: None,
         };
         vec![
@@ -231,6 +235,10 @@ mod tests {
         let peer = PeerFrame {
             parts: vec![part()],
             stanza: Some(Arc::new(stanza())),
+            key: Some(MessageKey {
+                session: SessionId(u128::MAX / 9),
+                number: 3,
+            }),
             trace: None,
         };
         let replies = [
@@ -275,6 +283,10 @@ mod tests {
         let frame = PeerFrame {
             parts: vec![part(), part()],
             stanza: Some(Arc::new(stanza())),
+            key: Some(MessageKey {
+                session: SessionId(u128::MAX / 9),
+                number: 3,
+            }),
             trace: None,
         };
         assert_eq!(

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ::stanza::{Jid, Stanza};
+use ::stanza::{Jid, MessageKey, Stanza};
 use ::topology::Slot;
 
-use super::address::{Malformed, jid_from, trace_from, trace_to};
+use super::address::{Malformed, jid_from, key_from, key_to, trace_from, trace_to};
 use super::pb;
 use super::stanza::{stanza_from, stanza_size, stanza_to};
 use crate::Trace;
@@ -16,6 +16,7 @@ pub(crate) struct PeerFrame {
     pub(crate) parts: Vec<Part>,
     /// `None` when nobody can read it: counts as taken in, or its slots would stop.
     pub(crate) stanza: Option<Arc<Stanza>>,
+    pub(crate) key: Option<MessageKey>,
     pub(crate) trace: Option<Trace>,
 }
 
@@ -48,6 +49,7 @@ impl PeerFrame {
         let route = pb::Route {
             parts: self.parts.into_iter().map(part_to).collect(),
             stanza: self.stanza.map(|stanza| stanza_to(&stanza)),
+            key: self.key.map(key_to),
             trace: trace_to(self.trace),
         };
         pb::PeerFrame {
@@ -63,6 +65,7 @@ impl PeerFrame {
         Ok(Self {
             parts: route.parts.into_iter().map(part).collect::<Result<_, _>>()?,
             stanza: stanza_from(route.stanza).ok().map(Arc::new),
+            key: route.key.and_then(key_from),
             trace: trace_from(&route.trace),
         })
     }

@@ -6,7 +6,9 @@ use ::stanza::{BindReply, EnableReply, ResumeReply, SaslReply, SessionId, Stream
 use ::topology::Snapshot;
 use bytes::Bytes;
 
-use super::address::{Malformed, session_from, session_to, target_from, target_to, trace_from, trace_to};
+use super::address::{
+    Malformed, archived_from, archived_to, session_from, session_to, target_from, target_to, trace_from, trace_to,
+};
 use super::condition::{kick_from, kick_to};
 use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
 use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
@@ -65,6 +67,7 @@ impl RouterFrame {
                 sessions: delivery.sessions.into_iter().map(target_to).collect(),
                 stanza: Some(stanza_to(&delivery.stanza)),
                 readdress: delivery.readdress,
+                archived: delivery.archived.map(archived_to),
                 trace: trace_to(delivery.trace),
             }),
             Self::Done(sessions) => Frame::Done(pb::Done {
@@ -112,6 +115,7 @@ impl RouterFrame {
                 sessions: delivery.sessions.iter().map(target_from).collect(),
                 stanza: Arc::new(stanza_from(delivery.stanza)?),
                 readdress: delivery.readdress,
+                archived: delivery.archived.map(archived_from),
                 trace: trace_from(&delivery.trace),
             }),
             Frame::Done(done) => Self::Done(done.sessions.iter().map(target_from).collect()),

@@ -190,6 +190,7 @@ impl FakeHome {
             sessions: vec![(session, number)],
             stanza,
             readdress: true,
+            archived: None,
             trace: None,
         };
         if let Some(edge) = self.edges.lock().get(&edge.into()) {

@@ -234,7 +234,10 @@ impl Scene {
                     .collect();
             }
             Effect::Session(id, change) => format!("session {}: {}", self.names(&[*id]), session_change(change)),
-            Effect::Keep(message) => format!("keep {}", xml(&Stanza::Message(message.clone()))),
+            Effect::Archive { message, lasting } => {
+                let how = if *lasting { "archive" } else { "keep" };
+                format!("{how} {}", xml(&Stanza::Message(message.clone())))
+            }
             Effect::Flush(id) => format!("flush {}", self.names(&[*id])),
         }]
     }

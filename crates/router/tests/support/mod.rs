@@ -23,7 +23,7 @@ use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, Said, Sessio
 use parking_lot::Mutex;
 use router::{Clock, Config, Entropy, Parts, Router, VirtualHost};
 use serde_json::Value;
-use stanza::{Bare, BindReply, BindRequest, Head, Jid, Peer, SessionId, Stanza, StreamCondition, Timestamp};
+use stanza::{ArchiveId, Bare, BindReply, BindRequest, Head, Jid, Peer, SessionId, Stanza, StreamCondition, Timestamp};
 use store::{Account, Contact, Stores, Subscription};
 use topology::Epoch;
 
@@ -37,6 +37,29 @@ pub struct FakeEdge {
     pub kicks: Mutex<Vec<(SessionId, StreamCondition)>>,
     pub mirrors: Mutex<BTreeMap<SessionId, Bytes>>,
     pub sealed: Mutex<Vec<u64>>,
+    archived: Mutex<BTreeMap<(SessionId, u64), ArchiveId>>,
+    /// Records, each with the number of deliveries that came before.
+    records: Mutex<Vec<(SessionId, usize, Bytes)>>,
+}
+
+impl FakeEdge {
+    /// Everything delivered to the session: number, stanza, and where it stands in the archive.
+    pub fn deliveries(&self, session: SessionId) -> Vec<(u64, String, Option<ArchiveId>)> {
+        let (log, archived) = (self.log.lock(), self.archived.lock());
+        let all = log.get(&session).into_iter().flatten();
+        all.map(|(number, text)| (*number, text.clone(), archived.get(&(session, *number)).copied()))
+            .collect()
+    }
+
+    /// The link broke: only so many deliveries came to the edge. Returns the last record that came with them.
+    pub fn cut(&self, session: SessionId, reached: usize) -> Bytes {
+        let mut records = self.records.lock();
+        records.retain(|(id, before, _)| *id != session || *before <= reached);
+        let last = records.iter().rev().find(|(id, ..)| *id == session);
+        let record = last.map(|(.., record)| record.clone()).unwrap_or_default();
+        self.log.lock().entry(session).or_default().truncate(reached);
+        record
+    }
 }
 
 impl Edge for FakeEdge {
@@ -46,6 +69,9 @@ impl Edge for FakeEdge {
         let text = String::from_utf8(out).unwrap();
         let mut log = self.log.lock();
         for (session, number) in delivery.sessions {
+            if let Some(id) = delivery.archived {
+                self.archived.lock().insert((session, number), id);
+            }
             log.entry(session).or_default().push((number, text.clone()));
         }
     }
@@ -53,6 +79,8 @@ impl Edge for FakeEdge {
     fn done(&self, _: SessionId, _: u64) {}
 
     fn mirror(&self, session: SessionId, state: Bytes) {
+        let before = self.log.lock().get(&session).map_or(0, Vec::len);
+        self.records.lock().push((session, before, state.clone()));
         self.mirrors.lock().insert(session, state);
     }
 
@@ -114,8 +142,11 @@ impl Module for Fake {
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
         on.observe::<engine::Message>(Way::In, |view, message, effects| {
-            if *view.outcome == Outcome::Nobody {
-                effects.push(Effect::Keep(message.clone()));
+            if matches!(view.outcome, Outcome::Nobody | Outcome::Sessions(_))
+                && message.payload.has("jabber:client", "body")
+            {
+                let (message, lasting) = (message.clone(), false);
+                effects.push(Effect::Archive { message, lasting });
             }
         });
         on.observe::<Presence>(Way::Out, |view, presence, effects| {
@@ -364,7 +395,10 @@ impl Client {
         let log = self.edge.log.lock();
         let all = log.get(&self.session.id).map_or(&[][..], |all| all);
         let mut read = self.read.lock();
-        let new = all[*read..].iter().map(|(_, text)| text.clone()).collect();
+        let new = all[(*read).min(all.len())..]
+            .iter()
+            .map(|(_, text)| text.clone())
+            .collect();
         *read = all.len();
         new
     }

@@ -158,6 +158,10 @@ impl Archive for Durable {
     async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64> {
         Ok(self.log(owner, log, |log| log.trim(last)).unwrap_or(0))
     }
+
+    async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
+        Ok(self.log(owner, log, |log| log.remove(ids)).unwrap_or(0))
+    }
 }
 
 #[async_trait]
@@ -247,9 +251,18 @@ impl Log {
     }
 
     fn trim(&mut self, last: EntryId) -> u64 {
+        self.retain(|id| id > last)
+    }
+
+    fn remove(&mut self, ids: &[EntryId]) -> u64 {
+        self.retain(|id| !ids.contains(&id))
+    }
+
+    /// Returns how many were not kept.
+    fn retain(&mut self, stays: impl Fn(EntryId) -> bool) -> u64 {
         let before = self.entries.len();
-        self.entries.retain(|id, _| *id > last);
-        self.keys.retain(|_, id| *id > last);
+        self.entries.retain(|id, _| stays(*id));
+        self.keys.retain(|_, id| stays(*id));
         (before - self.entries.len()) as u64
     }
 }

@@ -183,6 +183,18 @@ pub async fn counts_and_trims(stores: &Stores) {
     assert_eq!(ok(archive.count(&owner, "offline").await), 2);
 }
 
+/// What is removed is gone, and nothing else; what is not there is no error.
+pub async fn removes_some(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    ok(archive.append(&[keyed(1, b"a"), append(2), append(5)]).await);
+    let gone = [1, 5, 7].map(EntryId);
+    assert_eq!(ok(archive.remove(&owner, "offline", &gone).await), 2);
+    assert_eq!(ok(archive.remove(&owner, "offline", &gone).await), 0);
+    assert_eq!(ok(archive.remove(&owner, "offline", &[]).await), 0);
+    assert_eq!(everything(stores).await, entries([2]));
+    assert_eq!(ok(archive.append(&[keyed(11, b"a")]).await), [EntryId(11)]);
+}
+
 /// The same id and key in another log, or another's log, is another entry.
 pub async fn logs_and_owners_are_apart(stores: &Stores) {
     let mine = keyed(1, b"a");

@@ -42,7 +42,7 @@ macro_rules! suite_port {
     (archive, $make:ident) => {
         $crate::promises!($make, archive: appends_and_reads_back, repeated_key_finds_its_first_self,
             repeated_id_is_left_out, repetition_in_concurrent_appends_is_kept_once, pages_forward_and_backward,
-            filters_by_party_and_time, counts_and_trims, logs_and_owners_are_apart, takes_many_at_once,
+            filters_by_party_and_time, counts_and_trims, removes_some, logs_and_owners_are_apart, takes_many_at_once,
             many_small_appends_are_all_kept, empty_log_is_complete);
     };
     (items, $make:ident) => {

@@ -1,0 +1,1 @@
+DELETE FROM archive WHERE owner = $1 AND log = $2 AND id = ANY($3::BYTEA[])

@@ -1,0 +1,485 @@
+//! The account's archive at its home: a message is written before it is delivered, what a session could not take at once is read
+//! from there in its turn, and a home that begins finds there what the last one did not deliver any more.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::{Decision, Effect, Effects, Outcome, Way};
+use link::Trace;
+use stanza::{ArchiveId, Jid, Message, MessageKey, SessionId, Stanza, delay};
+use store::{Append, Entry, Error, Key, PageRequest};
+
+use crate::account::{Account, Manner};
+use crate::config::Durability;
+use crate::core::Core;
+use crate::gauges;
+use crate::log::{Log, Record};
+use crate::mirror::canonical;
+use crate::refusal::Refusal;
+use crate::session::{Fate, Session};
+
+/// The log of what an account said and heard.
+const ARCHIVE: &str = "archive";
+/// Messages read at a time.
+const PAGE: u32 = 100;
+
+/// A message that is to be delivered and stands in the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Archived {
+    pub(crate) id: ArchiveId,
+    pub(crate) how: How,
+}
+
+/// How a message stands in the archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct How {
+    /// Whether it stays when somebody has taken it.
+    pub(crate) lasting: bool,
+    /// Whether it waits for a session when none is there.
+    pub(crate) waits: bool,
+}
+
+/// What became of a message that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is new.
+    New(Archived),
+    /// It came before, and was dealt with then.
+    Again,
+}
+
+/// A message to be written.
+pub(crate) struct Draft<'a> {
+    pub(crate) way: Way,
+    pub(crate) message: &'a Message,
+    pub(crate) how: How,
+    /// Whether there is nobody to take it.
+    pub(crate) nobody: bool,
+    pub(crate) key: Option<MessageKey>,
+}
+
+/// The message that `effects` ask to be written, and how.
+pub(crate) fn asked(effects: &Effects) -> Option<(&Message, How)> {
+    let mut asked: Option<(&Message, How)> = None;
+    for effect in &effects.0 {
+        if let Effect::Archive { message, lasting } = effect {
+            let (_, how) = asked.get_or_insert((message, How::default()));
+            how.lasting |= *lasting;
+            how.waits |= !*lasting;
+        }
+    }
+    asked
+}
+
+/// Makes the account's log known. What the last home did not deliver any more is owed to the sessions that are here by then.
+pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()> {
+    if account.log.is_some() {
+        account.note_taken();
+        return Ok(());
+    }
+    let stored = core.stores.items.get(account.jid(), &mark()).await?;
+    let version = stored.as_ref().map(|item| item.version);
+    let record = stored.and_then(|item| Record::decode(item.value)).unwrap_or_default();
+    let mut log = Log::new(&record);
+    let mut request = page_after(record.mark);
+    loop {
+        let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
+        for entry in &page.entries {
+            if !log.knows(entry.id) {
+                find_place(core, account, &mut log, entry);
+            }
+        }
+        match page.entries.last() {
+            Some(last) if !page.complete => request.after = Some(last.id),
+            _ => break,
+        }
+    }
+    account.log_version = version;
+    account.log = Some(log);
+    account.note_taken();
+    Ok(())
+}
+
+/// What is to become of a message that the last home wrote: who has it, and who still is to get it.
+fn find_place(core: &Core, account: &mut Account, log: &mut Log, entry: &Entry) {
+    log.append(entry.id);
+    let Some((outcome, how)) = judge(core, account, entry) else {
+        return;
+    };
+    let sessions = match outcome {
+        Outcome::Sessions(sessions) => sessions,
+        _ => Vec::new(),
+    };
+    let has = |id: &SessionId| account.sessions.get(id).is_some_and(|session| session.has(entry.id));
+    let holders = account.sessions.keys().filter(|id| has(id)).count();
+    let is_taken = |id: &SessionId| {
+        let session = account.sessions.get(id);
+        session.is_some_and(|session| session.read().is_past(entry.id) && !session.has(entry.id))
+    };
+    let was_taken = account.sessions.values().any(|session| session.has_taken(entry.id));
+    if was_taken || sessions.iter().any(is_taken) {
+        log.open(entry.id, 0, how.lasting);
+        return log.take(entry.id);
+    }
+    let is_to_come = |id: &SessionId| {
+        let session = account.sessions.get(id);
+        session.is_some_and(|session| session.read().is_to_come(entry.id) && !session.has(entry.id))
+    };
+    let missing: Vec<SessionId> = sessions.into_iter().filter(is_to_come).collect();
+    for id in &missing {
+        account.owe(*id, entry.id, core.config.owed_messages as usize);
+    }
+    if holders + missing.len() > 0 || how.waits {
+        log.open(entry.id, holders + missing.len(), how.lasting);
+    }
+}
+
+/// What would become of a message in the archive now; `None` when nobody is to get it.
+fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<(Outcome, How)> {
+    let stanza = Stanza::parse(&entry.stanza).ok()?;
+    if stanza.to().is_some_and(|to| to.bare() != *account.jid()) {
+        return None; // the account said it
+    }
+    let look = account.look(Way::In, core.now(), None);
+    let Decision { outcome, effects, .. } = account.host.pipeline.incoming(&look, &stanza);
+    let (_, how) = asked(&effects)?;
+    Some((outcome, how))
+}
+
+/// A session has come from the last home after the account's log was opened: what it has is noted, what it did not get is owed to it.
+async fn adopt(core: &Core, account: &mut Account, id: SessionId) -> store::Result<()> {
+    open(core, account).await?;
+    let Some(session) = account.sessions.get(&id) else {
+        return Ok(());
+    };
+    let (has, after): (BTreeSet<ArchiveId>, _) = (session.archived().collect(), session.read().last);
+    let Some(log) = &mut account.log else { return Ok(()) };
+    has.iter().for_each(|id| log.hold(*id));
+    if !log.has_open_after(after) {
+        return Ok(());
+    }
+    let mut request = page_after(after);
+    loop {
+        let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
+        for entry in &page.entries {
+            let is_open = account.log.as_ref().is_some_and(|log| log.is_open(entry.id));
+            let is_for = |outcome: &Outcome| matches!(outcome, Outcome::Sessions(sessions) if sessions.contains(&id));
+            let wanted = is_open && !has.contains(&entry.id);
+            if wanted && judge(core, account, entry).is_some_and(|(outcome, _)| is_for(&outcome)) {
+                account.owe(id, entry.id, core.config.owed_messages as usize);
+                if let Some(log) = &mut account.log {
+                    log.hold(entry.id);
+                }
+            }
+        }
+        match page.entries.last() {
+            Some(last) if !page.complete => request.after = Some(last.id),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Delivers what is owed to a session that came late from the last home.
+pub(crate) async fn welcome(core: &Core, account: &mut Account, id: SessionId) {
+    let known = account.log.is_some();
+    let done = if known {
+        adopt(core, account, id).await
+    } else {
+        open(core, account).await
+    };
+    match done {
+        Ok(()) => feed_all(core, account, None).await,
+        Err(error) => {
+            away("open", &error);
+            account.log = None; // all of it is looked at again
+            core.marks.note(account.jid());
+        }
+    }
+}
+
+/// Writes a message before anything else happens to it.
+pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>) -> Result<Written, Refusal> {
+    open(core, account).await.map_err(|error| away("open", &error))?;
+    let Some(log) = &mut account.log else {
+        return Err(Refusal::Away);
+    };
+    let limit = account.host.pipeline.keep_limit().unwrap_or(core.config.kept_messages);
+    if draft.nobody && draft.how.waits && log.waiting().count() >= limit as usize {
+        gauges::kept(false);
+        return Err(Refusal::Full);
+    }
+    let now = core.now();
+    let id = log.next(now, core.entropy.bits());
+    let head = &draft.message.head;
+    let append = Append {
+        owner: account.view.jid.clone(),
+        log: ARCHIVE,
+        entry: Entry {
+            id,
+            at: now,
+            with: if draft.way == Way::In {
+                head.from.clone()
+            } else {
+                head.to.clone()
+            },
+            key: draft.key.map(|key| key_of(draft.way, key)),
+            stanza: canonical(&draft.message.clone().into()),
+        },
+    };
+    let stands = match core.config.durability {
+        Durability::Commit => commit(core, account, append).await?,
+        Durability::Relaxed => {
+            write_later(core, append);
+            id
+        }
+    };
+    let Some(log) = &mut account.log else {
+        return Err(Refusal::Away);
+    };
+    if stands != id && log.knows(stands) {
+        gauges::repeated();
+        return Ok(Written::Again);
+    }
+    log.append(stands);
+    if !std::mem::replace(&mut account.marked, true) {
+        core.marks.note(account.jid());
+    }
+    let how = draft.how;
+    Ok(Written::New(Archived { id: stands, how }))
+}
+
+/// Returns the id under which the message stands: an older one if it came before.
+async fn commit(core: &Core, account: &mut Account, append: Append) -> Result<ArchiveId, Refusal> {
+    match core.stores.archive.append(&[append]).await {
+        Ok(ids) => ids.first().copied().ok_or(Refusal::Away),
+        Err(error) => {
+            // It may have been written all the same: what stands there is to be looked at again.
+            account.log = None;
+            core.marks.note(account.jid());
+            Err(away("append", &error))
+        }
+    }
+}
+
+fn write_later(core: &Core, append: Append) {
+    let archive = core.stores.archive.clone();
+    tokio::spawn(async move {
+        if let Err(error) = archive.append(&[append]).await {
+            away("append", &error);
+        }
+    });
+}
+
+pub(crate) fn away(what: &'static str, error: &Error) -> Refusal {
+    gauges::failed("archive");
+    tracing::warn!(%error, what, "the archive");
+    Refusal::Away
+}
+
+/// Delivers a message that stands in the archive, or has it wait for its turn where others do.
+pub(crate) fn deliver(
+    core: &Core,
+    account: &mut Account,
+    to: &[SessionId],
+    stanza: &Arc<Stanza>,
+    archived: Archived,
+    trace: Option<Trace>,
+) {
+    let limits = core.queue_limits();
+    let reads = |id: &&SessionId| account.sessions.get(id).is_some_and(|session| session.reads(limits));
+    let (later, now): (Vec<SessionId>, Vec<SessionId>) = to.iter().partition(reads);
+    if let Some(log) = &mut account.log {
+        log.open(archived.id, to.len(), archived.how.lasting);
+    }
+    for id in later {
+        account.owe(id, archived.id, core.config.owed_messages as usize);
+    }
+    let manner = Manner {
+        readdress: false,
+        fate: Fate::Archived(archived.id),
+        limits,
+        trace,
+    };
+    account.deliver(&now, stanza, manner);
+}
+
+/// A message that stands in the archive finds nobody.
+pub(crate) fn leave(account: &mut Account, archived: Archived) {
+    if archived.how.waits
+        && let Some(log) = &mut account.log
+    {
+        gauges::kept(true);
+        log.open(archived.id, 0, archived.how.lasting);
+    }
+}
+
+/// What waits for somebody is owed to `session` from now on.
+pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId, trace: Option<Trace>) {
+    if let Err(error) = open(core, account).await {
+        away("open", &error);
+        return core.marks.note(account.jid());
+    }
+    let waiting: Vec<ArchiveId> = account
+        .log
+        .as_ref()
+        .map_or_else(Vec::new, |log| log.waiting().collect());
+    let (Some(first), true) = (waiting.first().copied(), account.sessions.contains_key(&session)) else {
+        return feed_all(core, account, trace).await;
+    };
+    // The next home must not believe that what this session got beyond, and took, is still to come.
+    save(core, account).await;
+    for id in waiting {
+        if let Some(log) = &mut account.log {
+            log.hold(id);
+        }
+        account.owe(session, id, core.config.owed_messages as usize);
+    }
+    if let Some(session) = account.sessions.get_mut(&session) {
+        session.read_from(first);
+    }
+    // Its edge is to know that before the first of them.
+    account.touch(session);
+    account.mirror();
+    feed(core, account, session, trace).await;
+}
+
+/// Delivers what is owed to a session, as far as there is room for it.
+pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trace: Option<Trace>) {
+    let limits = core.queue_limits();
+    loop {
+        let Some(session) = account.sessions.get_mut(&id) else {
+            return;
+        };
+        session.settle_written();
+        let Some(first) = session.owed().filter(|_| session.has_room(limits)) else {
+            return session.wake_when_written();
+        };
+        let request = page_after(ArchiveId(first.0 - 1));
+        let page = match core.stores.archive.page(account.jid(), ARCHIVE, &request).await {
+            Ok(page) => page,
+            Err(error) => {
+                away("read", &error);
+                return core.marks.note(account.jid());
+            }
+        };
+        for entry in &page.entries {
+            hand_out(core, account, id, entry, trace);
+        }
+        // What is not there any more is owed no more.
+        let last = page.entries.last().map_or(ArchiveId(u128::MAX), |entry| entry.id);
+        let last = if page.complete { ArchiveId(u128::MAX) } else { last };
+        drop_owed(account, id, last);
+    }
+}
+
+/// Delivers a message from the archive to a session to which it is owed.
+fn hand_out(core: &Core, account: &mut Account, id: SessionId, entry: &Entry, trace: Option<Trace>) {
+    drop_owed(account, id, ArchiveId(entry.id.0 - 1));
+    let Some(session) = account.sessions.get_mut(&id) else {
+        return;
+    };
+    if session.owed() != Some(entry.id) {
+        return;
+    }
+    session.pop_owed();
+    let (Ok(Stanza::Message(mut message)), Ok(domain)) =
+        (Stanza::parse(&entry.stanza), Jid::parse(account.jid().domain()))
+    else {
+        return;
+    };
+    // XEP-0160, 3; XEP-0203, 2.
+    message.payload = message.payload.push(&delay(&domain, entry.at, Some("Offline Storage")));
+    let manner = Manner {
+        readdress: false,
+        fate: Fate::Archived(entry.id),
+        limits: core.queue_limits(),
+        trace,
+    };
+    gauges::taken(1);
+    account.deliver(&[id], &Arc::new(message.into()), manner);
+}
+
+/// Forgets what is owed to a session up to `last`: somebody removed it.
+fn drop_owed(account: &mut Account, id: SessionId, last: ArchiveId) {
+    let Some(session) = account.sessions.get_mut(&id) else {
+        return;
+    };
+    while let Some(first) = session.owed().filter(|first| *first <= last) {
+        session.pop_owed();
+        if let Some(log) = &mut account.log {
+            log.take(first);
+        }
+    }
+}
+
+/// Delivers what is owed to any session, as far as there is room.
+pub(crate) async fn feed_all(core: &Core, account: &mut Account, trace: Option<Trace>) {
+    account.note_taken();
+    let limits = core.queue_limits();
+    let hungry = |session: &Session| session.owed().is_some() && session.has_room(limits);
+    let hungry: Vec<SessionId> = account.sessions.values().filter(|s| hungry(s)).map(|s| s.id).collect();
+    for id in hungry {
+        feed(core, account, id, trace).await;
+    }
+}
+
+/// Writes the account's record if there is news, and removes what was not to stay.
+pub(crate) async fn save(core: &Core, account: &mut Account) {
+    account.note_taken();
+    account.marked = false;
+    let Some(log) = &mut account.log else { return };
+    if let Some(record) = log.news() {
+        let seen = account.log_version;
+        match core
+            .stores
+            .items
+            .put(&account.view.jid, &mark(), record.encode(), seen)
+            .await
+        {
+            Ok(version) => {
+                account.log_version = Some(version);
+                log.written();
+            }
+            Err(Error::Conflict) => {
+                // Another home has written it: what it says is to be read before anything is decided by it.
+                account.log = None;
+                return;
+            }
+            Err(error) => {
+                away("mark", &error);
+                return core.marks.note(account.jid());
+            }
+        }
+    }
+    let spent = log.spent();
+    if !spent.is_empty()
+        && let Err(error) = core.stores.archive.remove(&account.view.jid, ARCHIVE, &spent).await
+    {
+        // They are through all the same, and stay without need.
+        away("remove", &error);
+    }
+}
+
+fn mark() -> Key {
+    Key {
+        space: ARCHIVE.into(),
+        name: "mark".into(),
+    }
+}
+
+fn page_after(after: ArchiveId) -> PageRequest {
+    PageRequest {
+        after: Some(after),
+        limit: PAGE,
+        ..PageRequest::default()
+    }
+}
+
+/// What a message has in common with itself when it comes again; what one account both said and heard are two.
+fn key_of(way: Way, key: MessageKey) -> bytes::Bytes {
+    let mut bytes = Vec::with_capacity(25);
+    bytes.push(u8::from(way == Way::In));
+    bytes.extend_from_slice(&key.session.0.to_be_bytes());
+    bytes.extend_from_slice(&key.number.to_be_bytes());
+    bytes.into()
+}

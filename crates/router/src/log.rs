@@ -1,0 +1,287 @@
+//! What a home knows of an account's archive: in what order its messages stand, and which of them still wait for somebody to take
+//! them. Pure.
+//!
+//! Everything up to the *mark* is through: somebody took it, or nobody ever was to. The mark and what is through beyond it are
+//! the account's *record*, which is written now and then; a home that begins from an old one reads on from its mark.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use bytes::{Buf, BufMut, Bytes};
+use stanza::{ArchiveId, Timestamp};
+
+/// How many of the newest messages are remembered one by one.
+const SEEN: usize = 1_024;
+/// How many ids beyond the mark a record holds.
+const TAKEN: usize = 256;
+const FORMAT: u8 = 1;
+
+/// What a home knows of an account's archive.
+pub(crate) struct Log {
+    /// The newest message.
+    last: ArchiveId,
+    /// What stands up to here is known, though not one by one.
+    floor: ArchiveId,
+    /// The newest messages.
+    seen: BTreeSet<ArchiveId>,
+    /// Those that nobody took yet.
+    open: BTreeMap<ArchiveId, Open>,
+    /// Those that were taken and are not to stay.
+    spent: Vec<ArchiveId>,
+    changed: bool,
+}
+
+/// A message that nobody took yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    /// How many sessions have it, or are to get it.
+    holders: usize,
+    /// Whether it stays when it is taken.
+    lasting: bool,
+}
+
+/// What is written of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Everything up to here is through.
+    pub(crate) mark: ArchiveId,
+    /// What is through beyond.
+    pub(crate) taken: BTreeSet<ArchiveId>,
+}
+
+impl Log {
+    /// The log as `record` tells it.
+    pub(crate) fn new(record: &Record) -> Self {
+        Self {
+            last: record.taken.last().copied().unwrap_or_default().max(record.mark),
+            floor: record.mark,
+            seen: record.taken.clone(),
+            open: BTreeMap::new(),
+            spent: Vec::new(),
+            changed: false,
+        }
+    }
+
+    /// An id for the next message: its time, and chance. The order holds within a microsecond, and when the clock goes back.
+    pub(crate) fn next(&self, now: Timestamp, chance: u128) -> ArchiveId {
+        let fresh = at(now).0 | (chance >> 64);
+        ArchiveId(fresh.max(self.last.0 + 1))
+    }
+
+    /// A message stands in the archive.
+    pub(crate) fn append(&mut self, id: ArchiveId) {
+        self.last = self.last.max(id);
+        self.seen.insert(id);
+        self.changed = true;
+        if self.seen.len() > SEEN {
+            self.floor = self.floor.max(self.seen.pop_first().unwrap_or_default());
+        }
+    }
+
+    /// Whether the message has been dealt with here, or before.
+    pub(crate) fn knows(&self, id: ArchiveId) -> bool {
+        id <= self.floor || self.seen.contains(&id)
+    }
+
+    /// Somebody is to take the message; so many sessions will get it, or have it.
+    pub(crate) fn open(&mut self, id: ArchiveId, holders: usize, lasting: bool) {
+        self.open.insert(id, Open { holders, lasting });
+    }
+
+    /// Whether nobody took the message yet.
+    pub(crate) fn is_open(&self, id: ArchiveId) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// Another session has the message, or is to get it.
+    pub(crate) fn hold(&mut self, id: ArchiveId) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.holders += 1;
+        }
+    }
+
+    /// A session that had the message, or was to get it, is over.
+    pub(crate) fn release(&mut self, id: ArchiveId) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.holders = open.holders.saturating_sub(1);
+        }
+    }
+
+    /// Somebody took the message.
+    pub(crate) fn take(&mut self, id: ArchiveId) {
+        if let Some(open) = self.open.remove(&id) {
+            self.changed = true;
+            if !open.lasting {
+                self.spent.push(id);
+            }
+        }
+    }
+
+    /// What nobody has, in order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = ArchiveId> {
+        let waiting = self.open.iter().filter(|(_, open)| open.holders == 0);
+        waiting.map(|(id, _)| *id)
+    }
+
+    /// Whether somebody has something that he did not take yet.
+    pub(crate) fn has_held(&self) -> bool {
+        self.open.values().any(|open| open.holders > 0)
+    }
+
+    /// Whether something beyond that message still is to be taken.
+    pub(crate) fn has_open_after(&self, id: ArchiveId) -> bool {
+        self.open
+            .range((Bound::Excluded(id), Bound::Unbounded))
+            .next()
+            .is_some()
+    }
+
+    /// What to write, if that has changed since it was written.
+    pub(crate) fn news(&self) -> Option<Record> {
+        self.changed.then(|| self.record())
+    }
+
+    /// The record was written, as of now.
+    pub(crate) fn written(&mut self) {
+        self.changed = false;
+    }
+
+    /// What was taken and is not to stay, once.
+    pub(crate) fn spent(&mut self) -> Vec<ArchiveId> {
+        std::mem::take(&mut self.spent)
+    }
+
+    fn record(&self) -> Record {
+        let mark = match self.open.first_key_value() {
+            Some((first, _)) => ArchiveId(first.0 - 1),
+            None => self.last,
+        };
+        let beyond = self.seen.iter().rev().take_while(|id| **id > mark);
+        let taken = beyond.filter(|id| !self.open.contains_key(id));
+        Record {
+            mark,
+            taken: taken.take(TAKEN).copied().collect(),
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(17 + 16 * self.taken.len());
+        out.put_u8(FORMAT);
+        out.put_u128_le(self.mark.0);
+        self.taken.iter().for_each(|id| out.put_u128_le(id.0));
+        out.into()
+    }
+
+    /// `None` when the bytes are no record of a format known here.
+    pub(crate) fn decode(mut bytes: Bytes) -> Option<Self> {
+        if bytes.try_get_u8().ok()? != FORMAT {
+            return None;
+        }
+        let mark = ArchiveId(bytes.try_get_u128_le().ok()?);
+        let mut taken = BTreeSet::new();
+        while bytes.has_remaining() {
+            taken.insert(ArchiveId(bytes.try_get_u128_le().ok()?));
+        }
+        Some(Self { mark, taken })
+    }
+}
+
+/// The lowest id of that time.
+pub(crate) fn at(time: Timestamp) -> ArchiveId {
+    ArchiveId(u128::from(time.0.max(0).unsigned_abs()) << 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u128]) -> BTreeSet<ArchiveId> {
+        ids.iter().copied().map(ArchiveId).collect()
+    }
+
+    /// A log with messages 1 to 9, of which these are open.
+    fn log(open: &[u128]) -> Log {
+        let mut log = Log::new(&Record::default());
+        (1..=9).for_each(|id| log.append(ArchiveId(id)));
+        open.iter().for_each(|id| log.open(ArchiveId(*id), 1, true));
+        log
+    }
+
+    #[test]
+    fn ids_rise_whatever_the_clock_says() {
+        let mut log = log(&[]);
+        for (now, least) in [(5, 5 << 64), (5, (5 << 64) + 1), (3, (5 << 64) + 2), (6, 6 << 64)] {
+            let id = log.next(Timestamp(now), 0);
+            assert_eq!(id, ArchiveId(least));
+            log.append(id);
+        }
+    }
+
+    #[test]
+    fn the_mark_stands_before_the_first_that_nobody_took() {
+        for (open, taken, mark, beyond) in [
+            (&[][..], &[][..], 9, &[][..]),
+            (&[4, 6], &[], 3, &[5, 7, 8, 9]),
+            (&[4, 6], &[6], 3, &[5, 6, 7, 8, 9]),
+            (&[4, 6], &[4], 5, &[7, 8, 9]),
+            (&[4, 6], &[4, 6], 9, &[]),
+        ] {
+            let mut log = log(open);
+            taken.iter().for_each(|id| log.take(ArchiveId(*id)));
+            let record = log.news().expect("changed");
+            assert_eq!(
+                record,
+                Record {
+                    mark: ArchiveId(mark),
+                    taken: ids(beyond)
+                },
+                "{open:?} {taken:?}"
+            );
+            assert_eq!(Record::decode(record.encode()), Some(record));
+            log.written();
+            assert_eq!(log.news(), None);
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_waits() {
+        let mut log = log(&[3, 5]);
+        log.hold(ArchiveId(5));
+        log.release(ArchiveId(3));
+        log.release(ArchiveId(5));
+        assert_eq!(log.waiting().collect::<Vec<_>>(), [ArchiveId(3)]);
+        log.release(ArchiveId(5));
+        log.take(ArchiveId(3));
+        assert_eq!(log.waiting().collect::<Vec<_>>(), [ArchiveId(5)]);
+    }
+
+    #[test]
+    fn only_what_is_not_to_stay_is_spent() {
+        let mut log = log(&[3]);
+        log.open(ArchiveId(4), 1, false);
+        for id in [3, 4, 4, 5] {
+            log.take(ArchiveId(id));
+        }
+        assert_eq!(log.spent(), [ArchiveId(4)]);
+        assert_eq!(log.spent(), []);
+    }
+
+    #[test]
+    fn what_was_seen_is_known() {
+        let mut log = log(&[2]);
+        assert!(log.knows(ArchiveId(9)) && !log.knows(ArchiveId(10)));
+        (10..=2_000)
+            .filter(|id| *id != 1_500)
+            .for_each(|id| log.append(ArchiveId(id)));
+        assert!(log.knows(ArchiveId(2)) && log.knows(ArchiveId(2_000)) && !log.knows(ArchiveId(1_500)));
+    }
+
+    #[test]
+    fn what_is_no_record_is_none() {
+        assert_eq!(Record::decode(Bytes::new()), None);
+        assert_eq!(Record::decode(Bytes::from_static(&[9; 17])), None);
+        assert_eq!(Record::decode(Bytes::from_static(&[1; 20])), None);
+    }
+}
