@@ -37,6 +37,7 @@ const TROUBLE: &[&str] = &[
     "dunlin_router_effect_failures_total",
     "dunlin_router_hook_panics_total",
     "dunlin_router_kicks_total",
+    "dunlin_router_repeated_messages_total",
     "dunlin_router_slot_waits",
     "dunlin_router_slot_waits_given_up_total",
     "dunlin_store_errors_total",

@@ -20,7 +20,7 @@ pub use courier::Window;
 pub use grpc::METRICS;
 pub use local::local;
 pub use ports::{
-    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route, Router, Said,
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Renewal, Route, Router, Said,
     SessionRef, Submission, Unwritten,
 };
 pub use trace::{NotSampled, Step, TARGET as TRACE_TARGET, Trace};

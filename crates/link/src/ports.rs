@@ -176,6 +176,11 @@ pub trait Edge: Send + Sync {
     fn mirror(&self, session: SessionId, state: Bytes);
     /// Close the session's stream with this condition.
     fn kick(&self, session: SessionId, condition: StreamCondition);
+    /// Keep a session without a stream whose edge is gone, as if it had been attached from here. Returns whether that was understood:
+    /// an edge in the same process has no copy that could outlive the home's.
+    fn keep(&self, _attach: Attach) -> bool {
+        false
+    }
     /// Everything the caller has to say about sessions that the slot table of revision `table` took from it has been said:
     /// they may be attached elsewhere. A router says so for every table it has applied, also when that took nothing from it.
     /// In process there is nothing to do.
@@ -267,12 +272,25 @@ pub trait Peers: Send + Sync {
 pub trait Registry: Send + Sync {
     /// Joins `node` under a lease of `ttl`; `None` while it cannot be (store away, or its last life still has its key).
     async fn join(&self, node: NodeRecord, ttl: Duration) -> Option<(Epoch, Lease)>;
-    /// Renews a lease. `Some(false)`: it has ended, the node must fence itself. `None`: could not ask.
-    async fn keep_alive(&self, lease: Lease) -> Option<bool>;
+    /// Renews a lease.
+    async fn keep_alive(&self, lease: Lease) -> Renewal;
     /// Leaves at once.
     async fn leave(&self, node: &NodeId, lease: Lease);
     /// The current snapshot and its changes.
     fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
+}
+
+/// What became of a lease that was to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It goes on.
+    Renewed,
+    /// It has ended: the node must fence itself.
+    Ended,
+    /// The store could not be asked.
+    Unknown,
+    /// The store could not be asked, and who was to ask it goes on serving all the same.
+    Blind,
 }
 
 impl Said {

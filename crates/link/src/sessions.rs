@@ -284,6 +284,44 @@ impl<P: Port> Sessions<P> {
         self.sessions.insert(id, session);
     }
 
+    /// A router has entrusted a session to this edge whose own is gone; it is attached there.
+    pub(crate) fn keep(&mut self, link: LinkId, attach: Attach) {
+        let Some((node, up)) = self.links.iter().find(|(_, up)| up.id == link) else {
+            return;
+        };
+        let SessionRef { id, slot, .. } = attach.session;
+        if self.sessions.contains_key(&id) {
+            return;
+        }
+        let at = At {
+            node: node.clone(),
+            link,
+            slot_epoch: self.table.at(slot).map_or(0, |(_, _, slot_epoch)| slot_epoch),
+            sealed: up.sealed.unwrap_or(0),
+        };
+        let session = Session {
+            session: attach.session,
+            grant: attach.grant,
+            peer: attach.peer,
+            mirror: attach.mirror,
+            delivered: attach.delivered,
+            written: attach.written,
+            done: attach.done,
+            undone: Courier::flowing(),
+            unwritten: attach.unwritten.into(),
+            archived: attach.archived,
+            closing: None,
+            detached: true,
+            at: Some(at),
+            leaving: None,
+            refusal: None,
+            room: None,
+        };
+        self.slots[usize::from(slot.index())].1.insert(id);
+        self.restless.insert(slot);
+        self.sessions.insert(id, session);
+    }
+
     /// A client's stanza of about `size` bytes.
     pub(crate) fn submit(&mut self, id: SessionId, submission: Submission, size: usize) -> Submit {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else {

@@ -322,6 +322,45 @@ fn a_kept_session_follows_its_home_without_a_client() {
 }
 
 #[test]
+fn an_entrusted_session_is_kept_like_an_own_one() {
+    let (mut sessions, wires, table) = edge();
+    let unwritten = Unwritten {
+        number: 4,
+        stanza: Arc::new(stanza()),
+        readdress: false,
+        archived: None,
+    };
+    let attach = Attach {
+        session: session(9),
+        grant: Grant::default(),
+        peer: Peer::default(),
+        mirror: Bytes::new(),
+        delivered: 4,
+        written: 3,
+        done: 2,
+        unwritten: vec![unwritten],
+        archived: None,
+        detached: true,
+    };
+    sessions.keep(LinkId(5), attach.clone());
+    assert_eq!(sessions.load().0, 1, "no such link");
+    sessions.keep(LinkId(0), attach);
+    wires[0].drain();
+    sessions.link_down(LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    let handed_on = wires[1].drain().into_iter().find_map(|frame| match frame {
+        EdgeFrame::Attach { attach, .. } if attach.session.id == SessionId(9) => Some(attach),
+        _ => None,
+    });
+    let handed_on = handed_on.expect("attached");
+    assert_eq!((handed_on.detached, handed_on.delivered, handed_on.done), (true, 4, 2));
+    assert_eq!(handed_on.unwritten.len(), 1);
+    assert!(!sessions.kicked(LinkId(1), SessionId(9)), "there is no stream to close");
+    assert_eq!(sessions.load().0, 1);
+}
+
+#[test]
 fn a_home_may_deliver_before_it_has_answered_the_bind() {
     let (mut sessions, _, _) = edge();
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));

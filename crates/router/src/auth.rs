@@ -16,9 +16,8 @@ use crate::config::SaslConfig;
 use crate::core::Core;
 use crate::gauges;
 use crate::limiter::Limiter;
+use crate::vouch::lifetime;
 
-/// How long a grant may take to be used for binding: the stream is negotiated within that time or not at all.
-const GRANT: Duration = Duration::from_secs(600);
 /// Passwords that may wait to be hashed, for each that is.
 const WAITING: usize = 64;
 
@@ -224,10 +223,6 @@ impl Auth {
 }
 
 /// How long a grant is good for binding, in microseconds.
-fn lifetime() -> i64 {
-    i64::try_from(GRANT.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// One more, for as long as it is held.
 struct Counted<'a>(&'a AtomicUsize);
 

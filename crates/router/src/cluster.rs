@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use link::Registry;
+use link::{Registry, Renewal};
 use store::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Role, Snapshot};
 
-use crate::config::ms;
+use crate::config::{Blind, ms};
 use crate::member::{Life, Member};
 use crate::router::Router;
 use crate::slots::Phase;
@@ -22,6 +22,9 @@ const CHANGES: usize = 16;
 const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// Longest time that the membership store may take to renew an edge's lease.
+const ASK: Duration = Duration::from_millis(500);
 
 /// What a health check needs to know of a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +125,16 @@ impl Registry for Router {
         self.core.stores.members.join(&node, ttl).await.ok()
     }
 
-    async fn keep_alive(&self, lease: Lease) -> Option<bool> {
-        match self.core.stores.members.keep_alive(lease).await {
-            Ok(()) => Some(true),
-            Err(Error::Precondition(_)) => Some(false),
-            Err(_) => None,
+    async fn keep_alive(&self, lease: Lease) -> Renewal {
+        // The edge must hear in time that the store is away, whatever the store's own patience.
+        let ask = tokio::time::timeout(ASK, self.core.stores.members.keep_alive(lease));
+        match ask.await {
+            Ok(Ok(())) => Renewal::Renewed,
+            Ok(Err(Error::Precondition(_))) => Renewal::Ended,
+            Ok(Err(_)) | Err(_) if self.core.config.cluster.blind == Blind::Serve && self.core.slots.is_permitted() => {
+                Renewal::Blind
+            }
+            Ok(Err(_)) | Err(_) => Renewal::Unknown,
         }
     }
 

@@ -19,6 +19,7 @@ use crate::hosts::Hosts;
 use crate::marks::Marks;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
+use crate::vouch::Voucher;
 
 /// What every part of a router works with.
 pub(crate) struct Core {
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) behind: Behind,
     pub(crate) expiry: Expiry,
     pub(crate) marks: Marks,
+    pub(crate) voucher: Voucher,
     /// Membership and slot table, as last seen; the empty one on a single node.
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     /// The slot table up to which slots that were lost have been given away.

@@ -120,6 +120,13 @@ impl Directory {
         self.shards.iter().flat_map(of_shard).fold((0, 0), sum)
     }
 
+    /// Whether some session has no edge.
+    pub(crate) fn has_lone(&self) -> bool {
+        let lone =
+            |shard: &RwLock<HashMap<SessionId, Arc<Handle>>>| shard.read().values().any(|handle| handle.edge.is_none());
+        self.shards.iter().any(lone)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().len()).sum()
     }

@@ -114,6 +114,18 @@ impl Edges {
         self.edges.lock().values().map(|known| known.edge.clone()).collect()
     }
 
+    /// The linked edges in other processes but `gone`, beginning at one that depends on `session`: so sessions are spread.
+    pub(crate) fn others(&self, gone: &NodeId, session: SessionId) -> Vec<EdgeRef> {
+        let edges = self.edges.lock();
+        let others = edges
+            .values()
+            .filter(|known| known.attached != u64::MAX && known.edge.id != *gone);
+        let mut others: Vec<EdgeRef> = others.map(|known| known.edge.clone()).collect();
+        let first = session.0 as usize % others.len().max(1);
+        others.rotate_left(first);
+        others
+    }
+
     /// Changes, to wait for.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -24,7 +24,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "dunlin_router_dropped_total",
         "counter",
-        "Stanzas dropped to keep a bound, by `what`: `depth` or `steps` of what one stanza may set off",
+        "Stanzas dropped, by `what`: beyond the `depth` or `steps` of what one stanza may set off; of a life that is over (`fenced`)",
     ),
     (
         "dunlin_router_effect_failures_total",

@@ -13,6 +13,7 @@ use topology::{Role, Slot};
 use crate::cells::{Cell, State};
 use crate::config::ms;
 use crate::core::Core;
+use crate::entrust::entrust_lone;
 use crate::gauges;
 use crate::ghosts;
 use crate::records;
@@ -94,8 +95,11 @@ fn tell_sealed(core: &Core, table: u64) {
 async fn seal(core: &Arc<Core>, slots: &[Slot]) {
     let began = Instant::now();
     let lone: BTreeSet<Slot> = slots.iter().copied().collect();
-    let ended = resume::end_lone(core, |slot| lone.contains(&slot));
-    let _ = tokio::time::timeout(ms(core.config.cluster.seal_ms), ended).await;
+    let settled = async {
+        entrust_lone(core, |slot| lone.contains(&slot)).await;
+        resume::end_lone(core, |slot| lone.contains(&slot)).await;
+    };
+    let _ = tokio::time::timeout(ms(core.config.cluster.seal_ms), settled).await;
     let until = began + ms(core.config.cluster.seal_ms);
     let finished = core.slots.finished(slots, until).await;
     core.slots.shut(slots);

@@ -15,6 +15,7 @@ mod core;
 mod directory;
 mod edges;
 mod end;
+mod entrust;
 mod errand;
 mod expiry;
 mod follow;
@@ -45,6 +46,7 @@ mod slots;
 mod submit;
 mod tasks;
 mod travel;
+mod vouch;
 
 pub use clock::{Clock, Entropy, System};
 pub use cluster::Health;

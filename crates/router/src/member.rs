@@ -90,10 +90,18 @@ impl Member {
     async fn stay(&self, core: &Core, life: Life) {
         let config = &core.config.cluster;
         let ttl = ms(config.ttl_ms);
+        let mut pause = ttl / 3;
         loop {
-            tokio::time::sleep(ttl / 3).await;
+            tokio::time::sleep(pause).await;
+            pause = ttl / 3;
             let asked = Instant::now();
-            match tokio::time::timeout(ttl / 3, core.stores.members.keep_alive(life.lease)).await {
+            let answer = tokio::time::timeout(ttl / 3, core.stores.members.keep_alive(life.lease)).await;
+            if asked.elapsed() > ttl * 2 / 3 && !matches!(answer, Ok(Ok(()) | Err(Error::Precondition(_)))) {
+                // The process slept meanwhile: nobody knows yet whether the store is away or this life is over.
+                pause = Duration::ZERO;
+                continue;
+            }
+            match answer {
                 Ok(Ok(())) => core.slots.permit_until(safe_end(asked, ttl)),
                 Ok(Err(Error::Precondition(_))) => return,
                 Ok(Err(_)) | Err(_) if goes_on(config) => core.slots.permit_until(Instant::now() + ttl),

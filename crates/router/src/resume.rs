@@ -19,6 +19,7 @@ use crate::archive;
 use crate::bind::locate;
 use crate::cells::State;
 use crate::core::Core;
+use crate::entrust::entrust;
 use crate::errand::Out;
 use crate::gauges;
 use crate::perform::{finish, record_presence};
@@ -203,6 +204,9 @@ pub(crate) async fn stream_lost(
         if edge.is_some() || core.edges.is_local(&session.edge.id, session.edge.epoch) {
             core.directory.insert(id, session.set_edge(None));
         }
+    }
+    if goes_on && edge.is_some() {
+        entrust(core, account, id);
     }
     let batch = finish(&cell, account, Out::default()).await;
     drop(state);

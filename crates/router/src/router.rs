@@ -22,6 +22,7 @@ use crate::config::{Config, ms};
 use crate::core::Core;
 use crate::directory::Directory;
 use crate::edges::Edges;
+use crate::entrust::entrust_lone;
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::marks::Marks;
@@ -29,6 +30,7 @@ use crate::member::Member;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
+use crate::vouch::Voucher;
 use crate::{archive, attach, bind, gauges, lost, receive, records, remove, resume, submit};
 
 /// What a router is made of.
@@ -82,6 +84,7 @@ impl Router {
             behind: Behind::default(),
             expiry: Expiry::default(),
             marks: Marks::default(),
+            voucher: Voucher::new(parts.secret),
             snapshot: watch::Sender::new(Arc::new(Snapshot::empty())),
             sealed: watch::Sender::new(0),
             trails: watch::Sender::new(0),
@@ -147,6 +150,10 @@ impl Home for Router {
         if let Some(older) = self.core.edges.up(edge) {
             let core = self.core.clone();
             tokio::spawn(async move { lost::end_all(&core, &id, older).await });
+        }
+        if self.core.directory.has_lone() {
+            let core = self.core.clone();
+            tokio::spawn(async move { entrust_lone(&core, |_| true).await });
         }
     }
 

@@ -228,6 +228,16 @@ impl Session {
         }
     }
 
+    /// What was sent and not written, in order.
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = Unwritten> {
+        self.queue.iter().map(|queued| Unwritten {
+            number: queued.number,
+            stanza: queued.stanza.clone(),
+            readdress: queued.readdress,
+            archived: queued.fate.archived(),
+        })
+    }
+
     /// Goes by another id, over another edge. Returns how it was reached before.
     pub(crate) fn rename(&mut self, id: SessionId, edge: &EdgeRef) -> Former {
         let handle = self.handle.renewed(Some((edge.id.clone(), edge.epoch)), Arc::default());

@@ -89,6 +89,10 @@ impl Travel {
     }
 
     async fn step(&mut self, errand: Errand, trace: Option<Trace>, depth: u32) {
+        if !self.core.slots.is_permitted() {
+            // This life is over: what follows from it is void, and others go on where it was.
+            return gauges::dropped("fenced");
+        }
         match errand {
             Errand::Send(sent) => self.send(sent, trace, depth).await,
             Errand::Broadcast { to, stanza } => self.broadcast(to, stanza, trace, depth).await,

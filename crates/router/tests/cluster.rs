@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_router::{Blind, Config, Router};
-use link::{Attach, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Route};
+use link::{Attach, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Renewal, Route};
 use parking_lot::Mutex;
 use stanza::{Jid, Peer, SessionId, StreamCondition};
 use store::{Members, Stores};
@@ -579,7 +579,7 @@ async fn an_edge_joins_through_a_router() {
             .map(|member| member.epoch),
         Some(epoch)
     );
-    assert_eq!(registry.keep_alive(lease).await, Some(true));
+    assert_eq!(registry.keep_alive(lease).await, Renewal::Renewed);
     registry.leave(&"edge-9".into(), lease).await;
-    assert_eq!(registry.keep_alive(lease).await, Some(false));
+    assert_eq!(registry.keep_alive(lease).await, Renewal::Ended);
 }

@@ -357,3 +357,56 @@ async fn a_server_that_stops_keeps_what_waits_for_absent_clients() {
     juliet.available().await;
     assert!(juliet.got().iter().any(|text| text.contains("id='1'")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_home() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let other = Arc::new(support::FakeEdge::default());
+    let at = |id: &str, edge: &Arc<support::FakeEdge>| link::EdgeRef {
+        id: id.into(),
+        epoch: Epoch(1),
+        edge: edge.clone(),
+    };
+    house.router.edge_up(at("edge-1", &house.edge)).await;
+    house.router.edge_up(at("edge-2", &other)).await;
+    let romeo = Client::bind(&house.router, at("edge-2", &other), &other, "romeo", Some("orchard"))
+        .await
+        .unwrap();
+    juliet.available().await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    romeo.send(&message("1")).await.unwrap();
+
+    house.router.edge_down(&"edge-1".into(), Epoch(1)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let kept = other.kept.lock().pop().expect("entrusted");
+    assert!(
+        kept.detached
+            && kept
+                .unwritten
+                .iter()
+                .any(|waiting| waiting.stanza.head().id.as_deref() == Some("1"))
+    );
+    house.router.edge_up(at("edge-1", &house.edge)).await;
+    assert!(romeo.send(&message("2")).await.is_ok());
+    let later = other.deliveries(kept.session.id);
+    assert!(later.iter().any(|(_, text, _)| text.contains("id='2'")), "{later:?}");
+
+    // The home dies: the edge hands the session on.
+    let router = support::router("router-2", house.stores.clone(), Arc::new(NoPeers), Config::default());
+    router.serve_alone();
+    router.edge_up(at("edge-2", &other)).await;
+    router.attach(&at("edge-2", &other), kept).await.unwrap();
+    let house = House { router, ..house };
+    let (session, reply) = resume(&house, "edge-33", "juliet", &resumption.id, 0).await;
+    assert!(matches!(reply, ResumeReply::Resumed { .. }), "{reply:?}");
+    settle().await;
+    let heard = got(&house, session);
+    for id in ["id='1'", "id='2'"] {
+        assert_eq!(
+            heard.iter().filter(|(_, text)| text.contains(id)).count(),
+            1,
+            "{heard:?}"
+        );
+    }
+}

@@ -52,6 +52,8 @@ pub(super) async fn dies(who: &Identity, mut snapshots: watch::Receiver<Arc<Snap
 /// A link that is up.
 pub(super) struct EdgeLink {
     pub(super) edge: Identity,
+    /// The minor version of the protocol that it speaks.
+    pub(super) minor: u32,
     pub(super) home: Arc<dyn Home>,
     pub(super) outbox: Arc<ToEdge>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -62,7 +64,10 @@ pub(super) struct EdgeLink {
 impl EdgeLink {
     /// Serves the edge until its stream ends, its life is over, it is stuck, or the link is stopped.
     pub(super) async fn run(self, inbound: Streaming<pb::EdgeFrames>) {
-        let port: Arc<dyn Edge> = Arc::new(Remote(Arc::clone(&self.outbox)));
+        let port: Arc<dyn Edge> = Arc::new(Remote {
+            outbox: Arc::clone(&self.outbox),
+            keeps: self.minor >= 2,
+        });
         let edge = EdgeRef {
             id: self.edge.id.clone(),
             epoch: self.edge.epoch,
@@ -89,11 +94,15 @@ impl EdgeLink {
 }
 
 /// The edge as the home sees it. Frames for a link that is down are dropped: the edge attaches again.
-struct Remote(Arc<ToEdge>);
+struct Remote {
+    outbox: Arc<ToEdge>,
+    /// Whether it understands that it is to keep a session (protocol 1.2).
+    keeps: bool,
+}
 
 impl Remote {
     fn send(&self, frame: RouterFrame) {
-        self.0.push(frame.size(), frame);
+        self.outbox.push(frame.size(), frame);
     }
 }
 
@@ -103,7 +112,7 @@ impl Edge for Remote {
     }
 
     fn done(&self, session: SessionId, number: u64) {
-        self.0.mark(session, number);
+        self.outbox.mark(session, number);
     }
 
     fn mirror(&self, session: SessionId, state: Bytes) {
@@ -112,6 +121,13 @@ impl Edge for Remote {
 
     fn kick(&self, session: SessionId, condition: StreamCondition) {
         self.send(RouterFrame::Kick(session, condition));
+    }
+
+    fn keep(&self, attach: Attach) -> bool {
+        if self.keeps {
+            self.send(RouterFrame::Keep(Box::new(attach)));
+        }
+        self.keeps
     }
 
     fn sealed(&self, table: u64) {

@@ -12,6 +12,7 @@ use topology::{Epoch, Lease, NodeRecord, Role, Snapshot};
 
 use super::config::Config;
 use super::{metric, transport};
+use crate::Renewal;
 use crate::backoff::Backoff;
 use crate::link_id::LinkId;
 use crate::wire::pb::router_client::RouterClient;
@@ -158,43 +159,48 @@ impl Membership {
             tokio::time::sleep_until(next.min(deadline)).await;
             let asked = Instant::now();
             match tokio::time::timeout_at(deadline, self.renew(lease)).await {
-                Ok(Some(true)) => (deadline, next) = (asked + allowed, asked + self.ttl / 3),
-                Ok(None) if asked < deadline => next = Instant::now() + self.ttl / 12,
+                Ok(Renewal::Renewed | Renewal::Blind) => (deadline, next) = (asked + allowed, asked + self.ttl / 3),
+                Ok(Renewal::Unknown) if asked < deadline => next = Instant::now() + self.ttl / 12,
                 _ => return,
             }
         }
     }
 
-    /// Asks routers in turn. `None`: none could tell.
-    async fn renew(&self, lease: Lease) -> Option<bool> {
+    /// Asks routers in turn until one can tell.
+    async fn renew(&self, lease: Lease) -> Renewal {
+        let mut best = Renewal::Unknown;
         let clients = self.clients.all();
         for (link, client) in clients {
-            let answer = self.renew_by(client, lease).await;
-            if answer.is_some() {
-                return answer;
+            match self.renew_by(client, lease).await {
+                Renewal::Unknown => self.clients.demote(link),
+                Renewal::Blind => best = Renewal::Blind,
+                answer => return answer,
             }
-            self.clients.demote(link);
         }
         for address in self.addresses() {
             let connect = transport::connect(&address, None, &self.config);
             if let Ok(Ok(client)) = tokio::time::timeout(self.patience(), connect).await {
-                let answer = self.renew_by(client, lease).await;
-                if answer.is_some() {
-                    return answer;
+                match self.renew_by(client, lease).await {
+                    Renewal::Unknown => {}
+                    Renewal::Blind => best = Renewal::Blind,
+                    answer => return answer,
                 }
             }
         }
-        None
+        best
     }
 
-    async fn renew_by(&self, mut client: RouterClient<Channel>, lease: Lease) -> Option<bool> {
+    async fn renew_by(&self, mut client: RouterClient<Channel>, lease: Lease) -> Renewal {
         use pb::keep_alive_reply::Outcome;
         let ask = client.keep_alive(pb::KeepAliveRequest { lease: lease.0 });
-        let reply = tokio::time::timeout(self.patience(), ask).await.ok()?.ok()?;
+        let Ok(Ok(reply)) = tokio::time::timeout(self.patience(), ask).await else {
+            return Renewal::Unknown;
+        };
         match reply.into_inner().outcome() {
-            Outcome::Renewed => Some(true),
-            Outcome::Ended => Some(false),
-            Outcome::Unknown => None,
+            Outcome::Renewed => Renewal::Renewed,
+            Outcome::Ended => Renewal::Ended,
+            Outcome::Unknown => Renewal::Unknown,
+            Outcome::Blind => Renewal::Blind,
         }
     }
 

@@ -416,6 +416,10 @@ impl Pool {
                     edge.kick(id, condition);
                 }
             }
+            RouterFrame::Keep(attach) => {
+                self.sessions.lock().keep(link, *attach);
+                self.stir.notify_one();
+            }
             RouterFrame::Refused {
                 session,
                 generation,

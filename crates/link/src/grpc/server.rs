@@ -19,13 +19,13 @@ use topology::{Lease, NodeId, Snapshot};
 use super::config::{Config, InvalidTls};
 use super::connector::Connection;
 use super::edge_link::{self, EdgeLink};
-use super::handshake::{Identity, greeted, lives, speaks};
+use super::handshake::{Greeting, Identity, greeted, lives, speaks};
 use super::intake::Intake;
 use super::{metric, transport};
 use crate::outbox::{Batch, Marks, Outbox};
 use crate::wire::pb::router_server::RouterServer;
 use crate::wire::{PeerFrame, PeerReply, node_from, pb, snapshot_to};
-use crate::{Home, PeerHome, Registry};
+use crate::{Home, PeerHome, Registry, Renewal};
 
 /// What a router offers to the links that reach it.
 #[derive(Clone)]
@@ -134,7 +134,7 @@ impl pb::router_server::Router for Service {
                 Some(pb::edge_frame::Frame::Hello(hello)) => Some(hello),
                 _ => None,
             });
-        let edge = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
+        let Greeting { who: edge, minor } = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
         let stop = self.stop.child_token();
         let outbox = Arc::new(Outbox::new(
             "router",
@@ -144,6 +144,7 @@ impl pb::router_server::Router for Service {
         ));
         let link = EdgeLink {
             edge: edge.clone(),
+            minor,
             home: Arc::clone(&self.ports.home),
             outbox: Arc::clone(&outbox),
             snapshots: self.snapshots(),
@@ -175,7 +176,7 @@ impl pb::router_server::Router for Service {
                 Some(pb::peer_frame::Frame::Hello(hello)) => Some(hello),
                 _ => None,
             });
-        let peer = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?;
+        let peer = self.admit(hello, certificates.as_deref().map(Vec::as_slice)).await?.who;
         let stop = self.stop.child_token();
         let replies = Arc::new(Outbox::new(
             "reply",
@@ -216,9 +217,10 @@ impl pb::router_server::Router for Service {
     async fn keep_alive(&self, request: Request<pb::KeepAliveRequest>) -> Result<Response<pb::KeepAliveReply>, Status> {
         use pb::keep_alive_reply::Outcome;
         let outcome = match self.ports.registry.keep_alive(Lease(request.into_inner().lease)).await {
-            Some(true) => Outcome::Renewed,
-            Some(false) => Outcome::Ended,
-            None => Outcome::Unknown,
+            Renewal::Renewed => Outcome::Renewed,
+            Renewal::Ended => Outcome::Ended,
+            Renewal::Unknown => Outcome::Unknown,
+            Renewal::Blind => Outcome::Blind,
         };
         Ok(Response::new(pb::KeepAliveReply {
             outcome: outcome.into(),
@@ -241,14 +243,15 @@ impl Service {
         &self,
         hello: Option<pb::Hello>,
         certificates: Option<&[rustls_pki_types::CertificateDer<'_>]>,
-    ) -> Result<Identity, Status> {
-        let who = greeted(hello)?.who;
+    ) -> Result<Greeting, Status> {
+        let greeting = greeted(hello)?;
+        let who = &greeting.who;
         transport::is_certified(&who.id, self.config.tls.as_ref(), certificates)?;
         let mut snapshots = self.snapshots();
-        let known = snapshots.wait_for(|snapshot| lives(&who, &snapshot.live()).is_some());
-        let judged = self.in_time(async { Ok(known.await.ok().and_then(|snapshot| lives(&who, &snapshot.live()))) });
+        let known = snapshots.wait_for(|snapshot| lives(who, &snapshot.live()).is_some());
+        let judged = self.in_time(async { Ok(known.await.ok().and_then(|snapshot| lives(who, &snapshot.live()))) });
         match judged.await {
-            Ok(Some(verdict)) => verdict.map(|()| who),
+            Ok(Some(verdict)) => verdict.map(|()| greeting),
             _ => Err(Status::unavailable(
                 "this router has not heard of the node yet, try again",
             )),

@@ -144,7 +144,11 @@ impl EdgeFrame {
                 session: session_from(request.session)?,
             },
             Frame::Resume(request) => Self::Resume(request.call, resume_from(request)?),
-            Frame::Attach(attach) => attach_from(attach)?,
+            Frame::Attach(attach) => {
+                let (generation, attach) = attach_from(attach)?;
+                let attach = Box::new(attach);
+                Self::Attach { generation, attach }
+            }
             Frame::Attached(attached) => Self::Attached(attached.table, pending_from(&attached.pending)?),
             Frame::Submit(submit) => submit_from(submit)?,
             Frame::Written(written) => Self::Written {
@@ -185,7 +189,7 @@ fn submit_from(submit: pb::Submit) -> Result<EdgeFrame, Malformed> {
     })
 }
 
-fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
+pub(super) fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
     pb::Attach {
         session: Some(session_to(attach.session.id)),
         generation,
@@ -222,7 +226,8 @@ fn unwritten_from(unwritten: pb::attach::Unwritten) -> Option<Unwritten> {
     })
 }
 
-fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
+pub(super) fn attach_from(attach: pb::Attach) -> Result<(u32, Attach), Malformed> {
+    let generation = attach.generation;
     let session = SessionRef::new(session_from(attach.session)?, full_from(&attach.jid)?);
     let value = Attach {
         session,
@@ -236,10 +241,7 @@ fn attach_from(attach: pb::Attach) -> Result<EdgeFrame, Malformed> {
         archived: attach.archived.map(|id| (attach.archived_number, archived_from(id))),
         detached: attach.detached,
     };
-    Ok(EdgeFrame::Attach {
-        generation: attach.generation,
-        attach: Box::new(value),
-    })
+    Ok((generation, value))
 }
 
 fn pending_from(slots: &[u32]) -> Result<BTreeSet<Slot>, Malformed> {

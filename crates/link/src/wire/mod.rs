@@ -30,4 +30,4 @@ pub(crate) use router_frame::RouterFrame;
 pub(crate) use snapshot::{node_from, node_to, snapshot_from, snapshot_to};
 
 /// Highest protocol version this release speaks: major, minor. Majors do not mix; minors are listed in the protocol file.
-pub const PROTOCOL: (u32, u32) = (1, 1);
+pub const PROTOCOL: (u32, u32) = (1, 2);

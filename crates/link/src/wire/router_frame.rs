@@ -10,13 +10,14 @@ use super::address::{
     Malformed, archived_from, archived_to, session_from, session_to, target_from, target_to, trace_from, trace_to,
 };
 use super::condition::{kick_from, kick_to};
+use super::edge_frame::{attach_from, attach_to};
 use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
 use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
 use super::pb;
 use super::pb::router_frame::Frame;
 use super::snapshot::{snapshot_from, snapshot_to};
 use super::stanza::{stanza_from, stanza_size, stanza_to};
-use crate::{Delivery, Gone};
+use crate::{Attach, Delivery, Gone};
 
 /// A frame as a value; see the protocol file.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) enum RouterFrame {
     Done(Vec<(SessionId, u64)>),
     Mirror(SessionId, Bytes),
     Kick(SessionId, StreamCondition),
+    /// A session without a stream, to be kept.
+    Keep(Box<Attach>),
     /// With `Gone::Home` or `Gone::Session`.
     Refused {
         session: SessionId,
@@ -78,6 +81,7 @@ impl RouterFrame {
                 state,
             }),
             Self::Kick(session, condition) => Frame::Kick(kick_to(session_to(session), &condition)),
+            Self::Keep(attach) => Frame::Keep(attach_to(0, *attach)),
             Self::Refused {
                 session,
                 generation,
@@ -124,6 +128,7 @@ impl RouterFrame {
                 let condition = kick_from(&kick);
                 Self::Kick(session_from(kick.session)?, condition)
             }
+            Frame::Keep(attach) => Self::Keep(Box::new(attach_from(attach)?.1)),
             Frame::Refused(refused) => {
                 let why = if refused.why() == pb::refused::Why::Session {
                     Gone::Session

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_link::grpc::{Config, Identity, PeerPool, Ports, RouterPool, Standing, serve};
 use dunlin_link::{
-    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Registry, Route, Router as _, Said, SessionRef,
-    Submission,
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Registry, Renewal, Route, Router as _, Said,
+    SessionRef, Submission,
 };
 use parking_lot::Mutex;
 use stanza::{
@@ -105,9 +105,13 @@ impl Registry for Cluster {
         let lease = self.next.fetch_add(1, Ordering::SeqCst) as i64 + 1;
         Some((self.enter(node), Lease(lease)))
     }
-    async fn keep_alive(&self, _lease: Lease) -> Option<bool> {
+    async fn keep_alive(&self, _lease: Lease) -> Renewal {
         self.renewals.fetch_add(1, Ordering::SeqCst);
-        self.renews.load(Ordering::SeqCst).then_some(true)
+        if self.renews.load(Ordering::SeqCst) {
+            Renewal::Renewed
+        } else {
+            Renewal::Unknown
+        }
     }
     async fn leave(&self, node: &NodeId, _lease: Lease) {
         self.exit(node);

@@ -19,7 +19,7 @@ use engine::{
     About, AccountCx, At, Cx, Effect, Effects, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply,
     RosterChange, Row, SessionChange, SessionEvent, Way, row,
 };
-use link::{CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, Said, SessionRef, Submission};
+use link::{Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, Said, SessionRef, Submission};
 use parking_lot::Mutex;
 use router::{Clock, Config, Entropy, Parts, Router, VirtualHost};
 use serde_json::Value;
@@ -37,6 +37,8 @@ pub struct FakeEdge {
     pub kicks: Mutex<Vec<(SessionId, StreamCondition)>>,
     pub mirrors: Mutex<BTreeMap<SessionId, Bytes>>,
     pub sealed: Mutex<Vec<u64>>,
+    /// Sessions that were entrusted to it.
+    pub kept: Mutex<Vec<Attach>>,
     archived: Mutex<BTreeMap<(SessionId, u64), ArchiveId>>,
     /// Records, each with the number of deliveries that came before.
     records: Mutex<Vec<(SessionId, usize, Bytes)>>,
@@ -86,6 +88,11 @@ impl Edge for FakeEdge {
 
     fn kick(&self, session: SessionId, condition: StreamCondition) {
         self.kicks.lock().push((session, condition));
+    }
+
+    fn keep(&self, attach: Attach) -> bool {
+        self.kept.lock().push(attach);
+        true
     }
 
     fn sealed(&self, table: u64) {

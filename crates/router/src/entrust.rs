@@ -1,0 +1,64 @@
+//! Sessions without a stream whose edge is gone are entrusted to another edge, which keeps the second copy from then on: they
+//! outlive this home like any other.
+
+use std::sync::Arc;
+
+use link::{Attach, SessionRef};
+use stanza::{Peer, SessionId};
+use topology::Slot;
+
+use crate::account::Account;
+use crate::cells::State;
+use crate::core::Core;
+use crate::mirror::Mirror;
+use crate::session::Session;
+
+/// Entrusts a session to another edge. Returns whether there is one that understands; if not, the session is here alone.
+pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool {
+    let Some((attach, gone)) = account.sessions.get_mut(&id).and_then(|session| {
+        session.settle_written();
+        let view = account.view.session(id)?;
+        let grant = core.voucher.vouch(id, &account.view.jid, core.now());
+        let attach = Attach {
+            session: SessionRef::new(id, view.jid.clone()),
+            grant,
+            peer: Peer::default(),
+            mirror: Mirror::of(view, session).encode(),
+            delivered: session.delivered,
+            written: session.handle.written(),
+            done: session.accepted,
+            unwritten: session.unwritten().collect(),
+            archived: None,
+            detached: true,
+        };
+        Some((attach, session.edge.clone()))
+    }) else {
+        return false;
+    };
+    let mut others = core.edges.others(&gone.id, id).into_iter();
+    let Some(edge) = others.find(|edge| edge.edge.keep(attach.clone())) else {
+        return false;
+    };
+    if let Some(session) = account.sessions.get_mut(&id) {
+        core.directory.insert(id, session.set_edge(Some(&edge)));
+    }
+    account.touch(id);
+    true
+}
+
+/// Entrusts the sessions of the `wanted` slots that no edge has.
+pub(crate) async fn entrust_lone(core: &Arc<Core>, wanted: impl Fn(Slot) -> bool) {
+    for cell in core.cells.of_slots(wanted) {
+        if let State::Loaded(account) = &mut *cell.state.lock().await {
+            let is_lone = |session: &&Session| {
+                let at = session.handle.edge.as_ref();
+                session.detached.is_some() && at.is_none_or(|(edge, epoch)| !core.edges.is_up(edge, *epoch))
+            };
+            let lone: Vec<SessionId> = account.sessions.values().filter(is_lone).map(|s| s.id).collect();
+            for id in lone {
+                entrust(core, account, id);
+            }
+            account.mirror();
+        }
+    }
+}
