@@ -126,9 +126,16 @@ const LAYERS: &[Layer] = &[
         name: "testkit",
         floor: 6,
         sees: &[
-            "edge", "router", "modules", "link", "engine", "stream", "sasl", "store", "stanza", "topology", "xml",
+            "edge", "router", "modules", "link", "engine", "stream", "swarm", "sasl", "store", "stanza", "topology",
+            "xml",
         ],
         never: &[DRIVERS],
+    },
+    Layer {
+        name: "swarm",
+        floor: 4,
+        sees: &["sasl", "store", "xml"],
+        never: &[DRIVERS, XMPP, &["tonic"]],
     },
 ];
 

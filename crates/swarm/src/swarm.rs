@@ -1,0 +1,165 @@
+//! All clients of a swarm and their common ledger.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+use crate::ledger::Ledger;
+use crate::talker::{Persona, Phase, Talker};
+
+/// How often to look how far the swarm is.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long after one client the next one connects.
+const STAGGER: Duration = Duration::from_millis(15);
+
+/// What all clients of a swarm do alike.
+pub struct Habits {
+    /// Where they connect; each begins at another of these, and goes on to the next when its connection ends.
+    pub edges: Mutex<Vec<SocketAddr>>,
+    /// Direct TLS, if that is to be spoken.
+    pub tls: Option<TlsConnector>,
+    /// The domain of their accounts.
+    pub domain: String,
+    /// The resource they bind.
+    pub resource: String,
+    /// How often each of them says something.
+    pub every: Duration,
+    /// How long the server may take for an answer before a client looks for another edge.
+    pub patience: Duration,
+}
+
+/// Clients that talk.
+pub struct Swarm {
+    shared: Arc<Shared>,
+    phase: watch::Sender<Phase>,
+    clients: JoinSet<()>,
+}
+
+/// What the clients share.
+pub(crate) struct Shared {
+    pub(crate) personas: Vec<Persona>,
+    pub(crate) habits: Habits,
+    pub(crate) online: AtomicUsize,
+    ledger: Mutex<Ledger>,
+    epoch: Instant,
+}
+
+impl Shared {
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("not poisoned")
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
+        time.saturating_duration_since(self.epoch)
+    }
+}
+
+impl Swarm {
+    /// Lets all clients connect, one soon after the other. Their chance follows from `seed`.
+    pub fn start(personas: Vec<Persona>, habits: Habits, seed: u64) -> Self {
+        let count = personas.len();
+        let shared = Arc::new(Shared {
+            ledger: Mutex::new(Ledger::new(count)),
+            personas,
+            habits,
+            online: AtomicUsize::new(0),
+            epoch: Instant::now(),
+        });
+        let (phase, watched) = watch::channel(Phase::Gathering);
+        let mut clients = JoinSet::new();
+        for at in 0..count {
+            let talker = Talker::new(at, shared.clone(), watched.clone(), seed);
+            clients.spawn(async move {
+                sleep(STAGGER * at as u32).await;
+                talker.run().await;
+            });
+        }
+        Self { shared, phase, clients }
+    }
+
+    /// Waits until every client has a session.
+    ///
+    /// # Errors
+    /// When that takes longer than `patience`.
+    pub async fn gather(&self, patience: Duration) -> Result<()> {
+        let gathered = timeout(patience, async {
+            let mut look = interval(LOOK);
+            while self.online() < self.shared.personas.len() {
+                look.tick().await;
+            }
+        });
+        let is_complete = gathered.await.is_ok();
+        ensure!(
+            is_complete,
+            "{} of {} clients have a session after {patience:?}\n{}",
+            self.online(),
+            self.shared.personas.len(),
+            self.ledger().report(Duration::ZERO)
+        );
+        Ok(())
+    }
+
+    /// How many clients have a session and a connection.
+    pub fn online(&self) -> usize {
+        self.shared.online.load(Relaxed)
+    }
+
+    /// Has the clients talk from now on.
+    pub fn talk(&self) {
+        self.phase.send_replace(Phase::Talking);
+    }
+
+    /// Has the clients begin nothing new, and waits until what was begun has ended: everything is acknowledged and received, and for
+    /// `quiet` nothing more happens. Gives up when nothing at all happens for `patience`, or after ten times that.
+    pub async fn settle(&self, quiet: Duration, patience: Duration) {
+        self.phase.send_replace(Phase::Settling);
+        let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
+        let mut look = interval(LOOK);
+        while began.elapsed() < patience * 10 {
+            look.tick().await;
+            let (entries, is_settled) = {
+                let ledger = self.ledger();
+                (ledger.entries(), ledger.is_settled())
+            };
+            if entries != last {
+                (last, since) = (entries, Instant::now());
+            }
+            if since.elapsed() >= if is_settled { quiet } else { patience } {
+                return;
+            }
+        }
+    }
+
+    /// Has the clients log out, and waits for them.
+    pub async fn leave(mut self) -> Ledger {
+        self.phase.send_replace(Phase::Leaving);
+        while self.clients.join_next().await.is_some() {}
+        self.shared.ledger().clone()
+    }
+
+    /// What became of every message so far.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.shared.ledger()
+    }
+
+    /// The time of the ledger.
+    pub fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    /// Replaces where clients connect from now on.
+    pub fn set_edges(&self, edges: Vec<SocketAddr>) {
+        *self.shared.habits.edges.lock().expect("not poisoned") = edges;
+    }
+}

@@ -1,0 +1,246 @@
+//! A cluster on which scenarios are played, and the playing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use swarm::chance::Chance;
+use swarm::{Habits, Manner, Persona, Report, Swarm};
+use testkit::fleet::{Fleet, Layout};
+use testkit::single::DOMAINS;
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+
+use crate::scenarios::{Party, Scenario, Step};
+use crate::{results, scripts};
+
+/// Clients of a swarm; they talk in pairs, each with its neighbour.
+const CLIENTS: usize = 200;
+/// How often each of them says something.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a client waits for an answer before it looks for another edge.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long all clients together may take to get their sessions.
+const GATHERING: Duration = Duration::from_secs(90);
+/// How long nothing may happen before what has not come is given up. Longer than anything that a server waits for.
+const GIVEN_UP: Duration = Duration::from_secs(25);
+/// How long is waited for duplicates once everything has come.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Where scenarios are played: a cluster, kept for the next one that wants the same.
+#[derive(Default)]
+pub(crate) struct Stage {
+    fleet: Option<(Layout, Fleet)>,
+}
+
+/// What came of a scenario.
+pub(crate) struct Outcome {
+    /// The clients' ledger in figures.
+    pub(crate) report: Report,
+    /// What was done, and when.
+    pub(crate) schedule: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether all promises were kept.
+    pub(crate) fn is_as_promised(&self) -> bool {
+        self.report.is_clean()
+    }
+}
+
+/// A scenario that is being played.
+struct Play<'a> {
+    fleet: &'a mut Fleet,
+    swarm: &'a Swarm,
+    chance: Chance,
+    edge: String,
+    router: String,
+    fault: Option<Duration>,
+    schedule: Vec<String>,
+}
+
+impl Stage {
+    /// Plays a scenario to its end. The cluster is whole again afterwards.
+    pub(crate) async fn play(&mut self, scenario: &Scenario, seed: u64) -> Result<Outcome> {
+        let fleet = self.fleet(scenario)?;
+        let swarm = Swarm::start(personas(), habits(fleet), seed);
+        swarm.gather(GATHERING).await?;
+        swarm.talk();
+        let mut chance = Chance::new(seed);
+        let pick = |chance: &mut Chance, all: Vec<String>| chance.pick(&all).cloned().context("no nodes");
+        let (edge, router) = (
+            pick(&mut chance, fleet.named("edge"))?,
+            pick(&mut chance, fleet.named("router"))?,
+        );
+        let mut play = Play {
+            fleet,
+            swarm: &swarm,
+            chance,
+            edge,
+            router,
+            fault: None,
+            schedule: Vec::new(),
+        };
+        let played = play.all(scenario).await;
+        let (fault, schedule) = (play.fault.unwrap_or_default(), play.schedule);
+        swarm.settle(QUIET, GIVEN_UP).await;
+        let report = swarm.leave().await.report(fault.saturating_sub(EVERY));
+        let outcome = Outcome { report, schedule };
+        if played.is_err() || !outcome.is_as_promised() {
+            fleet.save_logs(&results::folder().join(format!("{}-{seed}", scenario.name)))?;
+        }
+        played?;
+        block_in_place(|| fleet.restore())?;
+        Ok(outcome)
+    }
+
+    fn fleet(&mut self, scenario: &Scenario) -> Result<&mut Fleet> {
+        let layout = Layout {
+            edges: 3,
+            routers: 3,
+            etcds: scenario.etcds,
+            settings: "log.filter = 'info'".to_owned(),
+            environment: Vec::new(),
+        };
+        if self.fleet.as_ref().is_none_or(|(standing, _)| *standing != layout) {
+            self.fleet = None;
+            let fleet = block_in_place(|| begin(&layout))?;
+            self.fleet = Some((layout, fleet));
+        }
+        self.fleet.as_mut().map(|(_, fleet)| fleet).context("no cluster")
+    }
+}
+
+impl Play<'_> {
+    async fn all(&mut self, scenario: &Scenario) -> Result<()> {
+        for step in scenario.steps {
+            self.step(*step).await.with_context(|| format!("{step:?}"))?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: Step) -> Result<()> {
+        if let Step::Talk(least, most) = step {
+            let time = Duration::from_millis(least)..Duration::from_millis(most);
+            sleep(self.chance.time(time)).await;
+            return Ok(());
+        }
+        let now = self.swarm.now();
+        self.fault.get_or_insert(now);
+        self.schedule.push(format!(
+            "{:.3} s {step:?}, {} and {}",
+            now.as_secs_f64(),
+            self.edge,
+            self.router
+        ));
+        println!("{}", self.schedule.last().map_or("", String::as_str));
+        match step {
+            Step::Part(one, other) => self.between(one, other, |play, one, other| play.fleet.network.part(one, other)),
+            Step::Cut(from, to) => self.between(from, to, |play, from, to| play.fleet.network.cut(from, to)),
+            Step::Delay(one, other, delay) => {
+                self.between(one, other, |play, one, other| {
+                    play.fleet.network.delay(one, other, delay)
+                });
+            }
+            Step::Heal => self.fleet.network.heal(),
+            other => block_in_place(|| self.process(other))?,
+        }
+        Ok(())
+    }
+
+    /// Steps that end, freeze or start processes.
+    fn process(&mut self, step: Step) -> Result<()> {
+        let parties = |party| self.names(party);
+        match step {
+            Step::Kill(party) => parties(party).iter().try_for_each(|id| self.fleet.kill(id)),
+            Step::Stop(party) => parties(party).iter().try_for_each(|id| self.fleet.stop(id)),
+            Step::Start(party) => parties(party).iter().try_for_each(|id| self.fleet.restart(id)),
+            Step::Freeze(party) => parties(party).iter().try_for_each(|id| self.fleet.signal(id, "STOP")),
+            Step::Wake(party) => parties(party).iter().try_for_each(|id| self.fleet.signal(id, "CONT")),
+            Step::Away(Party::Redis) => self.fleet.redis.kill(),
+            Step::Away(Party::Postgres) => self.fleet.postgres.kill(),
+            Step::Away(_) => self.fleet.etcd.members.iter_mut().try_for_each(|member| member.kill()),
+            Step::KillLeader => {
+                let leader = self.fleet.etcd.leader()?;
+                self.fleet.etcd.members[leader].kill()
+            }
+            Step::RestartAll => self.restart_all(),
+            _ => self.fleet.restore(),
+        }
+    }
+
+    fn restart_all(&mut self) -> Result<()> {
+        for id in self.fleet.named("") {
+            self.fleet.stop(&id)?;
+            self.fleet.restart(&id)?;
+            println!("  {:.3} s {id} is back", self.swarm.now().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn between(&self, from: Party, to: Party, act: impl Fn(&Self, &str, &str)) {
+        for from in self.names(from) {
+            for to in self.names(to) {
+                act(self, &from, &to);
+            }
+        }
+    }
+
+    fn names(&self, party: Party) -> Vec<String> {
+        match party {
+            Party::Edge => vec![self.edge.clone()],
+            Party::Edges => self.fleet.named("edge"),
+            Party::Router => vec![self.router.clone()],
+            Party::Routers => {
+                let mut others = self.fleet.named("router");
+                others.retain(|id| *id != self.router);
+                others
+            }
+            Party::Redis => vec!["redis".to_owned()],
+            Party::Etcd => vec!["etcd".to_owned()],
+            Party::Postgres => vec!["postgres".to_owned()],
+        }
+    }
+}
+
+fn begin(layout: &Layout) -> Result<Fleet> {
+    let fleet = Fleet::start(&binary(), layout)?;
+    let users: Vec<(String, String)> = (0..CLIENTS).map(|at| (user(at), password(at))).collect();
+    fleet.add_users(&users)?;
+    Ok(fleet)
+}
+
+/// The binary under test; `DUNLIN` names another one.
+fn binary() -> PathBuf {
+    std::env::var_os("DUNLIN").map_or_else(scripts::binary, |path| Path::new(&path).to_owned())
+}
+
+fn user(at: usize) -> String {
+    format!("u{at}")
+}
+
+fn password(at: usize) -> String {
+    format!("password-{at}")
+}
+
+fn personas() -> Vec<Persona> {
+    let persona = |at| Persona {
+        user: user(at),
+        password: password(at),
+        peer: at ^ 1,
+        manner: Manner::Prompt,
+    };
+    (0..CLIENTS).map(persona).collect()
+}
+
+fn habits(fleet: &Fleet) -> Habits {
+    Habits {
+        edges: Mutex::new(fleet.c2s()),
+        tls: None,
+        domain: DOMAINS[0].to_owned(),
+        resource: "swarm".to_owned(),
+        every: EVERY,
+        patience: PATIENCE,
+    }
+}
