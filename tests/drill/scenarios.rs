@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use swarm::Manner;
+
 use crate::scenarios::Party::{Edge, Edges, Etcd, Postgres, Redis, Router, Routers};
+use crate::scenarios::Place::{Always, Drill, Fails};
 use crate::scenarios::Step::{
-    Away, Back, Cut, Delay, Freeze, Heal, Kill, KillLeader, Part, RestartAll, Start, Stop, Talk, Wake,
+    Away, Back, Clock, Cut, Delay, DoubleLogins, Freeze, Heal, Kill, KillLeader, Part, RestartAll, Start, Stop, Talk,
+    Wake,
 };
 
 /// A fault and what is expected of the clients' traffic.
@@ -13,12 +17,29 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// What happens.
     pub(crate) about: &'static str,
-    /// Whether it runs with every change: those that hold, and are quick.
-    pub(crate) essential: bool,
+    /// When it runs.
+    pub(crate) place: Place,
+    /// How the clients read, by their place in the swarm.
+    pub(crate) manner: fn(usize) -> Manner,
     /// Members of etcd.
     pub(crate) etcds: usize,
+    /// Whether nodes have clocks that can be set.
+    pub(crate) clocks: bool,
+    /// Lines of TOML for every node.
+    pub(crate) settings: &'static str,
     /// What happens, in order.
     pub(crate) steps: &'static [Step],
+}
+
+/// When a scenario runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// With every change.
+    Always,
+    /// In the whole drill only: it takes long, or is much like another.
+    Drill,
+    /// In the whole drill only, because it does not hold yet: this is what happens instead.
+    Fails(&'static str),
 }
 
 /// Who something happens to. Which edge and which router it is follows from the seed and stays the same during a scenario.
@@ -66,30 +87,54 @@ pub(crate) enum Step {
     Heal,
     /// Every node is stopped and started, one after the other.
     RestartAll,
+    /// A node's clock is so many seconds ahead.
+    Clock(Party, i64),
+    /// Two clients ask for the same resource of the same account over two edges at the same time; of many accounts.
+    DoubleLogins,
 }
 
-const fn scenario(name: &'static str, about: &'static str, steps: &'static [Step]) -> Scenario {
-    Scenario {
-        name,
-        about,
-        essential: false,
-        etcds: 1,
-        steps,
+fn prompt(_: usize) -> Manner {
+    Manner::Prompt
+}
+
+/// One of ten never reads while the others talk.
+fn some_deaf(at: usize) -> Manner {
+    if at.is_multiple_of(10) {
+        Manner::Deaf
+    } else {
+        Manner::Prompt
     }
 }
 
-const fn essential(name: &'static str, about: &'static str, steps: &'static [Step]) -> Scenario {
+/// One of five reads nothing for four seconds of ten.
+fn some_pausing(at: usize) -> Manner {
+    let (every, pause) = (Duration::from_secs(10), Duration::from_secs(4));
+    if at.is_multiple_of(5) {
+        Manner::Pausing { every, pause }
+    } else {
+        Manner::Prompt
+    }
+}
+
+const fn scenario(name: &'static str, place: Place, about: &'static str, steps: &'static [Step]) -> Scenario {
     Scenario {
-        essential: true,
-        ..scenario(name, about, steps)
+        name,
+        about,
+        place,
+        manner: prompt,
+        etcds: 1,
+        clocks: false,
+        settings: "",
+        steps,
     }
 }
 
 /// The failure drill.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    essential("calm", "nothing fails", &[Talk(8_000, 8_001)]),
-    essential(
+    scenario("calm", Always, "nothing fails", &[Talk(8_000, 8_001)]),
+    scenario(
         "edge-killed",
+        Always,
         "an edge is killed and started again",
         &[
             Talk(2_000, 4_000),
@@ -99,8 +144,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             Talk(3_000, 3_001),
         ],
     ),
-    essential(
+    scenario(
         "router-killed",
+        Always,
         "a router is killed and started again",
         &[
             Talk(2_000, 4_000),
@@ -112,6 +158,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-and-router-killed",
+        Always,
         "an edge and a router are killed at once and started again",
         &[
             Talk(2_000, 4_000),
@@ -125,6 +172,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-stopped",
+        Always,
         "an edge stops in order (SIGTERM) and is started again",
         &[
             Talk(2_000, 4_000),
@@ -136,6 +184,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-stopped",
+        Always,
         "a router stops in order (SIGTERM) and is started again",
         &[
             Talk(2_000, 4_000),
@@ -145,13 +194,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             Talk(4_000, 4_001),
         ],
     ),
-    essential(
+    scenario(
         "rolling-restart",
+        Fails("messages to clients of a stopped edge are lost while homes still move, and some come twice"),
         "every node is stopped in order and started again, one after the other",
         &[Talk(2_000, 3_000), RestartAll, Talk(3_000, 3_001)],
     ),
-    essential(
+    scenario(
         "redis-emptied",
+        Always,
         "Redis is killed and comes back empty",
         &[
             Talk(2_000, 3_000),
@@ -161,8 +212,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             Talk(4_000, 4_001),
         ],
     ),
-    essential(
+    scenario(
         "etcd-away",
+        Fails("edges fence themselves after some seconds, and serve nobody until etcd is back"),
         "etcd is away for 15 s",
         &[
             Talk(2_000, 3_000),
@@ -174,6 +226,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "etcd-away-long",
+        Fails("as etcd-away"),
         "etcd is away for 60 s",
         &[
             Talk(2_000, 3_000),
@@ -187,6 +240,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         etcds: 3,
         ..scenario(
             "etcd-leader-killed",
+            Drill,
             "the leading member of three of etcd is killed and comes back",
             &[
                 Talk(2_000, 3_000),
@@ -197,8 +251,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             ],
         )
     },
-    essential(
+    scenario(
         "postgres-restarted",
+        Always,
         "PostgreSQL is killed and recovers",
         &[
             Talk(2_000, 3_000),
@@ -210,6 +265,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-frozen",
+        Drill,
         "a router is frozen (SIGSTOP) for 15 s and wakes while another has its slots",
         &[
             Talk(2_000, 4_000),
@@ -221,6 +277,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-frozen",
+        Drill,
         "an edge is frozen (SIGSTOP) for 15 s and wakes",
         &[
             Talk(2_000, 4_000),
@@ -232,6 +289,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-etcd",
+        Drill,
         "a router and etcd do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -243,6 +301,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-redis",
+        Drill,
         "a router and Redis do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -254,6 +313,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-postgres",
+        Drill,
         "a router and PostgreSQL do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -265,6 +325,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-routers",
+        Drill,
         "a router and the other routers do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -276,6 +337,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-edge",
+        Drill,
         "a router and an edge do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -287,6 +349,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-all",
+        Drill,
         "a router is reached by nobody, and reaches nobody, for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -302,6 +365,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-hears-nothing",
+        Drill,
         "an edge hears nothing of a router for 10 s, which hears it",
         &[
             Talk(2_000, 4_000),
@@ -313,6 +377,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-hears-nothing",
+        Drill,
         "a router hears nothing of an edge for 10 s, which hears it",
         &[
             Talk(2_000, 4_000),
@@ -324,6 +389,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-unanswered-by-etcd",
+        Drill,
         "etcd hears a router, which hears nothing of etcd, for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -335,6 +401,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "links-slow",
+        Drill,
         "everything to and from a router takes 200 ms each way for 10 s",
         &[
             Talk(2_000, 4_000),
@@ -348,4 +415,60 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             Talk(5_000, 5_001),
         ],
     ),
+    Scenario {
+        manner: some_pausing,
+        ..scenario(
+            "clients-pausing",
+            Drill,
+            "one client of five reads nothing for 4 s of every 10",
+            &[Talk(25_000, 25_001)],
+        )
+    },
+    Scenario {
+        manner: some_deaf,
+        settings: "router.queue_stanzas = 20",
+        ..scenario(
+            "clients-deaf",
+            Drill,
+            "one client of ten never reads until its session has ended at the limit (20 stanzas)",
+            &[Talk(25_000, 25_001)],
+        )
+    },
+    scenario(
+        "double-logins",
+        Drill,
+        "forty accounts log in twice at once with the same resource, over two edges",
+        &[Talk(2_000, 3_000), DoubleLogins, Talk(3_000, 3_001)],
+    ),
+    Scenario {
+        clocks: true,
+        ..scenario(
+            "clock-ahead",
+            Drill,
+            "the clocks of a router and an edge jump an hour ahead, and back again",
+            &[
+                Talk(2_000, 4_000),
+                Clock(Router, 3_600),
+                Clock(Edge, 3_600),
+                Talk(8_000, 8_001),
+                Clock(Router, 0),
+                Clock(Edge, 0),
+                Talk(6_000, 6_001),
+            ],
+        )
+    },
+    Scenario {
+        clocks: true,
+        ..scenario(
+            "clock-back",
+            Drill,
+            "the clocks of a router and an edge jump an hour back",
+            &[
+                Talk(2_000, 4_000),
+                Clock(Router, -3_600),
+                Clock(Edge, -3_600),
+                Talk(10_000, 10_001),
+            ],
+        )
+    },
 ];

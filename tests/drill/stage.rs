@@ -6,25 +6,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use swarm::chance::Chance;
-use swarm::{Habits, Manner, Persona, Report, Swarm};
+use swarm::{Habits, Persona, Report, Swarm};
 use testkit::fleet::{Fleet, Layout};
 use testkit::single::DOMAINS;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::scenarios::{Party, Scenario, Step};
-use crate::{results, scripts};
+use crate::{double, results, scripts};
 
 /// Clients of a swarm; they talk in pairs, each with its neighbour.
 const CLIENTS: usize = 200;
 /// How often each of them says something.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(500);
 /// How long a client waits for an answer before it looks for another edge.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long all clients together may take to get their sessions.
 const GATHERING: Duration = Duration::from_secs(90);
 /// How long nothing may happen before what has not come is given up. Longer than anything that a server waits for.
 const GIVEN_UP: Duration = Duration::from_secs(25);
+/// How long nothing may happen once all clients have logged in anew, to get what lies there.
+const COLLECTING: Duration = Duration::from_secs(10);
 /// How long is waited for duplicates once everything has come.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -64,7 +66,7 @@ impl Stage {
     /// Plays a scenario to its end. The cluster is whole again afterwards.
     pub(crate) async fn play(&mut self, scenario: &Scenario, seed: u64) -> Result<Outcome> {
         let fleet = self.fleet(scenario)?;
-        let swarm = Swarm::start(personas(), habits(fleet), seed);
+        let swarm = Swarm::start(personas(scenario), habits(fleet), seed);
         swarm.gather(GATHERING).await?;
         swarm.talk();
         let mut chance = Chance::new(seed);
@@ -85,6 +87,7 @@ impl Stage {
         let played = play.all(scenario).await;
         let (fault, schedule) = (play.fault.unwrap_or_default(), play.schedule);
         swarm.settle(QUIET, GIVEN_UP).await;
+        swarm.collect(QUIET, COLLECTING).await;
         let report = swarm.leave().await.report(fault.saturating_sub(EVERY));
         let outcome = Outcome { report, schedule };
         if played.is_err() || !outcome.is_as_promised() {
@@ -100,8 +103,8 @@ impl Stage {
             edges: 3,
             routers: 3,
             etcds: scenario.etcds,
-            settings: "log.filter = 'info'".to_owned(),
-            environment: Vec::new(),
+            settings: scenario.settings.to_owned(),
+            clocks: scenario.clocks,
         };
         if self.fleet.as_ref().is_none_or(|(standing, _)| *standing != layout) {
             self.fleet = None;
@@ -144,6 +147,7 @@ impl Play<'_> {
                 });
             }
             Step::Heal => self.fleet.network.heal(),
+            Step::DoubleLogins => double::log_in(self.fleet).await?,
             other => block_in_place(|| self.process(other))?,
         }
         Ok(())
@@ -166,6 +170,7 @@ impl Play<'_> {
                 self.fleet.etcd.members[leader].kill()
             }
             Step::RestartAll => self.restart_all(),
+            Step::Clock(party, ahead) => parties(party).iter().try_for_each(|id| self.fleet.set_clock(id, ahead)),
             _ => self.fleet.restore(),
         }
     }
@@ -206,8 +211,8 @@ impl Play<'_> {
 
 fn begin(layout: &Layout) -> Result<Fleet> {
     let fleet = Fleet::start(&binary(), layout)?;
-    let users: Vec<(String, String)> = (0..CLIENTS).map(|at| (user(at), password(at))).collect();
-    fleet.add_users(&users)?;
+    let swarm = (0..CLIENTS).map(|at| (user(at), password(at)));
+    fleet.add_users(&swarm.chain(double::users()).collect::<Vec<_>>())?;
     Ok(fleet)
 }
 
@@ -224,12 +229,12 @@ fn password(at: usize) -> String {
     format!("password-{at}")
 }
 
-fn personas() -> Vec<Persona> {
+fn personas(scenario: &Scenario) -> Vec<Persona> {
     let persona = |at| Persona {
         user: user(at),
         password: password(at),
         peer: at ^ 1,
-        manner: Manner::Prompt,
+        manner: (scenario.manner)(at),
     };
     (0..CLIENTS).map(persona).collect()
 }

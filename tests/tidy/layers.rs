@@ -1,4 +1,4 @@
-//! Who may see whom: the fourteen crates on their floors, and the foreign crates that each must never see. The table is
+//! Who may see whom: the fifteen crates on their floors, and the foreign crates that each must never see. The table is
 //! compared with what cargo says of the manifests.
 
 use std::collections::BTreeMap;

@@ -50,8 +50,12 @@ pub struct Ledger {
     records: Vec<Vec<Record>>,
     /// Highest number received so far, by sender, sender's session and recipient.
     highest: BTreeMap<(usize, u32, usize), usize>,
+    /// What each client went through: when, and what.
+    journeys: Vec<Vec<(Duration, String)>>,
     pub(crate) connected: BTreeMap<Connected, u64>,
     pub(crate) endings: BTreeMap<String, u64>,
+    /// Since when clients have logged in anew, to get what had been kept for them.
+    pub(crate) collecting: Option<Duration>,
     pub(crate) complaints: Vec<String>,
     entries: u64,
 }
@@ -61,6 +65,7 @@ impl Ledger {
     pub fn new(clients: usize) -> Self {
         Self {
             records: vec![Vec::new(); clients],
+            journeys: vec![Vec::new(); clients],
             ..Self::default()
         }
     }
@@ -123,15 +128,22 @@ impl Ledger {
         });
     }
 
-    /// A client is connected, or was told that it cannot resume.
-    pub fn connected(&mut self, how: Connected) {
+    /// A client is connected in its session `session`, over the edge `edge`, or was told that it cannot resume.
+    pub fn connected(&mut self, client: usize, how: Connected, session: u32, edge: usize, now: Duration) {
         self.entries += 1;
         *self.connected.entry(how).or_default() += 1;
+        self.travelled(client, now, format!("{how:?} session {session} over edge {edge}"));
     }
 
     /// A client's connection ended, or could not be made.
-    pub fn ended(&mut self, why: String) {
+    pub fn ended(&mut self, client: usize, why: String, now: Duration) {
+        self.travelled(client, now, why.clone());
         *self.endings.entry(why).or_default() += 1;
+    }
+
+    /// From now on clients log in anew, and get what had been kept for them.
+    pub fn collecting(&mut self, now: Duration) {
+        self.collecting = Some(now);
     }
 
     /// The server did what it must not do.
@@ -164,6 +176,17 @@ impl Ledger {
                 .enumerate()
                 .map(move |(number, record)| (Key { from, number }, record))
         })
+    }
+
+    /// What a client went through.
+    pub(crate) fn journey(&self, client: usize) -> &[(Duration, String)] {
+        self.journeys.get(client).map_or(&[], Vec::as_slice)
+    }
+
+    fn travelled(&mut self, client: usize, now: Duration, what: String) {
+        if let Some(journey) = self.journeys.get_mut(client) {
+            journey.push((now, what));
+        }
     }
 
     fn find(&mut self, key: Key) -> Option<&mut Record> {

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::ledger::{Connected, Key, Ledger, Record};
+use crate::ledger::{Connected, Key, Ledger, Receipt, Record};
 
-/// Most histories told in full.
-const STORIES: usize = 20;
+/// Most histories told in full, and most complaints.
+const STORIES: usize = 40;
+
+/// Most of either that are printed.
+const SHOWN: usize = 12;
 
 /// What a ledger comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +26,16 @@ pub struct Report {
     pub refused_yet_received: u64,
     /// Messages acknowledged, not refused, and never received.
     pub lost: u64,
+    /// Messages acknowledged that came only when their recipients logged in anew at the end: kept, but left lying.
+    pub left_lying: u64,
     /// Messages that the server neither acknowledged nor refused.
     pub unanswered: u64,
     /// Receipts beyond the first, though neither side had begun a new session.
     pub duplicated: u64,
     /// Receipts beyond the first after a side could not resume: its sender said it again, or its recipient had not acknowledged it.
     pub duplicated_between_sessions: u64,
+    /// Receipts when clients logged in anew at the end, of messages they had received before.
+    pub repeated_at_login: u64,
     /// Messages received after a later one of the same sending session.
     pub reordered: u64,
     /// Messages that their senders said again in a new session.
@@ -46,7 +53,7 @@ pub struct Report {
     pub wait_most: Duration,
     /// Why connections ended, and how often.
     pub endings: Vec<(String, u64)>,
-    /// What the server must not do and did, other than with messages.
+    /// What the server must not do and did, other than with messages: the first of it.
     pub complaints: Vec<String>,
     /// Histories of the first messages that met with what should not have happened.
     pub stories: Vec<String>,
@@ -60,14 +67,14 @@ impl Report {
             resumed: connected(Connected::Resumed),
             not_resumed: connected(Connected::NotResumed),
             endings: ledger.endings.clone().into_iter().collect(),
-            complaints: ledger.complaints.clone(),
+            complaints: ledger.complaints.iter().take(STORIES).cloned().collect(),
             ..Self::default()
         };
         let mut waits: Vec<Duration> = Vec::new();
         let mut client = None;
         for (key, record) in ledger.records() {
-            report.count(key, record);
-            if let (true, Some(first)) = (record.intended >= since, record.received.first()) {
+            report.count(key, record, ledger);
+            if let (true, Some(first)) = (record.intended >= since, first_of(record, ledger)) {
                 let wait = first.at.saturating_sub(record.intended);
                 match waits.last_mut() {
                     Some(longest) if client == Some(key.from) => *longest = wait.max(*longest),
@@ -94,33 +101,68 @@ impl Report {
         faults.iter().all(|count| *count == 0) && self.complaints.is_empty()
     }
 
-    fn count(&mut self, key: Key, record: &Record) {
+    fn count(&mut self, key: Key, record: &Record, ledger: &Ledger) {
         let is_received = !record.received.is_empty();
         let (acknowledged, refused) = (record.acknowledged.is_some(), record.refused.is_some());
         let lost = acknowledged && !refused && !is_received;
+        let left_lying = acknowledged && is_received && first_of(record, ledger).is_none();
         let unanswered = !acknowledged && !refused;
         let reordered = record.received.iter().any(|receipt| receipt.overtaken_by.is_some());
-        let more = record.received.len().saturating_sub(1) as u64;
+        let before = record
+            .received
+            .iter()
+            .filter(|receipt| is_before(receipt, ledger))
+            .count();
+        let repeated = if before > 0 { record.received.len() - before } else { 0 };
+        let more = (record.received.len() - repeated).saturating_sub(1) as u64;
         self.intended += 1;
         self.acknowledged += u64::from(acknowledged);
         self.received += u64::from(is_received);
         self.refused += u64::from(refused);
         self.refused_yet_received += u64::from(refused && is_received);
         self.lost += u64::from(lost);
+        self.left_lying += u64::from(left_lying);
         self.unanswered += u64::from(unanswered);
         self.reordered += u64::from(reordered);
         self.resent += u64::from(is_resent(record));
-        let doubled = more > 0 && !is_between_sessions(record);
+        self.repeated_at_login += repeated as u64;
+        let doubled = more > 0 && !is_between_sessions(record, ledger);
         if doubled {
             self.duplicated += more;
         } else {
             self.duplicated_between_sessions += more;
         }
-        let is_wrong = lost || unanswered || reordered || doubled || (refused && is_received);
+        let is_wrong =
+            lost || left_lying || unanswered || reordered || doubled || repeated > 0 || (refused && is_received);
         if is_wrong && self.stories.len() < STORIES {
             self.stories.push(story(key, record));
+            for client in [key.from, record.to] {
+                let journey = journey(client, ledger);
+                if !self.stories.contains(&journey) {
+                    self.stories.push(journey);
+                }
+            }
         }
     }
+}
+
+/// The first receipt before clients logged in anew.
+fn first_of<'a>(record: &'a Record, ledger: &Ledger) -> Option<&'a Receipt> {
+    record.received.first().filter(|first| is_before(first, ledger))
+}
+
+fn is_before(receipt: &Receipt, ledger: &Ledger) -> bool {
+    ledger.collecting.is_none_or(|since| receipt.at < since)
+}
+
+/// What a client went through, in a line.
+fn journey(client: usize, ledger: &Ledger) -> String {
+    let steps: Vec<String> = ledger
+        .journey(client)
+        .iter()
+        .map(|(time, what)| format!("{:.3} {what}", time.as_secs_f64()))
+        .collect();
+    format!("client {client}: {}", steps.join(", "))
 }
 
 fn is_resent(record: &Record) -> bool {
@@ -129,8 +171,9 @@ fn is_resent(record: &Record) -> bool {
     sessions.any(|session| Some(session) != first)
 }
 
-fn is_between_sessions(record: &Record) -> bool {
-    let mut sessions = record.received.iter().map(|receipt| receipt.session);
+fn is_between_sessions(record: &Record, ledger: &Ledger) -> bool {
+    let before = record.received.iter().filter(|receipt| is_before(receipt, ledger));
+    let mut sessions = before.map(|receipt| receipt.session);
     let first = sessions.next();
     is_resent(record) || sessions.any(|session| Some(session) != first)
 }
@@ -181,11 +224,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "lost {}, unanswered {}, duplicated {} (and {} between sessions), reordered {}, refused yet received {}",
+            "lost {}, left lying {}, unanswered {}, duplicated {} (and {} between sessions, {} at login), reordered {}, refused yet received {}",
             self.lost,
+            self.left_lying,
             self.unanswered,
             self.duplicated,
             self.duplicated_between_sessions,
+            self.repeated_at_login,
             self.reordered,
             self.refused_yet_received
         )?;
@@ -202,7 +247,12 @@ impl fmt::Display for Report {
         for (why, count) in &self.endings {
             writeln!(f, "  ended {count}: {why}")?;
         }
-        for line in self.complaints.iter().chain(&self.stories) {
+        let some = self
+            .complaints
+            .iter()
+            .take(SHOWN)
+            .chain(self.stories.iter().take(SHOWN));
+        for line in some {
             writeln!(f, "  ! {line}")?;
         }
         Ok(())
@@ -301,6 +351,22 @@ mod tests {
         assert_eq!(
             (report.wait_half, report.wait_most),
             (Duration::from_secs(2), Duration::from_secs(5))
+        );
+    }
+
+    #[test]
+    fn what_comes_only_at_a_new_login_was_left_lying() {
+        let mut ledger = Ledger::new(2);
+        let keys = [ledger.intend(0, 1, Duration::ZERO), ledger.intend(0, 1, Duration::ZERO)];
+        ledger.received(keys[0], 1, 1, 1, Duration::from_secs(1));
+        ledger.collecting(Duration::from_secs(2));
+        ledger.received(keys[1], 1, 1, 2, Duration::from_secs(3));
+        keys.iter()
+            .for_each(|key| ledger.acknowledged(*key, Duration::from_secs(1)));
+        let report = ledger.report(Duration::ZERO);
+        assert_eq!(
+            (report.left_lying, report.lost, report.wait_most),
+            (1, 0, Duration::from_secs(1))
         );
     }
 

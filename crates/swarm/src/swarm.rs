@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::ledger::Ledger;
-use crate::talker::{Persona, Phase, Talker};
+use crate::talker::{Manner, Persona, Phase, Talker};
 
 /// How often to look how far the swarm is.
 const LOOK: Duration = Duration::from_millis(50);
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) personas: Vec<Persona>,
     pub(crate) habits: Habits,
     pub(crate) online: AtomicUsize,
+    /// What the ids of this swarm's messages begin with.
+    pub(crate) name: String,
     ledger: Mutex<Ledger>,
     epoch: Instant,
 }
@@ -74,6 +76,7 @@ impl Swarm {
             personas,
             habits,
             online: AtomicUsize::new(0),
+            name: name(),
             epoch: Instant::now(),
         });
         let (phase, watched) = watch::channel(Phase::Gathering);
@@ -88,14 +91,14 @@ impl Swarm {
         Self { shared, phase, clients }
     }
 
-    /// Waits until every client has a session.
+    /// Waits until every client that is to be there has a session.
     ///
     /// # Errors
     /// When that takes longer than `patience`.
     pub async fn gather(&self, patience: Duration) -> Result<()> {
         let gathered = timeout(patience, async {
             let mut look = interval(LOOK);
-            while self.online() < self.shared.personas.len() {
+            while self.online() < self.expected() {
                 look.tick().await;
             }
         });
@@ -104,10 +107,18 @@ impl Swarm {
             is_complete,
             "{} of {} clients have a session after {patience:?}\n{}",
             self.online(),
-            self.shared.personas.len(),
+            self.expected(),
             self.ledger().report(Duration::ZERO)
         );
         Ok(())
+    }
+
+    fn expected(&self) -> usize {
+        let is_early = matches!(*self.phase.borrow(), Phase::Gathering | Phase::Talking);
+        let personas = self.shared.personas.iter();
+        personas
+            .filter(|persona| !(is_early && persona.manner == Manner::Away))
+            .count()
     }
 
     /// How many clients have a session and a connection.
@@ -124,6 +135,20 @@ impl Swarm {
     /// `quiet` nothing more happens. Gives up when nothing at all happens for `patience`, or after ten times that.
     pub async fn settle(&self, quiet: Duration, patience: Duration) {
         self.phase.send_replace(Phase::Settling);
+        self.rest(quiet, patience).await;
+    }
+
+    /// Has the clients log in anew, for what had been kept for them and not delivered. Waits until all have a session, or nothing
+    /// happens for `patience`; then as [`Swarm::settle`] does.
+    pub async fn collect(&self, quiet: Duration, patience: Duration) {
+        self.ledger().collecting(self.now());
+        self.phase.send_replace(Phase::Collecting);
+        // Those that do not get a session stand in the report.
+        let _ = self.gather(patience).await;
+        self.rest(quiet, patience).await;
+    }
+
+    async fn rest(&self, quiet: Duration, patience: Duration) {
         let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
         let mut look = interval(LOOK);
         while began.elapsed() < patience * 10 {
@@ -162,4 +187,12 @@ impl Swarm {
     pub fn set_edges(&self, edges: Vec<SocketAddr>) {
         *self.shared.habits.edges.lock().expect("not poisoned") = edges;
     }
+}
+
+/// A name that no other swarm has had.
+fn name() -> String {
+    let time = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{:x}-{:x}", time.as_micros(), std::process::id())
 }

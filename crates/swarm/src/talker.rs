@@ -55,6 +55,8 @@ pub enum Manner {
     },
     /// Nothing is read, and nothing said, as long as the others talk. Then it comes back and reads what it has missed.
     Deaf,
+    /// Not there as long as the others talk. Then it comes.
+    Away,
 }
 
 /// What the swarm is at.
@@ -66,16 +68,16 @@ pub enum Phase {
     Talking,
     /// They begin nothing new; what was begun comes to its end.
     Settling,
+    /// They log in anew, for what had been kept for them, and wait.
+    Collecting,
     /// They log out.
     Leaving,
 }
 
 /// Why a connection ended.
 enum Ending {
-    /// The client logged out.
+    /// The client logged out, and with it went its session.
     Left,
-    /// Another client took the session's resource (RFC 6120, 7.7.2.2): it stays away.
-    Displaced,
     /// Anything after which a client comes back.
     Lost(String),
 }
@@ -96,6 +98,8 @@ pub(crate) struct Talker {
     edge: usize,
     /// Its session, counted from 1.
     session: u32,
+    /// Its last session before it collects what was kept for it.
+    last: u32,
     /// Whether stream management has begun in this session.
     managed: bool,
     resumption: Option<Resumption>,
@@ -118,6 +122,7 @@ impl Talker {
             phase,
             edge: at,
             session: 0,
+            last: 0,
             managed: false,
             resumption: None,
             outgoing: Outgoing::new(),
@@ -131,6 +136,12 @@ impl Talker {
     /// Connects, and again whenever the connection ends, until it is to leave.
     pub(crate) async fn run(mut self) {
         let mut failures = 0;
+        if self.shared.personas[self.at].manner == Manner::Away {
+            let is_late = |phase: &Phase| !matches!(phase, Phase::Gathering | Phase::Talking);
+            if self.phase.wait_for(is_late).await.is_err() {
+                return;
+            }
+        }
         loop {
             let ending = match self.connect().await {
                 Ok(mut client) => {
@@ -147,10 +158,9 @@ impl Talker {
                 }
             };
             match ending {
-                Ok(Ending::Left) => return,
-                Ok(Ending::Displaced) => return self.note("displaced".to_owned()),
-                Ok(Ending::Lost(why)) => self.note(why),
-                Err(error) => self.note(format!("{error:#}")),
+                Ok(Ending::Left) => self.give_up_session(),
+                Ok(Ending::Lost(why)) => self.note(&why),
+                Err(error) => self.note(&format!("{error:#}")),
             }
             if *self.phase.borrow() == Phase::Leaving {
                 return;
@@ -161,8 +171,8 @@ impl Talker {
         }
     }
 
-    fn note(&self, why: String) {
-        self.shared.ledger().ended(why);
+    fn note(&self, why: &str) {
+        self.shared.ledger().ended(self.at, brief(why), self.shared.now());
     }
 
     /// A connection with a session, the former one if the server lets it.
@@ -203,12 +213,12 @@ impl Talker {
             .await
             .context("authenticating")?;
         client.open(&domain).await.context("opening again")?;
-        if let Some(resumption) = self.resumption.clone() {
-            if self.resume(client, resumption).await.context("resuming")? {
-                return Ok(());
-            }
-            self.give_up_session();
+        if let Some(resumption) = self.resumption.clone()
+            && self.resume(client, resumption).await.context("resuming")?
+        {
+            return Ok(());
         }
+        self.give_up_session();
         self.bind(client).await.context("binding")
     }
 
@@ -231,7 +241,7 @@ impl Talker {
         } else {
             Connected::NotResumed
         };
-        self.shared.ledger().connected(how);
+        self.connected(how);
         if is_resumed {
             self.say_again(client);
         }
@@ -278,17 +288,23 @@ impl Talker {
         client.queue(b"<presence/>");
         self.outgoing.push(Sent::Other);
         self.asked = None;
-        self.shared.ledger().connected(Connected::Bound);
+        self.connected(Connected::Bound);
         Ok(())
     }
 
-    /// Remembers what it takes to resume.
+    fn connected(&self, how: Connected) {
+        let (now, edges) = (
+            self.shared.now(),
+            self.shared.habits.edges.lock().expect("not poisoned").len(),
+        );
+        let edge = self.edge % edges.max(1) + 1;
+        self.shared.ledger().connected(self.at, how, self.session, edge, now);
+    }
+
+    /// Remembers what it takes to resume, if this connection has come so far.
     fn keep(&mut self, client: &Client) {
-        if self.managed {
-            self.resumption = client
-                .resumption()
-                .filter(|resumption| !resumption.id.is_empty())
-                .cloned();
+        if let (true, Some(resumption)) = (self.managed, client.resumption()) {
+            self.resumption = Some(resumption.clone()).filter(|resumption| !resumption.id.is_empty());
         }
     }
 
@@ -297,8 +313,12 @@ impl Talker {
         let begun = Instant::now();
         loop {
             let phase = *self.phase.borrow_and_update();
-            if phase == Phase::Leaving {
+            let is_old = self.session == self.last && phase == Phase::Collecting;
+            if phase == Phase::Leaving || is_old {
                 return self.leave(client).await;
+            }
+            if phase != Phase::Collecting {
+                self.last = self.session;
             }
             if phase == Phase::Talking && pauses == Pauses::Always {
                 return self.hold(client).await;
@@ -350,11 +370,12 @@ impl Talker {
         self.asked = Some(Instant::now());
     }
 
-    /// The id says which message it is, and of which session.
+    /// The id says which message it is, of which swarm and which session.
     fn message(&self, key: Key) -> String {
         let Shared { personas, habits, .. } = &*self.shared;
         let to = &personas[personas[self.at].peer].user;
-        let (id, domain) = (format!("{}.{}.{}", key.from, self.session, key.number), &habits.domain);
+        let id = format!("{}.{}.{}.{}", self.shared.name, key.from, self.session, key.number);
+        let domain = &habits.domain;
         format!("<message to='{to}@{domain}' type='chat' id='{id}'><body>{id}</body></message>")
     }
 
@@ -372,10 +393,11 @@ impl Talker {
             }
         } else if element.ns() == xml::ns::STREAMS && element.name() == "error" {
             let condition = element.children().next().map_or("error", Element::name).to_owned();
-            return Some(match condition.as_str() {
-                "conflict" => Ending::Displaced,
-                _ => Ending::Lost(format!("stream error {condition}")),
-            });
+            if condition == "conflict" {
+                // Each client of a swarm has a resource of its own (RFC 6120, 7.7.2.2).
+                self.complain("conflict without another client".to_owned());
+            }
+            return Some(Ending::Lost(format!("stream error {condition}")));
         } else {
             self.hear_stanza(&element);
         }
@@ -383,10 +405,9 @@ impl Talker {
     }
 
     fn hear_stanza(&mut self, element: &Element) {
-        let key = element
-            .attribute("id")
-            .filter(|_| element.name() == "message")
-            .and_then(read_id);
+        let id = element.attribute("id").filter(|_| element.name() == "message");
+        // What another swarm has left behind is none of this one's business.
+        let key = id.and_then(|id| read_id(id.strip_prefix(&self.shared.name)?));
         let Some((key, written_in)) = key else { return };
         let now = self.shared.now();
         if element.attribute("type") == Some("error") {
@@ -453,7 +474,7 @@ enum Pauses {
 impl Pauses {
     fn of(manner: Manner) -> Self {
         match manner {
-            Manner::Prompt => Self::Never,
+            Manner::Prompt | Manner::Away => Self::Never,
             Manner::Pausing { every, pause } => Self::Sometimes { every, pause },
             Manner::Deaf => Self::Always,
         }
@@ -479,9 +500,21 @@ async fn until_some(time: Option<Instant>) {
     }
 }
 
-/// Reads `FROM.SESSION.NUMBER`.
+/// A reason with no more of a stream error than its condition.
+fn brief(why: &str) -> String {
+    let error = format!("<error xmlns='{}'><", xml::ns::STREAMS);
+    match why.split_once(&error) {
+        Some((before, after)) => {
+            let condition = after.split([' ', '/', '>']).next().unwrap_or_default();
+            format!("{before}stream error {condition}")
+        }
+        None => why.to_owned(),
+    }
+}
+
+/// Reads `.FROM.SESSION.NUMBER`.
 fn read_id(id: &str) -> Option<(Key, u32)> {
-    let mut parts = id.split('.');
+    let mut parts = id.strip_prefix('.')?.split('.');
     let from = parts.next()?.parse().ok()?;
     let session = parts.next()?.parse().ok()?;
     let number = parts.next()?.parse().ok()?;

@@ -12,6 +12,9 @@ use crate::network::Network;
 use crate::services::{self, EtcdCluster, Plan, Postgres, Redis, Server};
 use crate::single::DOMAINS;
 
+/// The file in a node's folder that sets its clock.
+const CLOCK: &str = "clock";
+
 /// What a fleet is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -23,8 +26,8 @@ pub struct Layout {
     pub etcds: usize,
     /// Lines of TOML for every node.
     pub settings: String,
-    /// Environment of every node.
-    pub environment: Vec<(String, String)>,
+    /// Whether the nodes' clocks can be set (with the Debian package faketime).
+    pub clocks: bool,
 }
 
 /// A cluster of real processes; ended when dropped.
@@ -148,6 +151,16 @@ impl Fleet {
         services::signal(child.id(), name)
     }
 
+    /// Sets a node's clock so many seconds ahead, or back. Time that passes is still measured right, as with any clock that is set.
+    ///
+    /// # Errors
+    /// When the layout says that clocks cannot be set.
+    pub fn set_clock(&mut self, id: &str, ahead: i64) -> Result<()> {
+        let clock = self.node(id)?.config.with_file_name(CLOCK);
+        ensure!(clock.exists(), "{id} has no clock of its own");
+        std::fs::write(&clock, format!("{ahead:+}s\n")).with_context(|| clock.display().to_string())
+    }
+
     /// Holds back everything between `id` and all nodes whose names begin with `role`.
     pub fn part_from(&self, id: &str, role: &str) {
         for other in self.named(role) {
@@ -171,6 +184,9 @@ impl Fleet {
             member.restart()?;
         }
         for id in self.named("") {
+            if self.node(&id)?.config.with_file_name(CLOCK).exists() {
+                self.set_clock(&id, 0)?;
+            }
             // One that has ended cannot be woken.
             let _ = self.signal(&id, "CONT");
             self.restart(&id)?;
@@ -299,11 +315,7 @@ fn start(binary: &Path, layout: &Layout, place: &Place) -> Result<Node> {
     let folder = services::folder(&place.id)?;
     let config = folder.join(format!("{}.toml", place.id));
     std::fs::write(&config, settings(place, &folder, layout))?;
-    let mut arguments: Vec<String> = layout
-        .environment
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let mut arguments = if layout.clocks { own_clock(&folder)? } else { Vec::new() };
     arguments.push(binary.display().to_string());
     arguments.extend(["serve", "--config"].map(str::to_owned));
     arguments.push(config.display().to_string());
@@ -325,6 +337,23 @@ fn start(binary: &Path, layout: &Layout, place: &Place) -> Result<Node> {
         config,
         server,
     })
+}
+
+/// What gives a process a clock that a file in `folder` sets (faketime(1)).
+fn own_clock(folder: &Path) -> Result<Vec<String>> {
+    let file = folder.join(CLOCK);
+    std::fs::write(&file, "+0s\n")?;
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library = libraries
+        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .context("libfaketime is not installed: install the Debian package faketime")?;
+    Ok(vec![
+        format!("LD_PRELOAD={}", library.display()),
+        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
+        "FAKETIME_NO_CACHE=1".to_owned(),
+        "DONT_FAKE_MONOTONIC=1".to_owned(),
+    ])
 }
 
 fn settings(place: &Place, data: &Path, layout: &Layout) -> String {

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,6 +26,8 @@ pub use quorum::EtcdCluster;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(10);
+/// How many ports are tried, from 10,000 on.
+const PORTS: u16 = 20_000;
 /// How many times a server is started with other ports when it did not come up.
 const TRIES: usize = 5;
 
@@ -581,9 +584,18 @@ pub(crate) fn folder(name: &str) -> Result<PathBuf> {
         .keep())
 }
 
-/// A port nobody has just now. Somebody may take it before the server does: then [`again`] helps.
+/// A port nobody has just now, outside the range from which the system takes ports for connections, so that a server that is away for a
+/// while finds it free again. Somebody may take it before the server does: then [`again`] helps.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 2_000) as u16 * 10;
+    for _ in 0..PORTS {
+        let port = 10_000 + first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port")
 }
 
 pub(crate) fn again<T>(mut start: impl FnMut() -> Result<T>) -> Result<T> {

@@ -1,0 +1,97 @@
+//! Two clients that want the same resource of the same account at the same time (RFC 6120, 7.7.2.2): one stays, the other is told
+//! `conflict`, and what is sent to the account arrives once.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use swarm::client::{Client, Seen};
+use testkit::fleet::Fleet;
+use testkit::single::DOMAINS;
+use tokio::task::JoinSet;
+
+/// How many accounts.
+const ACCOUNTS: usize = 40;
+const PASSWORD: &str = "twice";
+/// Who says something to each of them.
+const SPEAKER: &str = "speaker";
+
+/// The accounts that this needs, `(name, password)` each.
+pub(crate) fn users() -> impl Iterator<Item = (String, String)> {
+    let names = (0..ACCOUNTS).map(user).chain([SPEAKER.to_owned()]);
+    names.map(|name| (name, PASSWORD.to_owned()))
+}
+
+/// Lets every account log in twice at once.
+pub(crate) async fn log_in(fleet: &Fleet) -> Result<()> {
+    let edges = fleet.c2s();
+    let mut logins = JoinSet::new();
+    for at in 0..ACCOUNTS {
+        let (one, other) = (edges[at % edges.len()], edges[(at + 1) % edges.len()]);
+        logins.spawn(async move { twice(at, one, other).await.with_context(|| user(at)) });
+    }
+    while let Some(done) = logins.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// One account: the one client hears what a third says to it, the other hears nothing but that it has to go.
+async fn twice(at: usize, one: SocketAddr, other: SocketAddr) -> Result<()> {
+    let name = user(at);
+    let (first, second) = tokio::join!(connect(&name, one, "same"), connect(&name, other, "same"));
+    let mut speaker = connect(SPEAKER, one, &format!("r{at}")).await?;
+    let text = format!(
+        "<message to='{}@{}' type='chat' id='once'><body>once</body></message>",
+        name, DOMAINS[0]
+    );
+    speaker.write(text.as_bytes()).await?;
+    let (first, second) = tokio::join!(fate(first), fate(second));
+    let fates = [first?, second?];
+    ensure!(
+        fates.contains(&Fate::Heard) && fates.contains(&Fate::Conflict),
+        "one is to stay and one to go, but {fates:?}"
+    );
+    speaker.close().await
+}
+
+/// What became of a client.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Heard,
+    Conflict,
+    Other(String),
+}
+
+/// Reads until the message comes, or the end.
+async fn fate(client: Result<Client>) -> Result<Fate> {
+    let mut client = match client {
+        Ok(client) => client,
+        // The other one may have come first, before this one had bound.
+        Err(error) if format!("{error:#}").contains("<conflict") => return Ok(Fate::Conflict),
+        Err(error) => return Ok(Fate::Other(format!("{error:#}"))),
+    };
+    loop {
+        match client.see().await? {
+            Seen::Element(element) if element.attribute("id") == Some("once") => {
+                client.close().await?;
+                return Ok(Fate::Heard);
+            }
+            Seen::Element(element) if element.children().any(|child| child.name() == "conflict") => {
+                return Ok(Fate::Conflict);
+            }
+            Seen::End => return Ok(Fate::Other("ended without a word".to_owned())),
+            Seen::Element(_) | Seen::Open(_) => {}
+        }
+    }
+}
+
+async fn connect(name: &str, edge: SocketAddr, resource: &str) -> Result<Client> {
+    let mut client = Client::connect(edge).await?;
+    client.log_in(name, DOMAINS[0], PASSWORD, resource).await?;
+    client.write(b"<presence/>").await?;
+    Ok(client)
+}
+
+fn user(at: usize) -> String {
+    format!("twin{at}")
+}
