@@ -10,6 +10,7 @@
 )]
 
 mod double;
+mod embedded;
 mod results;
 mod scenarios;
 mod stage;

@@ -7,8 +7,8 @@ use swarm::Manner;
 use crate::scenarios::Party::{Edge, Edges, Etcd, Postgres, Redis, Router, Routers};
 use crate::scenarios::Place::{Always, Drill, Fails};
 use crate::scenarios::Step::{
-    Away, Back, Clock, Cut, Delay, DoubleLogins, Freeze, Heal, Kill, KillLeader, Part, RestartAll, Start, Stop, Talk,
-    Wake,
+    Away, Back, Clock, Cut, Delay, DoubleLogins, FillDisk, FreeDisk, Freeze, Heal, Kill, KillLeader, Part, RestartAll,
+    Start, Stop, Talk, Wake,
 };
 
 /// A fault and what is expected of the clients' traffic.
@@ -27,6 +27,8 @@ pub(crate) struct Scenario {
     pub(crate) clocks: bool,
     /// Lines of TOML for every node.
     pub(crate) settings: &'static str,
+    /// Whether it is about one process with its own database, and not about a cluster.
+    pub(crate) embedded: bool,
     /// What happens, in order.
     pub(crate) steps: &'static [Step],
 }
@@ -91,6 +93,10 @@ pub(crate) enum Step {
     Clock(Party, i64),
     /// Two clients ask for the same resource of the same account over two edges at the same time; of many accounts.
     DoubleLogins,
+    /// No file of the server's can grow any more.
+    FillDisk,
+    /// They can again.
+    FreeDisk,
 }
 
 fn prompt(_: usize) -> Manner {
@@ -103,6 +109,15 @@ fn some_deaf(at: usize) -> Manner {
         Manner::Deaf
     } else {
         Manner::Prompt
+    }
+}
+
+/// Every other one is away while the others talk: what is said to them has to be kept.
+fn half_away(at: usize) -> Manner {
+    if at.is_multiple_of(2) {
+        Manner::Prompt
+    } else {
+        Manner::Away
     }
 }
 
@@ -125,6 +140,7 @@ const fn scenario(name: &'static str, place: Place, about: &'static str, steps: 
         etcds: 1,
         clocks: false,
         settings: "",
+        embedded: false,
         steps,
     }
 }
@@ -468,6 +484,22 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
                 Clock(Router, -3_600),
                 Clock(Edge, -3_600),
                 Talk(10_000, 10_001),
+            ],
+        )
+    },
+    Scenario {
+        manner: half_away,
+        embedded: true,
+        ..scenario(
+            "disk-full",
+            Drill,
+            "the disk of a single process is full for some seconds, while messages have to be kept",
+            &[
+                Talk(3_000, 4_000),
+                FillDisk,
+                Talk(8_000, 9_000),
+                FreeDisk,
+                Talk(4_000, 4_001),
             ],
         )
     },

@@ -1,10 +1,11 @@
 //! A cluster on which scenarios are played, and the playing.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use swarm::chance::Chance;
 use swarm::{Habits, Persona, Report, Swarm};
 use testkit::fleet::{Fleet, Layout};
@@ -13,7 +14,7 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::scenarios::{Party, Scenario, Step};
-use crate::{double, results, scripts};
+use crate::{double, embedded, results, scripts};
 
 /// Clients of a swarm; they talk in pairs, each with its neighbour.
 const CLIENTS: usize = 200;
@@ -22,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long a client waits for an answer before it looks for another edge.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long all clients together may take to get their sessions.
-const GATHERING: Duration = Duration::from_secs(90);
+pub(crate) const GATHERING: Duration = Duration::from_secs(90);
 /// How long nothing may happen before what has not come is given up. Longer than anything that a server waits for.
 const GIVEN_UP: Duration = Duration::from_secs(25);
 /// How long nothing may happen once all clients have logged in anew, to get what lies there.
@@ -65,8 +66,11 @@ struct Play<'a> {
 impl Stage {
     /// Plays a scenario to its end. The cluster is whole again afterwards.
     pub(crate) async fn play(&mut self, scenario: &Scenario, seed: u64) -> Result<Outcome> {
+        if scenario.embedded {
+            return embedded::play(scenario, seed).await;
+        }
         let fleet = self.fleet(scenario)?;
-        let swarm = Swarm::start(personas(scenario), habits(fleet), seed);
+        let swarm = Swarm::start(personas(scenario), habits(fleet.c2s()), seed);
         swarm.gather(GATHERING).await?;
         swarm.talk();
         let mut chance = Chance::new(seed);
@@ -86,9 +90,7 @@ impl Stage {
         };
         let played = play.all(scenario).await;
         let (fault, schedule) = (play.fault.unwrap_or_default(), play.schedule);
-        swarm.settle(QUIET, GIVEN_UP).await;
-        swarm.collect(QUIET, COLLECTING).await;
-        let report = swarm.leave().await.report(fault.saturating_sub(EVERY));
+        let report = finish(swarm, fault).await;
         let outcome = Outcome { report, schedule };
         if played.is_err() || !outcome.is_as_promised() {
             fleet.save_logs(&results::folder().join(format!("{}-{seed}", scenario.name)))?;
@@ -148,6 +150,7 @@ impl Play<'_> {
             }
             Step::Heal => self.fleet.network.heal(),
             Step::DoubleLogins => double::log_in(self.fleet).await?,
+            Step::FillDisk | Step::FreeDisk => bail!("a cluster has no disk of its own"),
             other => block_in_place(|| self.process(other))?,
         }
         Ok(())
@@ -209,15 +212,26 @@ impl Play<'_> {
     }
 }
 
+/// Has the clients come to rest and log out. What their ledger says, since a fault at `fault`.
+pub(crate) async fn finish(swarm: Swarm, fault: Duration) -> Report {
+    swarm.settle(QUIET, GIVEN_UP).await;
+    swarm.collect(QUIET, COLLECTING).await;
+    swarm.leave().await.report(fault.saturating_sub(EVERY))
+}
+
+/// The accounts of the clients, `(name, password)` each.
+pub(crate) fn users() -> impl Iterator<Item = (String, String)> {
+    (0..CLIENTS).map(|at| (user(at), password(at)))
+}
+
 fn begin(layout: &Layout) -> Result<Fleet> {
     let fleet = Fleet::start(&binary(), layout)?;
-    let swarm = (0..CLIENTS).map(|at| (user(at), password(at)));
-    fleet.add_users(&swarm.chain(double::users()).collect::<Vec<_>>())?;
+    fleet.add_users(&users().chain(double::users()).collect::<Vec<_>>())?;
     Ok(fleet)
 }
 
 /// The binary under test; `DUNLIN` names another one.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("DUNLIN").map_or_else(scripts::binary, |path| Path::new(&path).to_owned())
 }
 
@@ -229,7 +243,8 @@ fn password(at: usize) -> String {
     format!("password-{at}")
 }
 
-fn personas(scenario: &Scenario) -> Vec<Persona> {
+/// The clients of a scenario.
+pub(crate) fn personas(scenario: &Scenario) -> Vec<Persona> {
     let persona = |at| Persona {
         user: user(at),
         password: password(at),
@@ -239,9 +254,10 @@ fn personas(scenario: &Scenario) -> Vec<Persona> {
     (0..CLIENTS).map(persona).collect()
 }
 
-fn habits(fleet: &Fleet) -> Habits {
+/// How every client of the drill lives, with these edges.
+pub(crate) fn habits(edges: Vec<SocketAddr>) -> Habits {
     Habits {
-        edges: Mutex::new(fleet.c2s()),
+        edges: Mutex::new(edges),
         tls: None,
         domain: DOMAINS[0].to_owned(),
         resource: "swarm".to_owned(),
