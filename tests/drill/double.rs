@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 /// How many accounts.
 const ACCOUNTS: usize = 40;
 const PASSWORD: &str = "twice";
-/// Who says something to each of them.
-const SPEAKER: &str = "speaker";
+/// How many accounts say something to them.
+const SPEAKERS: usize = 4;
 
 /// The accounts that this needs, `(name, password)` each.
 pub(crate) fn users() -> impl Iterator<Item = (String, String)> {
-    let names = (0..ACCOUNTS).map(user).chain([SPEAKER.to_owned()]);
+    let names = (0..ACCOUNTS).map(user).chain((0..SPEAKERS).map(speaker));
     names.map(|name| (name, PASSWORD.to_owned()))
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn log_in(fleet: &Fleet) -> Result<()> {
 async fn twice(at: usize, one: SocketAddr, other: SocketAddr) -> Result<()> {
     let name = user(at);
     let (first, second) = tokio::join!(connect(&name, one, "same"), connect(&name, other, "same"));
-    let mut speaker = connect(SPEAKER, one, &format!("r{at}")).await?;
+    let mut speaker = connect(&speaker(at % SPEAKERS), one, &format!("r{at}")).await?;
     let text = format!(
         "<message to='{}@{}' type='chat' id='once'><body>once</body></message>",
         name, DOMAINS[0]
@@ -94,4 +94,8 @@ async fn connect(name: &str, edge: SocketAddr, resource: &str) -> Result<Client>
 
 fn user(at: usize) -> String {
     format!("twin{at}")
+}
+
+fn speaker(at: usize) -> String {
+    format!("speaker{at}")
 }

@@ -162,7 +162,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-killed",
-        Always,
+        Fails(
+            "a message acknowledged in the moment of the death is lost now and then; one comes twice when the router is back",
+        ),
         "a router is killed and started again",
         &[
             Talk(2_000, 4_000),
@@ -174,7 +176,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-and-router-killed",
-        Always,
+        Fails("as router-killed"),
         "an edge and a router are killed at once and started again",
         &[
             Talk(2_000, 4_000),
@@ -445,7 +447,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         settings: "router.queue_stanzas = 20",
         ..scenario(
             "clients-deaf",
-            Drill,
+            Fails(
+                "a client for whom more is kept than may wait gets it all at once, is ended at the limit, and so on for ever",
+            ),
             "one client of ten never reads until its session has ended at the limit (20 stanzas)",
             &[Talk(25_000, 25_001)],
         )

@@ -132,7 +132,7 @@ impl Swarm {
     }
 
     /// Has the clients begin nothing new, and waits until what was begun has ended: everything is acknowledged and received, and for
-    /// `quiet` nothing more happens. Gives up when nothing at all happens for `patience`, or after ten times that.
+    /// `quiet` nothing more happens. Gives up when nothing at all happens for `patience`, or after four times that.
     pub async fn settle(&self, quiet: Duration, patience: Duration) {
         self.phase.send_replace(Phase::Settling);
         self.rest(quiet, patience).await;
@@ -151,7 +151,7 @@ impl Swarm {
     async fn rest(&self, quiet: Duration, patience: Duration) {
         let (began, mut last, mut since) = (Instant::now(), 0, Instant::now());
         let mut look = interval(LOOK);
-        while began.elapsed() < patience * 10 {
+        while began.elapsed() < patience * 4 {
             look.tick().await;
             let (entries, is_settled) = {
                 let ledger = self.ledger();

@@ -207,7 +207,7 @@ impl Talker {
     async fn enter(&mut self, client: &mut Client) -> Result<()> {
         let domain = self.shared.habits.domain.clone();
         client.open(&domain).await.context("opening")?;
-        let nonce = format!("{:016x}{:016x}", self.chance.next(), self.chance.next());
+        let nonce = format!("{:016x}{:016x}", self.chance.draw(), self.chance.draw());
         self.login
             .authenticate(client, &nonce)
             .await
