@@ -38,7 +38,7 @@ pub(crate) async fn play(scenario: &Scenario, seed: u64) -> Result<Outcome> {
         fault.get_or_insert(now);
         schedule.push(format!("{:.3} s {step:?}", now.as_secs_f64()));
         match step {
-            Step::FillDisk => limit(server.pid(), &largest(server.pid())?.to_string())?,
+            Step::FillDisk => limit(server.pid(), "1")?,
             Step::FreeDisk => limit(server.pid(), "unlimited")?,
             other => bail!("{other:?} is for clusters"),
         }
@@ -47,7 +47,7 @@ pub(crate) async fn play(scenario: &Scenario, seed: u64) -> Result<Outcome> {
     Ok(Outcome { report, schedule })
 }
 
-/// A program that becomes the server, which is then told by an error, not ended by a signal, when a file may not grow (setrlimit(2)).
+/// A program that becomes the server, which is then told by an error, not ended by a signal, when a file may not be written (setrlimit(2)).
 fn patient(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("dunlin");
     let text = format!("#!/bin/sh\ntrap '' XFSZ\nexec '{}' \"$@\"\n", binary().display());
@@ -56,7 +56,7 @@ fn patient(folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// No file of the process grows beyond so many bytes.
+/// The process cannot write to any file beyond so many bytes, whether it grows or not.
 fn limit(pid: u32, bytes: &str) -> Result<()> {
     let done = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), &format!("--fsize={bytes}:unlimited")])
@@ -64,14 +64,4 @@ fn limit(pid: u32, bytes: &str) -> Result<()> {
         .context("prlimit (Debian package util-linux)")?;
     ensure!(done.success(), "prlimit: {done}");
     Ok(())
-}
-
-/// The size of the largest file that the process has open.
-fn largest(pid: u32) -> Result<u64> {
-    let files = std::fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
-    let sizes = files
-        .filter_map(|file| std::fs::metadata(file.path()).ok())
-        .filter(|file| file.is_file())
-        .map(|file| file.len());
-    sizes.max().context("no file is open")
 }

@@ -93,9 +93,9 @@ pub(crate) enum Step {
     Clock(Party, i64),
     /// Two clients ask for the same resource of the same account over two edges at the same time; of many accounts.
     DoubleLogins,
-    /// No file of the server's can grow any more.
+    /// Nothing can be written to any file of the server's any more.
     FillDisk,
-    /// They can again.
+    /// It can again.
     FreeDisk,
 }
 

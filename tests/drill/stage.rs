@@ -216,7 +216,7 @@ impl Play<'_> {
 pub(crate) async fn finish(swarm: Swarm, fault: Duration) -> Report {
     swarm.settle(QUIET, GIVEN_UP).await;
     swarm.collect(QUIET, COLLECTING).await;
-    swarm.leave().await.report(fault.saturating_sub(EVERY))
+    Report::of(&swarm.leave().await, fault.saturating_sub(EVERY))
 }
 
 /// The accounts of the clients, `(name, password)` each.

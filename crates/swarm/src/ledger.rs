@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::report::Report;
-
 /// A message: who sends it, and its number among all that this client sends, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -162,11 +160,6 @@ impl Ledger {
             record.refused.is_some() || (record.acknowledged.is_some() && !record.received.is_empty())
         };
         self.records.iter().flatten().all(is_settled)
-    }
-
-    /// All of it in figures; waits are of messages that were wanted sent since `since`.
-    pub fn report(&self, since: Duration) -> Report {
-        Report::of(self, since)
     }
 
     /// Every message with its history.

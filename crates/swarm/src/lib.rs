@@ -6,10 +6,11 @@ pub mod ledger;
 mod outgoing;
 mod report;
 pub mod scram;
+mod shared;
 mod swarm;
 mod talker;
 
 pub use ledger::Ledger;
 pub use report::Report;
-pub use swarm::{Habits, Swarm};
-pub use talker::{Manner, Persona, Phase};
+pub use shared::{Habits, Manner, Persona, Phase};
+pub use swarm::Swarm;

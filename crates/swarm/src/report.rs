@@ -60,7 +60,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn of(ledger: &Ledger, since: Duration) -> Self {
+    /// A ledger in figures; waits are of messages that were wanted sent since `since`.
+    pub fn of(ledger: &Ledger, since: Duration) -> Self {
         let connected = |how| ledger.connected.get(&how).copied().unwrap_or_default();
         let mut report = Self {
             bound: connected(Connected::Bound),
@@ -280,7 +281,7 @@ mod tests {
                 other => panic!("no entry {other}"),
             }
         }
-        ledger.report(Duration::ZERO)
+        Report::of(&ledger, Duration::ZERO)
     }
 
     #[test]
@@ -336,7 +337,7 @@ mod tests {
         for (key, written_in) in [(keys[1], 1), (keys[0], 1), (keys[3], 1), (keys[2], 2), (keys[0], 1)] {
             ledger.received(key, written_in, 1, 1, Duration::from_secs(9));
         }
-        let report = ledger.report(Duration::ZERO);
+        let report = Report::of(&ledger, Duration::ZERO);
         assert_eq!((report.reordered, report.duplicated), (1, 1), "{report}");
     }
 
@@ -347,7 +348,7 @@ mod tests {
             let key = ledger.intend(from, 1, Duration::from_secs(wanted));
             ledger.received(key, 1, 1, 1, Duration::from_secs(received));
         }
-        let report = ledger.report(Duration::from_secs(10));
+        let report = Report::of(&ledger, Duration::from_secs(10));
         assert_eq!(
             (report.wait_half, report.wait_most),
             (Duration::from_secs(2), Duration::from_secs(5))
@@ -363,7 +364,7 @@ mod tests {
         ledger.received(keys[1], 1, 1, 2, Duration::from_secs(3));
         keys.iter()
             .for_each(|key| ledger.acknowledged(*key, Duration::from_secs(1)));
-        let report = ledger.report(Duration::ZERO);
+        let report = Report::of(&ledger, Duration::ZERO);
         assert_eq!(
             (report.left_lying, report.lost, report.wait_most),
             (1, 0, Duration::from_secs(1))
@@ -376,6 +377,6 @@ mod tests {
         let key = ledger.intend(0, 1, Duration::ZERO);
         ledger.received(key, 1, 2, 1, Duration::ZERO);
         ledger.received(Key { from: 0, number: 7 }, 1, 1, 1, Duration::ZERO);
-        assert_eq!(ledger.report(Duration::ZERO).complaints.len(), 2);
+        assert_eq!(Report::of(&ledger, Duration::ZERO).complaints.len(), 2);
     }
 }

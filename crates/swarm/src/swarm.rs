@@ -1,39 +1,24 @@
 //! All clients of a swarm and their common ledger.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
-use tokio_rustls::TlsConnector;
 
 use crate::ledger::Ledger;
-use crate::talker::{Manner, Persona, Phase, Talker};
+use crate::report::Report;
+use crate::shared::{Habits, Manner, Persona, Phase, Shared};
+use crate::talker::Talker;
 
 /// How often to look how far the swarm is.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long after one client the next one connects.
 const STAGGER: Duration = Duration::from_millis(15);
-
-/// What all clients of a swarm do alike.
-pub struct Habits {
-    /// Where they connect; each begins at another of these, and goes on to the next when its connection ends.
-    pub edges: Mutex<Vec<SocketAddr>>,
-    /// Direct TLS, if that is to be spoken.
-    pub tls: Option<TlsConnector>,
-    /// The domain of their accounts.
-    pub domain: String,
-    /// The resource they bind.
-    pub resource: String,
-    /// How often each of them says something.
-    pub every: Duration,
-    /// How long the server may take for an answer before a client looks for another edge.
-    pub patience: Duration,
-}
 
 /// Clients that talk.
 pub struct Swarm {
@@ -42,43 +27,11 @@ pub struct Swarm {
     clients: JoinSet<()>,
 }
 
-/// What the clients share.
-pub(crate) struct Shared {
-    pub(crate) personas: Vec<Persona>,
-    pub(crate) habits: Habits,
-    pub(crate) online: AtomicUsize,
-    /// What the ids of this swarm's messages begin with.
-    pub(crate) name: String,
-    ledger: Mutex<Ledger>,
-    epoch: Instant,
-}
-
-impl Shared {
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("not poisoned")
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        self.epoch.elapsed()
-    }
-
-    pub(crate) fn since_epoch(&self, time: Instant) -> Duration {
-        time.saturating_duration_since(self.epoch)
-    }
-}
-
 impl Swarm {
     /// Lets all clients connect, one soon after the other. Their chance follows from `seed`.
     pub fn start(personas: Vec<Persona>, habits: Habits, seed: u64) -> Self {
         let count = personas.len();
-        let shared = Arc::new(Shared {
-            ledger: Mutex::new(Ledger::new(count)),
-            personas,
-            habits,
-            online: AtomicUsize::new(0),
-            name: name(),
-            epoch: Instant::now(),
-        });
+        let shared = Arc::new(Shared::new(personas, habits));
         let (phase, watched) = watch::channel(Phase::Gathering);
         let mut clients = JoinSet::new();
         for at in 0..count {
@@ -108,7 +61,7 @@ impl Swarm {
             "{} of {} clients have a session after {patience:?}\n{}",
             self.online(),
             self.expected(),
-            self.ledger().report(Duration::ZERO)
+            Report::of(&self.ledger(), Duration::ZERO)
         );
         Ok(())
     }
@@ -164,6 +117,7 @@ impl Swarm {
                 return;
             }
         }
+        self.ledger().complain(format!("no rest within {:.0?}", patience * 4));
     }
 
     /// Has the clients log out, and waits for them.
@@ -187,12 +141,4 @@ impl Swarm {
     pub fn set_edges(&self, edges: Vec<SocketAddr>) {
         *self.shared.habits.edges.lock().expect("not poisoned") = edges;
     }
-}
-
-/// A name that no other swarm has had.
-fn name() -> String {
-    let time = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    format!("{:x}-{:x}", time.as_micros(), std::process::id())
 }

@@ -18,7 +18,7 @@ use crate::client::{Client, Resumption, Seen};
 use crate::ledger::{Connected, Key};
 use crate::outgoing::Outgoing;
 use crate::scram::Login;
-use crate::swarm::Shared;
+use crate::shared::{Manner, Phase, Shared};
 
 const SM: &str = "urn:xmpp:sm:3";
 /// How often the server is asked to acknowledge while it has not acknowledged everything.
@@ -27,52 +27,6 @@ const ASK: Duration = Duration::from_millis(500);
 const BACKOFF: Duration = Duration::from_secs(4);
 /// How long the server may take to answer the closing tag.
 const GOODBYE: Duration = Duration::from_secs(3);
-
-/// Who a client is.
-#[derive(Clone, Debug)]
-pub struct Persona {
-    /// The local part of its address.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-    /// The client that it talks to, by its place in the swarm; itself: it talks to nobody.
-    pub peer: usize,
-    /// How it reads.
-    pub manner: Manner,
-}
-
-/// How a client reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// What comes is read at once.
-    Prompt,
-    /// Every so often nothing is read for a while.
-    Pausing {
-        /// From the beginning of one pause to that of the next.
-        every: Duration,
-        /// How long one lasts.
-        pause: Duration,
-    },
-    /// Nothing is read, and nothing said, as long as the others talk. Then it comes back and reads what it has missed.
-    Deaf,
-    /// Not there as long as the others talk. Then it comes.
-    Away,
-}
-
-/// What the swarm is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Clients connect.
-    Gathering,
-    /// They talk.
-    Talking,
-    /// They begin nothing new; what was begun comes to its end.
-    Settling,
-    /// They log in anew, for what had been kept for them, and wait.
-    Collecting,
-    /// They log out.
-    Leaving,
-}
 
 /// Why a connection ended.
 enum Ending {
