@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use swarm::client::{Client, Seen};
+use swarm::scram::Login;
 use testkit::fleet::Fleet;
 use testkit::single::DOMAINS;
 use tokio::task::JoinSet;
@@ -87,7 +88,11 @@ async fn fate(client: Result<Client>) -> Result<Fate> {
 
 async fn connect(name: &str, edge: SocketAddr, resource: &str) -> Result<Client> {
     let mut client = Client::connect(edge).await?;
-    client.log_in(name, DOMAINS[0], PASSWORD, resource).await?;
+    client.open(DOMAINS[0]).await?;
+    let nonce = format!("{name}-{edge}-{resource}");
+    Login::new(name, PASSWORD).authenticate(&mut client, &nonce).await?;
+    client.open(DOMAINS[0]).await?;
+    client.bind(resource).await?;
     client.write(b"<presence/>").await?;
     Ok(client)
 }

@@ -283,7 +283,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-frozen",
-        Drill,
+        Fails("the frozen home had delivered what the new home delivers again, and sends errors for it when it wakes"),
         "a router is frozen (SIGSTOP) for 15 s and wakes while another has its slots",
         &[
             Talk(2_000, 4_000),
@@ -295,7 +295,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "edge-frozen",
-        Drill,
+        Fails(
+            "nothing is lost or doubled, but some clients are told `conflict`, after which most do not come back by themselves",
+        ),
         "an edge is frozen (SIGSTOP) for 15 s and wakes",
         &[
             Talk(2_000, 4_000),
@@ -307,7 +309,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-etcd",
-        Drill,
+        Fails(
+            "two homes go on side by side; the sessions of the older one are reset with an `h` that goes back, and some of what it acknowledged is lost",
+        ),
         "a router and etcd do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -343,7 +347,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-routers",
-        Drill,
+        Fails("what cannot be handed on for 10 s is refused, now and then although it had arrived"),
         "a router and the other routers do not reach each other for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -367,7 +371,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-parted-from-all",
-        Drill,
+        Fails("as router-frozen, and sessions are reset with an `h` that goes back"),
         "a router is reached by nobody, and reaches nobody, for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -407,7 +411,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "router-unanswered-by-etcd",
-        Drill,
+        Fails("as router-parted-from-etcd"),
         "etcd hears a router, which hears nothing of etcd, for 15 s",
         &[
             Talk(2_000, 4_000),
@@ -419,7 +423,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     scenario(
         "links-slow",
-        Drill,
+        Fails("edges lose their leases although other routers are quick, and throw everybody out"),
         "everything to and from a router takes 200 ms each way for 10 s",
         &[
             Talk(2_000, 4_000),

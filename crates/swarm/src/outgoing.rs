@@ -35,6 +35,11 @@ impl<T> Outgoing<T> {
         Some(self.waiting.drain(..count).collect())
     }
 
+    /// How many were acknowledged, modulo 2^32.
+    pub(crate) fn handled(&self) -> u32 {
+        self.handled
+    }
+
     /// Those that are not acknowledged, oldest first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &T> {
         self.waiting.iter()

@@ -375,7 +375,8 @@ impl Talker {
 
     fn acknowledge(&mut self, h: u32) {
         let Some(handled) = self.outgoing.acknowledge(h) else {
-            return self.complain(format!("h={h} was never sent, or goes back"));
+            let (handled, waiting) = (self.outgoing.handled(), self.outgoing.waiting().count());
+            return self.complain(format!("h={h} after h={handled}, with {waiting} more sent"));
         };
         let now = self.shared.now();
         for sent in handled {
@@ -402,8 +403,10 @@ impl Talker {
         Ok(Ending::Lost("deaf until now".to_owned()))
     }
 
-    /// Ends the stream, and with it the session.
+    /// Ends the stream, and with it the session; what came is acknowledged before (XEP-0198, 4).
     async fn leave(&mut self, client: &mut Client) -> Result<Ending> {
+        let h = client.resumption().map_or(0, |resumption| resumption.h);
+        client.queue(format!("<a xmlns='{SM}' h='{h}'/>").as_bytes());
         client.write(b"</stream:stream>").await?;
         let end = async {
             while let Seen::Element(element) = client.see_whenever().await? {
