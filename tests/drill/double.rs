@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 
 /// How many accounts.
 const ACCOUNTS: usize = 40;
+/// How many accounts at a time.
+const AT_A_TIME: usize = 4;
 const PASSWORD: &str = "twice";
 /// How many accounts say something to them.
 const SPEAKERS: usize = 4;
@@ -27,6 +29,9 @@ pub(crate) async fn log_in(fleet: &Fleet) -> Result<()> {
     let edges = fleet.c2s();
     let mut logins = JoinSet::new();
     for at in 0..ACCOUNTS {
+        if logins.len() == AT_A_TIME {
+            logins.join_next().await.context("no logins")???;
+        }
         let (one, other) = (edges[at % edges.len()], edges[(at + 1) % edges.len()]);
         logins.spawn(async move { twice(at, one, other).await.with_context(|| user(at)) });
     }

@@ -5,6 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sasl::client::{Binding, Keys, Proven, Scram};
 use store::HashName;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use xml::Element;
 
 use crate::client::Client;
@@ -55,7 +57,7 @@ impl Login {
         {
             return keys.clone();
         }
-        let keys = derive(password, salt, iterations);
+        let keys = derive_aside(password, salt, iterations);
         self.keys = Some((salt.to_vec(), iterations, keys.clone()));
         keys
     }
@@ -88,6 +90,14 @@ pub async fn prove(
 /// The keys of a password that every server takes.
 pub fn derive(password: &str, salt: &[u8], iterations: u32) -> Keys {
     Keys::derive(HashName::Sha256, password, salt, iterations).expect("plain ASCII is a valid password")
+}
+
+/// As [`derive`], without holding up other tasks if the runtime has other threads for them.
+fn derive_aside(password: &str, salt: &[u8], iterations: u32) -> Keys {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(|| derive(password, salt, iterations)),
+        _ => derive(password, salt, iterations),
+    }
 }
 
 fn data(element: &Element) -> Result<Vec<u8>> {

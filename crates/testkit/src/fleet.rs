@@ -1,5 +1,5 @@
 //! A cluster of real processes whose every connection goes through a [`Network`] of ours, and of which everything can be killed, stopped,
-//! frozen and started again: redis-server, etcd, PostgreSQL, routers and edges. Calls block; [`Fleet::start`] needs a runtime around it.
+//! frozen and started again: redis-server, etcd, PostgreSQL, routers and edges. Calls block; none needs a runtime.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl Fleet {
     /// When one of them does not start.
     pub fn start(binary: &Path, layout: &Layout) -> Result<Self> {
         let mut fleet = Self {
-            network: Network::default(),
+            network: Network::start()?,
             redis: Redis::start()?,
             etcd: EtcdCluster::start(layout.etcds)?,
             postgres: Postgres::start()?,

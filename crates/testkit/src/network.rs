@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes read at a time.
@@ -29,20 +30,33 @@ struct Rule {
     delay: Duration,
 }
 
-/// Ways between processes, all open at first.
+/// Ways between processes, all open at first. They have a thread of their own, so that a busy test does not look like a slow network.
 pub struct Network {
     rules: watch::Sender<BTreeMap<Way, Rule>>,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            rules: watch::Sender::new(BTreeMap::new()),
-        }
-    }
+    tasks: Handle,
+    /// Ends the thread when dropped.
+    _life: oneshot::Sender<()>,
 }
 
 impl Network {
+    /// A network without connections.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start() -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (tasks, (life, end)) = (runtime.handle().clone(), oneshot::channel::<()>());
+        std::thread::Builder::new().name("network".to_owned()).spawn(move || {
+            // An error is the end as well: the other side is gone.
+            let _ = runtime.block_on(end);
+        })?;
+        Ok(Self {
+            rules: watch::Sender::new(BTreeMap::new()),
+            tasks,
+            _life: life,
+        })
+    }
+
     /// An address at which `from` reaches `to`, which is at `target`. Without `from`, it is whatever process connects: a node whose
     /// configuration is called `NAME.toml` is `NAME`.
     ///
@@ -51,11 +65,13 @@ impl Network {
     pub fn door(&self, from: Option<&str>, to: &str, target: SocketAddr) -> Result<SocketAddr> {
         let listener = TcpListener::bind("127.0.0.1:0").context("a door")?;
         listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (from, to) = (from.map(str::to_owned), to.to_owned());
         let rules = self.rules.subscribe();
-        tokio::spawn(async move {
+        let guard = self.tasks.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        drop(guard);
+        self.tasks.spawn(async move {
             while let Ok((socket, peer)) = listener.accept().await {
                 let from = from.clone().or_else(|| caller(peer)).unwrap_or_default();
                 let line = Line {
@@ -219,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_holds_back_one_way_until_it_is_healed() {
-        let network = Network::default();
+        let network = Network::start().unwrap();
         let (mut near, mut far) = connection(&network).await;
         assert!(comes(&mut near, &mut far).await);
         network.cut("a", "b");
@@ -231,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_goes_through_and_a_delay_takes_its_time() {
-        let network = Network::default();
+        let network = Network::start().unwrap();
         let (mut near, mut far) = connection(&network).await;
         network.delay("a", "b", Duration::from_millis(100));
         let began = Instant::now();
