@@ -8,7 +8,7 @@ use swarm::client::{Client, Seen};
 use swarm::scram::Login;
 use testkit::fleet::Fleet;
 use testkit::single::DOMAINS;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// How many accounts.
 const ACCOUNTS: usize = 40;
@@ -27,18 +27,27 @@ pub(crate) fn users() -> impl Iterator<Item = (String, String)> {
 /// Lets every account log in twice at once.
 pub(crate) async fn log_in(fleet: &Fleet) -> Result<()> {
     let edges = fleet.c2s();
-    let mut logins = JoinSet::new();
+    let (mut logins, mut wrong) = (JoinSet::new(), Vec::new());
     for at in 0..ACCOUNTS {
         if logins.len() == AT_A_TIME {
-            logins.join_next().await.context("no logins")???;
+            wrong.extend(logins.join_next().await.and_then(failure));
         }
         let (one, other) = (edges[at % edges.len()], edges[(at + 1) % edges.len()]);
         logins.spawn(async move { twice(at, one, other).await.with_context(|| user(at)) });
     }
     while let Some(done) = logins.join_next().await {
-        done??;
+        wrong.extend(failure(done));
     }
+    ensure!(wrong.is_empty(), "{} of {ACCOUNTS}: {}", wrong.len(), wrong.join("; "));
     Ok(())
+}
+
+fn failure(done: Result<Result<()>, JoinError>) -> Option<String> {
+    match done {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("{error:#}")),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// One account: the one client hears what a third says to it, the other hears nothing but that it has to go.

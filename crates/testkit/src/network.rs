@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes read at a time.
@@ -73,12 +74,11 @@ impl Network {
         drop(guard);
         self.tasks.spawn(async move {
             while let Ok((socket, peer)) = listener.accept().await {
-                let from = from.clone().or_else(|| caller(peer)).unwrap_or_default();
-                let line = Line {
-                    way: (from, to.clone()),
-                    rules: rules.clone(),
-                };
-                tokio::spawn(async move { line.join(socket, target).await });
+                let (from, to, rules) = (from.clone(), to.clone(), rules.clone());
+                tokio::spawn(async move {
+                    let way = (name_of(from, peer).await, to);
+                    Line { way, rules }.join(socket, target).await;
+                });
             }
         });
         Ok(address)
@@ -109,6 +109,18 @@ impl Network {
     fn rule(&self, from: &str, to: &str, change: impl FnOnce(&mut Rule)) {
         self.rules
             .send_modify(|rules| change(rules.entry((from.to_owned(), to.to_owned())).or_default()));
+    }
+}
+
+/// Who connects. Looking takes a while; nothing else waits for it.
+async fn name_of(known: Option<String>, peer: SocketAddr) -> String {
+    match known {
+        Some(name) => name,
+        None => spawn_blocking(move || caller(peer))
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_default(),
     }
 }
 
