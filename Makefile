@@ -1,7 +1,7 @@
 # `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench
-export EDGES ROUTERS ID ROLE FUZZ_SECONDS
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench drill drill-table
+export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED RUNS
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -47,3 +47,9 @@ interop: ## real clients against a demo server and a local cluster
 
 bench: ## measure CPU, memory and latency of a release server (docs/performance.md says how to read it)
 	@cargo build --release -p dunlin && cargo run --release -p dunlin-testkit --example measure
+
+drill: ## fail everything under traffic: SCENARIO=all SEED=… RUNS=1 (docs/reliability.md says how to read it)
+	@cargo build --package dunlin && SCENARIO=$${SCENARIO:-all} cargo test --workspace --test drill -- --nocapture drill
+
+drill-table: ## write the table of docs/reliability.md from the results in target/drill
+	@TABLE=1 cargo test --quiet --workspace --test drill -- drill

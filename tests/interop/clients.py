@@ -68,6 +68,11 @@ class Client:
     def do(self, what, **with_):
         self.perform({"do": what, **with_})
 
+    def move(self, address):
+        """Has it go to another edge once its connection ends."""
+        host, port = address.rsplit(":", 1)
+        self.do("move", host=host, port=int(port))
+
     def expect(self, kind, within=PATIENCE, **fields):
         """Returns the first event of this kind and these fields; `bool` as a value stands for anything that is true."""
         deadline = time.monotonic() + within

@@ -27,6 +27,10 @@ class Client(slixmpp.ClientXMPP):
         self.auto_subscribe = False
         self.register_plugin("xep_0203")
         self.register_plugin("xep_0199")
+        self.register_plugin("xep_0198")
+        self.next_edge = None
+        self.add_event_handler("disconnected", self.move)
+        self.add_event_handler("session_resumed", lambda _: tell("resumed"))
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("message", self.received)
         self.add_event_handler("roster_update", self.pushed)
@@ -39,6 +43,12 @@ class Client(slixmpp.ClientXMPP):
         await self.get_roster()
         self.send_presence()
         tell("online", jid=str(self.boundjid), tls=self.socket.version())
+
+    async def move(self, _):
+        """Goes where it was told to go once the connection ends."""
+        if self.next_edge:
+            (host, port), self.next_edge = self.next_edge, None
+            self.connect(host, port)
 
     def noticed(self, presence):
         kind = presence["type"] if presence["type"] in ("unavailable", "subscribe", "subscribed") else "available"
@@ -69,6 +79,8 @@ class Client(slixmpp.ClientXMPP):
             except slixmpp.exceptions.IqError:
                 pass
             tell("synced")
+        elif do == "move":
+            self.next_edge = (command["host"], command["port"])
         elif do == "forget":
             await self.del_roster_item(to)
         elif do == "quit":

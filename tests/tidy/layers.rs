@@ -1,4 +1,4 @@
-//! Who may see whom: the fourteen crates on their floors, and the foreign crates that each must never see. The table is
+//! Who may see whom: the fifteen crates on their floors, and the foreign crates that each must never see. The table is
 //! compared with what cargo says of the manifests.
 
 use std::collections::BTreeMap;
@@ -126,9 +126,16 @@ const LAYERS: &[Layer] = &[
         name: "testkit",
         floor: 6,
         sees: &[
-            "edge", "router", "modules", "link", "engine", "stream", "sasl", "store", "stanza", "topology", "xml",
+            "edge", "router", "modules", "link", "engine", "stream", "swarm", "sasl", "store", "stanza", "topology",
+            "xml",
         ],
         never: &[DRIVERS],
+    },
+    Layer {
+        name: "swarm",
+        floor: 4,
+        sees: &["sasl", "store", "xml"],
+        never: &[DRIVERS, XMPP, &["tonic"]],
     },
 ];
 

@@ -71,12 +71,12 @@ impl File {
         self.path.strip_prefix("crates/")?.split('/').next()
     }
 
-    /// Whether the whole file is test code: below a `tests`, `examples` or `benches` folder, the test kit, or named
-    /// `tests.rs` or `…_tests.rs`.
+    /// Whether the whole file is test code: below a `tests`, `examples` or `benches` folder, a crate that tests are
+    /// made with, or named `tests.rs` or `…_tests.rs`.
     pub(crate) fn is_test(&self) -> bool {
         let is_test_folder =
             |part: &str| matches!(part, "tests" | "examples" | "benches" | "tests.rs") || part.ends_with("_tests.rs");
-        self.crate_name() == Some("testkit") || self.path.split('/').any(is_test_folder)
+        matches!(self.crate_name(), Some("swarm" | "testkit")) || self.path.split('/').any(is_test_folder)
     }
 
     /// Its items outside `#[cfg(test)]`.

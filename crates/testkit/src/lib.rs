@@ -1,9 +1,10 @@
 //! Makes tests short: a client, conformance scripts and their runner, and servers in a process. For tests only.
 
-pub mod client;
 pub mod cluster;
+pub mod fleet;
 pub mod many;
 pub mod metrics;
+pub mod network;
 pub mod pattern;
 pub mod pipes;
 pub mod process;
@@ -12,3 +13,5 @@ mod scram;
 pub mod script;
 pub mod services;
 pub mod single;
+
+pub use swarm::client;

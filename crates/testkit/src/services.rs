@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,14 +14,20 @@ use anyhow::{Context, Result, bail, ensure};
 // Named in full: this file is also read from elsewhere.
 #[path = "services/guarded.rs"]
 mod guarded;
+#[path = "services/quorum.rs"]
+mod quorum;
 
 #[allow(unused_imports, reason = "who reads this file from elsewhere may need a part only")]
 pub use guarded::{Papers, RedisSentinel};
+#[allow(unused_imports, reason = "as above")]
+pub use quorum::EtcdCluster;
 
 /// How long a server may take to answer after its start, or to end after a polite signal.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(10);
+/// How many ports are tried, from 10,000 on.
+const PORTS: u16 = 20_000;
 /// How many times a server is started with other ports when it did not come up.
 const TRIES: usize = 5;
 
@@ -332,26 +339,26 @@ macro_rules! controls {
 controls!(Redis, Etcd, Postgres);
 
 /// How a server is started.
-struct Plan {
-    program: PathBuf,
-    arguments: Vec<String>,
-    folder: PathBuf,
-    user: Option<Account>,
+pub(crate) struct Plan {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) folder: PathBuf,
+    pub(crate) user: Option<Account>,
     /// The signal that ends it in order.
-    polite: &'static str,
-    ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) polite: &'static str,
+    pub(crate) ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// A server process and the folder it lives in.
-struct Server {
-    plan: Plan,
-    child: Option<Child>,
+pub(crate) struct Server {
+    pub(crate) plan: Plan,
+    pub(crate) child: Option<Child>,
     /// A shell that ends the server and removes the folder once this process is gone.
     keeper: Option<Child>,
 }
 
 impl Server {
-    fn start(plan: Plan) -> Result<Self> {
+    pub(crate) fn start(plan: Plan) -> Result<Self> {
         let keeper = keeper(&plan)?;
         let mut server = Self {
             plan,
@@ -363,7 +370,7 @@ impl Server {
     }
 
     /// Starts the process again; more than once while the remains of a killed predecessor are in its way.
-    fn relaunch(&mut self) -> Result<()> {
+    pub(crate) fn relaunch(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.launch() {
@@ -406,7 +413,7 @@ impl Server {
         );
     }
 
-    fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         let Some(child) = &mut self.child else { return Ok(()) };
         signal(child.id(), self.plan.polite)?;
         let deadline = Instant::now() + PATIENCE;
@@ -422,7 +429,7 @@ impl Server {
         Ok(())
     }
 
-    fn kill(&mut self) -> Result<()> {
+    pub(crate) fn kill(&mut self) -> Result<()> {
         if let Some(child) = &mut self.child {
             child.kill()?;
             child.wait()?;
@@ -483,7 +490,7 @@ fn keeper(plan: &Plan) -> Result<Child> {
 }
 
 /// The user a server runs as.
-struct Account {
+pub(crate) struct Account {
     uid: u32,
     gid: u32,
 }
@@ -545,7 +552,7 @@ fn initialise(folder: &Path, data: &str, user: Option<&Account>) -> Result<()> {
     Ok(())
 }
 
-fn program(name: &str, package: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .map(|folder| folder.join(name))
@@ -570,19 +577,28 @@ fn postgres_program(name: &str) -> Result<PathBuf> {
     }
 }
 
-fn folder(name: &str) -> Result<PathBuf> {
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
     Ok(tempfile::Builder::new()
         .prefix(&format!("dunlin-{name}-"))
         .tempdir()?
         .keep())
 }
 
-/// A port nobody has just now. Somebody may take it before the server does: then [`again`] helps.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// A port nobody has just now, outside the range from which the system takes ports for connections, so that a server that is away for a
+/// while finds it free again. Somebody may take it before the server does: then [`again`] helps.
+pub(crate) fn free_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 2_000) as u16 * 10;
+    for _ in 0..PORTS {
+        let port = 10_000 + first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % PORTS;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port")
 }
 
-fn again<T>(mut start: impl FnMut() -> Result<T>) -> Result<T> {
+pub(crate) fn again<T>(mut start: impl FnMut() -> Result<T>) -> Result<T> {
     let mut tries = 1;
     loop {
         match start() {
@@ -601,7 +617,7 @@ fn wait(what: &str, ready: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-fn signal(pid: u32, name: &str) -> Result<()> {
+pub(crate) fn signal(pid: u32, name: &str) -> Result<()> {
     let done = Command::new("sh")
         .args(["-c", "kill -\"$1\" \"$2\"", "kill", name, &pid.to_string()])
         .status()?;
@@ -636,14 +652,14 @@ fn postgres_is_ready(program: &Path, port: u16) -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-fn exchange(port: u16, ask: &str) -> Option<String> {
+pub(crate) fn exchange(port: u16, ask: &str) -> Option<String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     connection.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     connection.write_all(ask.as_bytes()).ok()?;
     let mut answer = vec![0; 16 * 1024];
     let mut length = connection.read(&mut answer).ok()?;
-    if ask.starts_with("GET") {
+    if ask.contains(" HTTP/1.0") {
         while length < answer.len() {
             match connection.read(&mut answer[length..]).ok()? {
                 0 => break,

@@ -23,11 +23,18 @@ dns.lookup = (_, options, answer) => {
 };
 
 const scheme = login.tls === "direct" ? "xmpps" : "xmpp";
-const service = `${scheme}://${domain}:${login.port}`;
+const serviceAt = (port) => `${scheme}://${domain}:${port}`;
+const service = serviceAt(login.port);
 const xmpp = client({ service, domain, resource: "xmppjs", username, password: login.password });
 xmpp.reconnect.stop();
 
-xmpp.on("error", (why) => tell("failed", { why: String(why) }));
+let moving = false; // then the connection may break
+xmpp.on("error", (why) => moving || tell("failed", { why: String(why) }));
+xmpp.streamManagement.on("resumed", () => {
+  moving = false;
+  xmpp.reconnect.stop();
+  tell("resumed", {});
+});
 xmpp.on("stanza", (stanza) => {
   if (stanza.is("presence")) onPresence(stanza);
   if (stanza.is("message") && stanza.getChildText("body")) onMessage(stanza);
@@ -48,7 +55,7 @@ function onMessage(message) {
   tell("message", { from: bare(message.attrs.from), body, delay: delay?.attrs.stamp ?? null });
 }
 
-async function obey({ do: what, to, body }) {
+async function obey({ do: what, to, body, host, port }) {
   if (what === "subscribe" || what === "subscribed") {
     await xmpp.send(xml("presence", { to, type: what }));
   } else if (what === "say") {
@@ -57,6 +64,12 @@ async function obey({ do: what, to, body }) {
     // Any answer will do: it comes after everything that this session sent before.
     await xmpp.iqCaller.get(xml("ping", "urn:xmpp:ping"), to, 20_000).catch(() => {});
     tell("synced", {});
+  } else if (what === "move") {
+    // It goes there once the connection ends.
+    login.host = host;
+    xmpp.options.service = serviceAt(port);
+    moving = true;
+    xmpp.reconnect.start();
   } else if (what === "forget") {
     const item = xml("item", { jid: to, subscription: "remove" });
     await xmpp.iqCaller.set(xml("query", "jabber:iq:roster", item));

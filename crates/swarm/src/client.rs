@@ -1,11 +1,11 @@
-//! A small XMPP client for tests: plain TCP, whole elements in and out.
+//! A small XMPP client for tests: any byte stream below, whole elements in and out, stream management counted (XEP-0198).
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use base64::Engine;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use xml::{Element, Event, Limits, Reader};
@@ -15,7 +15,8 @@ const SM: &str = "urn:xmpp:sm:3";
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How much a pipe to a server in the process holds, in bytes.
-pub(crate) const PIPE: usize = 64 << 10;
+pub const PIPE: usize = 64 << 10;
+const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 
 /// What a client talks over: TCP, or a pipe within the process.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -24,10 +25,20 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection to a server.
 pub struct Client {
-    socket: Box<dyn Io>,
+    input: ReadHalf<Box<dyn Io>>,
+    output: WriteHalf<Box<dyn Io>>,
     reader: Reader,
+    queue: Queue,
     /// Once stream management has begun.
     resumption: Option<Resumption>,
+}
+
+/// What is yet to be written.
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Whether a layer below may hold back some of what was written.
+    unflushed: bool,
 }
 
 /// What a client needs to resume its session (XEP-0198, 5).
@@ -70,9 +81,12 @@ impl Client {
             elements: 1 << 20,
             ..Limits::default()
         };
+        let (input, output) = tokio::io::split(Box::new(socket) as Box<dyn Io>);
         Self {
-            socket: Box::new(socket),
+            input,
+            output,
             reader: Reader::new(limits),
+            queue: Queue::default(),
             resumption: None,
         }
     }
@@ -100,15 +114,20 @@ impl Client {
     /// When something else comes than success.
     pub async fn log_in(&mut self, user: &str, domain: &str, password: &str, resource: &str) -> Result<String> {
         self.authenticate(user, domain, password).await?;
-        self.write(
-            format!("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind></iq>")
-                .as_bytes(),
-        )
-        .await?;
+        self.bind(resource).await
+    }
+
+    /// Binds `resource` on an authenticated stream. Returns the full address.
+    ///
+    /// # Errors
+    /// When something else comes than success.
+    pub async fn bind(&mut self, resource: &str) -> Result<String> {
+        let bind = format!("<iq type='set' id='bind'><bind xmlns='{BIND}'><resource>{resource}</resource></bind></iq>");
+        self.write(bind.as_bytes()).await?;
         let answer = self.element().await?;
         let jid = answer
-            .child("urn:ietf:params:xml:ns:xmpp-bind", "bind")
-            .and_then(|bind| bind.child("urn:ietf:params:xml:ns:xmpp-bind", "jid"))
+            .child(BIND, "bind")
+            .and_then(|bind| bind.child(BIND, "jid"))
             .map(Element::content);
         jid.with_context(|| format!("expected a bound address, saw {answer}"))
     }
@@ -119,6 +138,14 @@ impl Client {
     /// When something else comes than success.
     pub async fn resume(&mut self, user: &str, domain: &str, password: &str, resumption: Resumption) -> Result<()> {
         self.authenticate(user, domain, password).await?;
+        self.ask_to_resume(resumption).await
+    }
+
+    /// Asks, on an authenticated stream, to go on with another client's session. The answer is left to be read.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn ask_to_resume(&mut self, resumption: Resumption) -> Result<()> {
         let Resumption { id, h } = &resumption;
         let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>");
         self.resumption = Some(resumption);
@@ -158,10 +185,17 @@ impl Client {
     /// # Errors
     /// When the connection is gone.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        timeout(PATIENCE, self.socket.write_all(bytes))
+        self.queue(bytes);
+        timeout(PATIENCE, push(&mut self.output, &mut self.queue))
             .await
             .context("the server reads nothing")?
             .context("writing")
+    }
+
+    /// Has bytes written while the next is waited for.
+    pub fn queue(&mut self, bytes: &[u8]) {
+        self.queue.bytes.extend_from_slice(bytes);
+        self.queue.unflushed = true;
     }
 
     /// The next element.
@@ -183,6 +217,38 @@ impl Client {
         timeout(PATIENCE, self.see_whenever()).await.context("nothing came")?
     }
 
+    /// Whatever comes next, however long it takes; what is queued is written meanwhile. Nothing is lost when this is dropped before it
+    /// is done. Stanzas are counted, and the server's requests to say how many are answered (XEP-0198, 4), which nobody else sees.
+    ///
+    /// # Errors
+    /// When what comes is not XML.
+    pub async fn see_whenever(&mut self) -> Result<Seen> {
+        loop {
+            let seen = self.read().await?;
+            let Seen::Element(element) = &seen else {
+                return Ok(seen);
+            };
+            match (element.ns(), element.name()) {
+                (SM, "r") => {
+                    let h = self.resumption.as_ref().map_or(0, |resumption| resumption.h);
+                    self.queue(format!("<a xmlns='{SM}' h='{h}'/>").as_bytes());
+                    continue;
+                }
+                (SM, "enabled") => {
+                    let id = element.attribute("id").unwrap_or_default().to_owned();
+                    self.resumption = Some(Resumption { id, h: 0 });
+                }
+                (xml::ns::CLIENT, _) => {
+                    if let Some(resumption) = &mut self.resumption {
+                        resumption.h = resumption.h.wrapping_add(1);
+                    }
+                }
+                _ => {}
+            }
+            return Ok(seen);
+        }
+    }
+
     /// Closes the stream in good order and waits for the server's end.
     ///
     /// # Errors
@@ -192,34 +258,6 @@ impl Client {
         let _ = self.write(b"</stream:stream>").await;
         while self.see().await? != Seen::End {}
         Ok(())
-    }
-
-    /// Counts stanzas, and answers the server's requests to say how many (XEP-0198, 4), which nobody else sees.
-    async fn see_whenever(&mut self) -> Result<Seen> {
-        loop {
-            let seen = self.read().await?;
-            let Seen::Element(element) = &seen else {
-                return Ok(seen);
-            };
-            match (element.ns(), element.name()) {
-                (SM, "r") => {
-                    let h = self.resumption.as_ref().map_or(0, |resumption| resumption.h);
-                    self.write(format!("<a xmlns='{SM}' h='{h}'/>").as_bytes()).await?;
-                    continue;
-                }
-                (SM, "enabled") => {
-                    let id = element.attribute("id").unwrap_or_default().to_owned();
-                    self.resumption = Some(Resumption { id, h: 0 });
-                }
-                (xml::ns::CLIENT, _) => {
-                    if let Some(resumption) = &mut self.resumption {
-                        resumption.h += 1;
-                    }
-                }
-                _ => {}
-            }
-            return Ok(seen);
-        }
     }
 
     async fn read(&mut self) -> Result<Seen> {
@@ -240,10 +278,32 @@ impl Client {
                 }
             }
             let mut buffer = [0; 4096];
-            match self.socket.read(&mut buffer).await {
-                Ok(0) | Err(_) => return Ok(Seen::End),
-                Ok(count) => self.reader.receive(&buffer[..count]),
+            tokio::select! {
+                read = self.input.read(&mut buffer) => match read {
+                    Ok(0) | Err(_) => return Ok(Seen::End),
+                    Ok(count) => self.reader.receive(&buffer[..count]),
+                },
+                pushed = push(&mut self.output, &mut self.queue), if self.queue.unflushed => {
+                    if pushed.is_err() {
+                        // Nothing can be written any more, but something may have come before the end.
+                        self.queue = Queue::default();
+                    }
+                }
             }
         }
     }
+}
+
+/// Writes what is queued; what is left when this is dropped before it is done stays queued.
+async fn push(output: &mut WriteHalf<Box<dyn Io>>, queue: &mut Queue) -> std::io::Result<()> {
+    while !queue.bytes.is_empty() {
+        let count = output.write(&queue.bytes).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        queue.bytes.drain(..count);
+    }
+    output.flush().await?;
+    queue.unflushed = false;
+    Ok(())
 }
