@@ -1,7 +1,6 @@
 //! The account's archive at its home: a message is written before it is delivered, what a session could not take at once is read
 //! from there in its turn, and a home that begins finds there what the last one did not deliver any more.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{Decision, Effect, Effects, Outcome, Way};
@@ -146,15 +145,15 @@ fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<(Outcome, How)
     Some((outcome, how))
 }
 
-/// A session has come from the last home after the account's log was opened: what it has is noted, what it did not get is owed to it.
+/// A session has come from the last home after the account's log was opened: what it has is noted, what it took is taken, what it did
+/// not get is owed to it.
 async fn adopt(core: &Core, account: &mut Account, id: SessionId) -> store::Result<()> {
     open(core, account).await?;
-    let Some(session) = account.sessions.get(&id) else {
+    let (Some(session), Some(log)) = (account.sessions.get(&id), &mut account.log) else {
         return Ok(());
     };
-    let (has, after): (BTreeSet<ArchiveId>, _) = (session.archived().collect(), session.read().last);
-    let Some(log) = &mut account.log else { return Ok(()) };
-    has.iter().for_each(|id| log.hold(*id));
+    session.archived().for_each(|message| log.hold(message));
+    let after = session.read().since.min(session.read().last);
     if !log.has_open_after(after) {
         return Ok(());
     }
@@ -162,19 +161,37 @@ async fn adopt(core: &Core, account: &mut Account, id: SessionId) -> store::Resu
     loop {
         let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
         for entry in &page.entries {
-            let is_open = account.log.as_ref().is_some_and(|log| log.is_open(entry.id));
-            let is_for = |outcome: &Outcome| matches!(outcome, Outcome::Sessions(sessions) if sessions.contains(&id));
-            let wanted = is_open && !has.contains(&entry.id);
-            if wanted && judge(core, account, entry).is_some_and(|(outcome, _)| is_for(&outcome)) {
-                account.owe(id, entry.id, core.config.owed_messages as usize);
-                if let Some(log) = &mut account.log {
-                    log.hold(entry.id);
-                }
-            }
+            adopt_one(core, account, id, entry);
         }
         match page.entries.last() {
             Some(last) if !page.complete => request.after = Some(last.id),
             _ => return Ok(()),
+        }
+    }
+}
+
+fn adopt_one(core: &Core, account: &mut Account, id: SessionId, entry: &Entry) {
+    let is_open = account.log.as_ref().is_some_and(|log| log.is_open(entry.id));
+    let Some(session) = account
+        .sessions
+        .get(&id)
+        .filter(|session| is_open && !session.has(entry.id))
+    else {
+        return;
+    };
+    let (was_for, is_for) = (session.read().is_past(entry.id), session.read().is_to_come(entry.id));
+    let goes_to = |outcome: &Outcome| matches!(outcome, Outcome::Sessions(sessions) if sessions.contains(&id));
+    if !judge(core, account, entry).is_some_and(|(outcome, _)| goes_to(&outcome)) {
+        return;
+    }
+    if is_for {
+        account.owe(id, entry.id, core.config.owed_messages as usize);
+    }
+    if let Some(log) = &mut account.log {
+        match (was_for, is_for) {
+            (true, _) => log.take(entry.id),
+            (_, true) => log.hold(entry.id),
+            _ => {}
         }
     }
 }
@@ -286,10 +303,23 @@ pub(crate) fn deliver(
     trace: Option<Trace>,
 ) {
     let limits = core.queue_limits();
-    let reads = |id: &&SessionId| account.sessions.get(id).is_some_and(|session| session.reads(limits));
-    let (later, now): (Vec<SessionId>, Vec<SessionId>) = to.iter().partition(reads);
+    let of = |id: &SessionId| account.sessions.get(id);
+    // One that its former home wrote after this one had looked may have come by way of the edge.
+    let took = |id: &SessionId| of(id).is_some_and(|s| s.read().is_past(archived.id) && !s.has(archived.id));
+    let has = |id: &&SessionId| of(id).is_some_and(|session| session.has(archived.id));
+    let (lacking, having): (Vec<SessionId>, Vec<SessionId>) = to.iter().partition(|id| !has(id));
+    let reads = |id: &SessionId| of(id).is_some_and(|session| session.reads(limits));
+    let (later, now): (Vec<SessionId>, Vec<SessionId>) = lacking.into_iter().filter(|id| !took(id)).partition(reads);
+    let is_taken = to.iter().any(took);
     if let Some(log) = &mut account.log {
-        log.open(archived.id, to.len(), archived.how.lasting);
+        log.open(
+            archived.id,
+            having.len() + later.len() + now.len(),
+            archived.how.lasting,
+        );
+        if is_taken {
+            log.take(archived.id);
+        }
     }
     for id in later {
         account.owe(id, archived.id, core.config.owed_messages as usize);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use link::{Attach, SessionRef};
-use stanza::{Peer, SessionId};
+use stanza::{Bare, Peer, SessionId};
 use topology::Slot;
 
 use crate::account::Account;
@@ -44,6 +44,20 @@ pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool
     }
     account.touch(id);
     true
+}
+
+/// Entrusts a session to another edge than the one it has. Returns whether there is one.
+pub(crate) async fn entrust_one(core: &Core, account: &Bare, id: SessionId) -> bool {
+    let Some(cell) = core.cells.find(account) else {
+        return false;
+    };
+    let mut state = cell.state.lock().await;
+    let State::Loaded(account) = &mut *state else {
+        return false;
+    };
+    let entrusted = entrust(core, account, id);
+    account.mirror();
+    entrusted
 }
 
 /// Entrusts the sessions of the `wanted` slots that no edge has.

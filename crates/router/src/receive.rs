@@ -10,7 +10,7 @@ use crate::arrive::arrive;
 use crate::core::Core;
 use crate::errand::Sent;
 use crate::hosts::{Whose, whose};
-use crate::travel::{Travel, addressed};
+use crate::travel::{Travel, addressed, came_late};
 
 /// Takes in a stanza for recipients that are at home here; gives back those that are not. What follows from it goes on after
 /// this returns, so that two homes never wait for each other; its order is kept.
@@ -23,7 +23,8 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             // A peer with other virtual hosts: nothing here to deliver to, and sending it back would not end.
             continue;
         }
-        let Ok(_pass) = core.slots.arrive(Slot::of(to.bare().as_str())).await else {
+        let slot = Slot::of(to.bare().as_str());
+        let Ok(_pass) = core.slots.arrive(slot).await else {
             back.push(to);
             continue;
         };
@@ -31,7 +32,12 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             stanza: own(&route.stanza, &to, single),
             key: route.key,
         };
-        travel.add(arrive(core, &to.bare(), sent, route.trace, 0).await);
+        let batch = arrive(core, &to.bare(), sent, route.trace, 0).await;
+        if came_late(core, slot, &route.stanza) {
+            back.push(to);
+        } else {
+            travel.add(batch);
+        }
     }
     let trail = Trail::begin(core.clone());
     tokio::spawn(async move {

@@ -22,7 +22,7 @@ use crate::config::{Config, ms};
 use crate::core::Core;
 use crate::directory::Directory;
 use crate::edges::Edges;
-use crate::entrust::entrust_lone;
+use crate::entrust::{entrust_lone, entrust_one};
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::marks::Marks;
@@ -337,7 +337,8 @@ async fn go_on(core: &Core, account: &stanza::Bare) {
 async fn close(core: &Arc<Core>, account: &stanza::Bare, id: stanza::SessionId, reason: CloseReason) -> bool {
     let may_resume = matches!(reason, CloseReason::Edge | CloseReason::Lost);
     if may_resume && resume::stream_lost(core, account, id, None).await {
-        return true;
+        // An edge that ends sessions by itself may be about to stop: another is to keep this one.
+        return reason != CloseReason::Edge || !entrust_one(core, account, id).await;
     }
     let batch = end_session(core, account, id, None, 0).await;
     Travel::carry(core, batch).await;

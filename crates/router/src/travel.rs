@@ -133,22 +133,24 @@ impl Travel {
 
     async fn carry_to_user(&mut self, to: Bare, sent: Sent, trace: Option<Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
-        match self.core.slots.arrive_now(slot) {
-            Ok(_pass) => {
-                let batch = arrive(&self.core, &to, sent, trace, depth).await;
-                self.add(batch);
-            }
-            Err(_) => {
-                let Sent { stanza, key } = sent;
-                let route = Route {
-                    to: stanza.to().cloned().into_iter().collect(),
-                    stanza: Arc::new(stanza),
-                    key,
-                    trace,
-                };
-                self.carry_to_peers(slot, route, depth).await;
+        let Sent { stanza, key } = sent;
+        if let Ok(_pass) = self.core.slots.arrive_now(slot) {
+            let sent = Sent {
+                stanza: stanza.clone(),
+                key,
+            };
+            let batch = arrive(&self.core, &to, sent, trace, depth).await;
+            if !came_late(&self.core, slot, &stanza) {
+                return self.add(batch);
             }
         }
+        let route = Route {
+            to: stanza.to().cloned().into_iter().collect(),
+            stanza: Arc::new(stanza),
+            key,
+            trace,
+        };
+        self.carry_to_peers(slot, route, depth).await;
     }
 
     /// RFC 6120, 10.5.1 and 10.5.2 (RFC 6121, 8.4): stanzas to a domain that is hosted here.
@@ -249,6 +251,12 @@ pub(crate) async fn end_session(
         edge.edge.kick(session, condition);
     }
     finish(&cell, account, out).await
+}
+
+/// Whether a message may have been written to the archive after the slot's next home has looked there. That home is to be told of
+/// it: it recognises what it knows by the key.
+pub(crate) fn came_late(core: &Core, slot: Slot, stanza: &Stanza) -> bool {
+    matches!(stanza, Stanza::Message(_)) && core.slots.arrive_now(slot).is_err()
 }
 
 /// `stanza` with its own addressee.

@@ -139,6 +139,30 @@ async fn what_was_taken_between_two_records_is_not_delivered_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_comes_late_to_its_home_gets_what_it_missed_and_nothing_else() {
+    let house = House::new(&["alice", "bob"]).await;
+    let (mut alice, mut bob) = pair(&house).await;
+    for id in 1..=2 {
+        alice.send(&chat(id)).await.unwrap();
+    }
+    bob.written();
+    assert_eq!(ids(&bob), [1, 2]);
+    let (heard, nothing) = (bob.edge.deliveries(bob.session.id).len(), 0);
+    let router = next("router-2", &house.stores);
+    attach(&router, &mut alice, nothing, nothing, 0).await;
+    alice.send(&chat(3)).await.unwrap();
+    attach(&router, &mut bob, heard, heard, 0).await;
+    alice.send(&chat(4)).await.unwrap();
+    assert_eq!(ids(&bob), [3, 4]);
+    bob.written();
+    bob.close().await;
+    let house = House { router, ..house };
+    let bob = house.client("bob", "b").await;
+    bob.available().await;
+    assert_eq!(ids(&bob), Vec::<u32>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flush_goes_on_at_the_next_home() {
     let house = House::new(&["alice", "bob"]).await;
     let alice = house.client("alice", "a").await;
