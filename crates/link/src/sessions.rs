@@ -492,6 +492,7 @@ impl<P: Port> Sessions<P> {
         };
         if kept {
             (session.closing, session.detached) = (None, true);
+            self.relief.notify_waiters();
         } else {
             self.forget(id);
         }
@@ -539,6 +540,13 @@ impl<P: Port> Sessions<P> {
         }
         self.tell_attached(&waiting);
         again
+    }
+
+    /// What to wait for, then ask again, while something of a client is undone, or a home has not said what becomes of a session whose
+    /// stream has ended.
+    pub(crate) fn unsettled(&self) -> Option<OwnedNotified> {
+        let closing = || self.sessions.values().any(|session| session.closing.is_some());
+        (self.load.items > 0 || closing()).then(|| Arc::clone(&self.relief).notified_owned())
     }
 
     /// How many sessions, undone submissions and their bytes.

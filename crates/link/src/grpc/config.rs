@@ -46,6 +46,9 @@ pub struct Config {
     pub outbound_window: Window,
     /// Tasks that work for one link. Default 4.
     pub lanes: usize,
+    /// How long an edge that leaves waits for what its clients said last to be done, and for the homes to say what becomes of their
+    /// sessions. Default 10 s.
+    pub leave_timeout: Duration,
     /// Largest message of a stream, in bytes. Default 16 MiB, the same in the whole cluster.
     pub message_bytes: usize,
 }
@@ -106,6 +109,7 @@ impl Default for Config {
                 bytes: 256 * MIB,
             },
             lanes: 4,
+            leave_timeout: Duration::from_secs(10),
             message_bytes: 16 * MIB,
         }
     }

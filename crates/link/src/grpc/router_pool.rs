@@ -152,8 +152,23 @@ impl RouterPool {
         metric::held("edge", load.items, load.bytes);
     }
 
-    /// Leaves the cluster at once, after the sessions were closed.
+    /// Leaves the cluster, after the sessions were closed: once the homes have dealt with that.
     pub async fn leave(&self) {
+        let settled = async {
+            loop {
+                let unsettled = self.pool.sessions.lock().unsettled();
+                match unsettled {
+                    Some(change) => change.await,
+                    None => return,
+                }
+            }
+        };
+        if tokio::time::timeout(self.pool.config.leave_timeout, settled)
+            .await
+            .is_err()
+        {
+            tracing::warn!("left before the homes had dealt with every session");
+        }
         self.pool.membership.leave().await;
         self.pool.stop.cancel();
     }
