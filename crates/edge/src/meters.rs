@@ -227,8 +227,11 @@ impl Drop for Counted {
 
 /// The name of the mechanism that a request begins, from a closed list: a client must not make up labels.
 pub(crate) fn mechanism(request: &SaslRequest) -> Option<&'static str> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 11] = [
         "EXTERNAL",
+        "HT-SHA-256-ENDP",
+        "HT-SHA-256-EXPR",
+        "HT-SHA-256-NONE",
         "PLAIN",
         "SCRAM-SHA-1",
         "SCRAM-SHA-1-PLUS",

@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use link::{CloseReason, Gone, Said, SessionRef, Step, Submission};
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResumeReply, ResumeRequest, SaslFailure,
-    SaslRequest, SessionId, StreamCondition,
+    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResourceRequest, ResumeReply,
+    ResumeRequest, SaslFailure, SaslRequest, SessionId, StreamCondition,
 };
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -277,7 +277,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         self.stream.sasl(reply, now());
     }
 
-    async fn bind(&mut self, account: Bare, grant: Grant, resource: Option<String>) {
+    async fn bind(&mut self, account: Bare, grant: Grant, resource: ResourceRequest) {
         let shared = self.shared.clone();
         let peer = self.peer.as_deref().cloned().unwrap_or_default();
         let request = BindRequest {

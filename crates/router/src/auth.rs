@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sasl::{Policy, Start, Step, Verify};
-use stanza::{Bare, Exchange, Grant, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp};
+use stanza::{Bare, Exchange, Grant, ResourceRequest, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -84,6 +84,15 @@ impl Auth {
         self.proves(grant, session, account, Timestamp(i64::MIN))
     }
 
+    /// What the client that asks for a resource is called in it, if it asks so that it is called the same each time.
+    pub(crate) fn stable_resource(&self, account: &Bare, request: &ResourceRequest) -> Option<String> {
+        let ResourceRequest::Tagged { tag, client } = request else {
+            return None;
+        };
+        let tag = tag.as_deref().unwrap_or_default();
+        client.map(|client| sasl::stable_resource(&self.policy.secret, account, client, tag))
+    }
+
     /// The SM-ID of a session of `account` that began as `session`.
     pub(crate) fn resumption_id(&self, session: SessionId, account: &Bare) -> String {
         sasl::resumption_id(&self.policy.secret, session, account)
@@ -102,7 +111,9 @@ impl Auth {
                 domain,
                 mechanism,
                 offered,
+                bindings,
                 initial,
+                sasl2: _,
                 peer,
             } => {
                 let asker = Asker {
@@ -119,6 +130,7 @@ impl Auth {
                         domain,
                         mechanism,
                         offered,
+                        bindings,
                         initial,
                         peer,
                     }),
@@ -210,7 +222,12 @@ impl Auth {
         gauges::sasl("success");
         let expires = Timestamp(core.now().0.saturating_add(lifetime()));
         let grant = sasl::seal(&self.policy.secret, asker.session, &account, expires);
-        SaslReply::Success { account, data, grant }
+        SaslReply::Success {
+            account,
+            data,
+            grant,
+            token: None,
+        }
     }
 
     fn refuse(&self, asker: Asker, failure: SaslFailure) -> SaslReply {

@@ -377,6 +377,7 @@ fn start(mechanism: &str, offered: &[&str], initial: Option<Vec<u8>>) -> Step {
         domain: "a.example".into(),
         mechanism: mechanism.into(),
         offered: offered.iter().map(ToString::to_string).collect(),
+        bindings: Vec::new(),
         initial: initial.map(Into::into),
         peer: Peer {
             tls: Some(tls),

@@ -207,6 +207,7 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
         streams.push(HostConfig {
             domain: domain.clone(),
             mechanisms: settings.mechanisms,
+            tokens: settings.tokens,
             plain_without_tls: settings.plain_without_tls,
             features: pipeline.stream_features(&domain),
         });

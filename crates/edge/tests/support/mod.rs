@@ -97,13 +97,14 @@ impl Router for Friendly {
             account,
             data: None,
             grant: Grant::default(),
+            token: None,
         }
     }
 
     async fn bind(&self, request: BindRequest) -> BindReply {
         let full = request
             .account
-            .with_resource(request.resource.as_deref().unwrap_or("made"))
+            .with_resource(request.resource.named().unwrap_or("made"))
             .unwrap();
         self.seen.send_modify(|seen| seen.binds.push(request));
         BindReply::Bound(full)

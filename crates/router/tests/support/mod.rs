@@ -352,7 +352,7 @@ impl Client {
             session,
             account,
             grant: grant.clone(),
-            resource: resource.map(Into::into),
+            resource: resource.map(str::to_owned).into(),
             peer: Peer::default(),
         };
         match router.bind(&at, request).await.expect("the home") {

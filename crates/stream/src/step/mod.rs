@@ -5,6 +5,7 @@ mod binding;
 mod challenged;
 mod established;
 mod foreign;
+mod inlined;
 mod offering;
 mod opening;
 mod rejection;

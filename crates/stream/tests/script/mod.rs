@@ -10,7 +10,7 @@
 //!                     `<text/>` for any text of a stream error
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
-//! @ answer            the shell answers: secured, challenge DATA, success DATA?, failure CONDITION, bound JID, refused CONDITION,
+//! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure CONDITION, bound JID, refused CONDITION,
 //!                     enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
 //! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResumeReply,
-    Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, TlsFacts, TooHigh,
+    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResourceRequest,
+    ResumeReply, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, Timestamp,
+    TlsFacts, Token, TooHigh,
 };
 use xml::{Element, Limits};
 
@@ -62,6 +63,12 @@ impl Setting {
         let host = |domain: &str| HostConfig {
             domain: domain.into(),
             mechanisms: names(&["EXTERNAL", "SCRAM-SHA-1", "PLAIN"]),
+            tokens: names(&[
+                "HT-SHA-256-UNIQ",
+                "HT-SHA-256-EXPR",
+                "HT-SHA-256-ENDP",
+                "HT-SHA-256-NONE",
+            ]),
             features: vec![Element::new("urn:example:caps", "c")],
             ..HostConfig::default()
         };
@@ -277,6 +284,20 @@ impl Player {
                     account: account(),
                     data: bytes,
                     grant: Grant("grant".into()),
+                    token: None,
+                };
+                self.stream.sasl(reply, self.now);
+            }
+            "granted" => {
+                let token = Token {
+                    token: data.expect("a token").into(),
+                    expiry: Timestamp(0),
+                };
+                let reply = SaslReply::Success {
+                    account: account(),
+                    data: None,
+                    grant: Grant("grant".into()),
+                    token: Some(token),
                 };
                 self.stream.sasl(reply, self.now);
             }
@@ -290,6 +311,7 @@ impl Player {
                         account,
                         data: None,
                         grant: Grant::default(),
+                        token: None,
                     },
                     self.now,
                 );
@@ -396,18 +418,24 @@ fn describe(event: &Event) -> String {
             domain,
             mechanism,
             initial,
+            sasl2,
             ..
-        }) => match initial {
-            Some(data) => format!("auth {domain} {mechanism} '{}'", String::from_utf8_lossy(data)),
-            None => format!("auth {domain} {mechanism}"),
-        },
+        }) => {
+            let initial = initial
+                .as_ref()
+                .map(|data| format!(" '{}'", String::from_utf8_lossy(data)));
+            let sasl2 = sasl2.as_ref().map(|sasl2| format!(" {}", describe_sasl2(sasl2)));
+            let (initial, sasl2) = (initial.unwrap_or_default(), sasl2.unwrap_or_default());
+            format!("auth {domain} {mechanism}{initial}{sasl2}")
+        }
         Event::Sasl(SaslRequest::Respond { exchange, response }) => {
             format!("respond {} '{}'", exchange.number, String::from_utf8_lossy(response))
         }
         Event::Sasl(SaslRequest::Abort { exchange }) => format!("abort {}", exchange.number),
         Event::Bind { account, resource, .. } => match resource {
-            Some(resource) => format!("bind {account:?} {resource}"),
-            None => format!("bind {account:?}"),
+            ResourceRequest::Named(resource) => format!("bind {account:?} {resource}"),
+            ResourceRequest::Any => format!("bind {account:?}"),
+            ResourceRequest::Tagged { tag, client } => format!("bind {account:?} tagged {tag:?} {client:?}"),
         },
         Event::Resume { account, id, h, .. } => format!("resume {account:?} {id} {h}"),
         Event::Enable(EnableRequest { since, resume, max }) => {
@@ -424,6 +452,26 @@ fn describe(event: &Event) -> String {
         Event::Closed(Closed::Error(condition)) => format!("closed error {}", condition.name()),
         Event::Closed(closed) => format!("closed {closed:?}"),
     }
+}
+
+/// Only what the client said.
+fn describe_sasl2(sasl2: &Sasl2) -> String {
+    let Sasl2 {
+        agent,
+        fast,
+        request_token,
+        resumes,
+    } = sasl2;
+    let said = [
+        agent.id.map(|id| format!("of {id}")),
+        agent.software.as_ref().map(|software| format!("software '{software}'")),
+        agent.device.as_ref().map(|device| format!("device '{device}'")),
+        fast.map(|fast| format!("by token {:?} {}", fast.count, fast.invalidate)),
+        request_token.as_ref().map(|mechanism| format!("wants {mechanism}")),
+        resumes.then(|| "resumes".to_owned()),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    format!("[{}]", said.join(", "))
 }
 
 fn written(stanza: &Stanza) -> String {
@@ -449,6 +497,10 @@ fn unescape(text: &str) -> Vec<u8> {
     text = text
         .replace("{tls}", "xmlns='urn:ietf:params:xml:ns:xmpp-tls'")
         .replace("{sm}", "xmlns='urn:xmpp:sm:3'")
+        .replace("{sasl2}", "xmlns='urn:xmpp:sasl:2'")
+        .replace("{bind2}", "xmlns='urn:xmpp:bind:0'")
+        .replace("{fast}", "xmlns='urn:xmpp:fast:0'")
+        .replace("{agent}", "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>")
         .replace("{bind}", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
     while let Some(start) = text.find("{repeat ") {
         let end = start + text[start..].find('}').expect("an end");
