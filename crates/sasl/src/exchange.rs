@@ -73,7 +73,7 @@ pub struct Exchange(Waiting);
 #[derive(Debug)]
 enum Waiting {
     /// For the initial response.
-    Initial(Context),
+    Initial(Box<Context>),
     /// For SCRAM's final message.
     Final { account: Bare, pending: Box<Pending> },
 }
@@ -146,7 +146,7 @@ impl Exchange {
         };
         match initial {
             Some(message) => context.initial(&message),
-            None => Step::Challenge(Self(Waiting::Initial(context)), Bytes::new()),
+            None => Step::Challenge(Self(Waiting::Initial(Box::new(context))), Bytes::new()),
         }
     }
 

@@ -1,5 +1,5 @@
 //! The server's side of SASL as a pure machine: SCRAM with channel binding, PLAIN, EXTERNAL; the verifiers that are kept
-//! instead of passwords; and the grants by which a router vouches for a session. No clock, no randomness, no store.
+//! instead of passwords; tokens; and the grants by which a router vouches for a session. No clock, no randomness, no store.
 
 mod downgrade;
 mod exchange;
@@ -12,6 +12,8 @@ mod plain;
 mod resource;
 mod resumption;
 mod scram;
+mod token;
+mod token_record;
 mod verifier;
 
 /// The mechanisms for tokens (XEP-0484), the safest first.
@@ -25,4 +27,5 @@ pub use mechanism::Mechanism;
 pub use password::{InvalidPassword, prepare};
 pub use resource::{letters, stable_resource};
 pub use resumption::{resumed_session, resumption_id};
+pub use token::{Claim, Issued, Owner, Redeemed, TokenMechanism, Tokens, generation};
 pub use verifier::{DEFAULT_ITERATIONS, SALT_BYTES, verifier, verifiers};

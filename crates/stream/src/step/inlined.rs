@@ -41,7 +41,7 @@ pub(crate) fn begin(
 }
 
 /// Binds a resource, if the client wished for that.
-pub(crate) fn bind(login: Box<Login>, line: &mut Line, inlined: Inlined) -> (State, Option<Event>) {
+pub(crate) fn bind(mut login: Box<Login>, line: &mut Line, inlined: Inlined) -> (State, Option<Event>) {
     let Inlined { welcome, mut asked } = inlined;
     let known = login.account.clone();
     match (asked.wishes.bind.take(), known) {
@@ -56,6 +56,7 @@ pub(crate) fn bind(login: Box<Login>, line: &mut Line, inlined: Inlined) -> (Sta
             (State::Requested(Requested { login, asker }), Some(event))
         }
         (_, known) => {
+            login.attempts = 0;
             known.inspect(|(account, _)| welcome.unbound(line, &login, account.jid()));
             (State::Binding(Binding(login)), None)
         }

@@ -27,7 +27,6 @@ pub(crate) fn reject(login: Box<Login>, line: &mut Line, failure: SaslFailure) -
 
 /// The client is who it says, but cannot have the session that it asked for together with that.
 pub(crate) fn refuse_session(login: Box<Login>, line: &mut Line, error: &StanzaError) -> Step {
-    line.events.push_back(Event::Refused(error.condition));
     let why = Element::new(ns::STANZAS, error.condition.name());
     let said = sasl2::failure(SaslFailure::TemporaryAuthFailure).push(why);
     tell(login, line, &said)

@@ -267,7 +267,6 @@ impl Player {
             router: "r".into(),
             number: 5,
         };
-        let account = || Bare::parse("juliet@a.example").expect("an address");
         match what {
             "secured" => self.stream.secured(setting.tls.clone(), self.now),
             "challenge" => {
@@ -279,43 +278,19 @@ impl Player {
                     self.now,
                 );
             }
-            "success" => {
-                let reply = SaslReply::Success {
-                    account: account(),
-                    data: bytes,
-                    grant: Grant("grant".into()),
-                    token: None,
-                };
-                self.stream.sasl(reply, self.now);
-            }
+            "success" => self.stream.sasl(success("juliet@a.example", bytes, None), self.now),
             "granted" => {
                 let token = Token {
                     token: data.expect("a token").into(),
                     expiry: Timestamp(0),
                 };
-                let reply = SaslReply::Success {
-                    account: account(),
-                    data: None,
-                    grant: Grant("grant".into()),
-                    token: Some(token),
-                };
-                self.stream.sasl(reply, self.now);
+                self.stream
+                    .sasl(success("juliet@a.example", None, Some(token)), self.now);
             }
             "failure" => self
                 .stream
                 .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
-            "foreign" => {
-                let account = Bare::parse("juliet@b.example").expect("an address");
-                self.stream.sasl(
-                    SaslReply::Success {
-                        account,
-                        data: None,
-                        grant: Grant::default(),
-                        token: None,
-                    },
-                    self.now,
-                );
-            }
+            "foreign" => self.stream.sasl(success("juliet@b.example", None, None), self.now),
             "bound" => {
                 let address = Full::parse(data.expect("an address")).expect("a full address");
                 self.stream.bound(BindReply::Bound(address), self.now);
@@ -379,6 +354,15 @@ impl Player {
             &format!("{:?} {}", self.events, String::from_utf8_lossy(&self.output)),
             "[] ",
         )
+    }
+}
+
+fn success(account: &str, data: Option<bytes::Bytes>, token: Option<Token>) -> SaslReply {
+    SaslReply::Success {
+        account: Bare::parse(account).expect("an address"),
+        data,
+        grant: Grant("grant".into()),
+        token,
     }
 }
 
