@@ -38,6 +38,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
     (
+        "dunlin_edge_logins_refused_total",
+        "counter",
+        "Logins told to come again later, before a router was asked, by `class`: `resume`, `token` or `password`; see `edge.rates.logins`",
+    ),
+    (
         "dunlin_edge_outbox_bytes",
         "gauge",
         "Bytes of stanzas that wait for their clients to read, of all sessions",
@@ -188,6 +193,11 @@ impl Meters {
     /// A SASL exchange failed; `mechanism` is `none` when it came to no exchange.
     pub(crate) fn sasl_failure(&self, mechanism: &'static str, failure: SaslFailure) {
         counter!("dunlin_edge_sasl_total", "mechanism" => mechanism, "result" => failure.name()).increment(1);
+    }
+
+    /// Too many log in at once.
+    pub(crate) fn refused_login(&self, class: &'static str) {
+        counter!("dunlin_edge_logins_refused_total", "class" => class).increment(1);
     }
 
     /// A router decided a SASL step.

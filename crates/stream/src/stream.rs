@@ -18,6 +18,7 @@ use crate::line::Line;
 use crate::login::{Login, Offer, Profile};
 use crate::management::Management;
 use crate::state::{Closing, Enabling, Opening, Securing, State, Step};
+use crate::step::rejection;
 
 /// One XML stream, from the first byte to the close.
 ///
@@ -123,6 +124,18 @@ impl Stream {
                 self.line.events.push_back(Event::Sasl(SaslRequest::Abort { exchange }));
             }
             (other, _) => self.state = other,
+        }
+    }
+
+    /// Instead of an answer to [`Event::Sasl`]: no router is asked, as too many log in at once.
+    pub fn overloaded(&mut self, now: Instant) {
+        self.line.now = now;
+        match std::mem::take(&mut self.state) {
+            State::Asking(asking) => {
+                let step = rejection::overloaded(asking.login, &mut self.line);
+                self.go_on(step);
+            }
+            other => self.state = other,
         }
     }
 

@@ -8,6 +8,6 @@ mod foreign;
 mod inlined;
 mod offering;
 mod opening;
-mod rejection;
+pub(crate) mod rejection;
 mod requested;
 pub(crate) mod resuming;

@@ -25,6 +25,19 @@ pub(crate) fn reject(login: Box<Login>, line: &mut Line, failure: SaslFailure) -
     tell(login, line, &said)
 }
 
+/// Too many log in at once: nobody was asked, and the client should come again.
+pub(crate) fn overloaded(login: Box<Login>, line: &mut Line) -> Step {
+    let failure = SaslFailure::TemporaryAuthFailure;
+    let (said, ns) = match login.profile {
+        Profile::Sasl => (sasl::failure(failure), ns::SASL),
+        Profile::Sasl2(_) => (sasl2::failure(failure), ns::SASL2),
+    };
+    let text = Element::new(ns, "text")
+        .with("xml:lang", "en")
+        .text("too many log in at once; please come again");
+    tell(login, line, &said.push(text))
+}
+
 /// The client is who it says, but cannot have the session that it asked for together with that.
 pub(crate) fn refuse_session(login: Box<Login>, line: &mut Line, error: &StanzaError) -> Step {
     let why = Element::new(ns::STANZAS, error.condition.name());

@@ -10,8 +10,8 @@
 //!                     `<text/>` for any text of a stream error
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
-//! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure CONDITION, bound JID, refused CONDITION,
-//!                     enabled, enabled ID, resumed JID, not-resumed H?
+//! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure, overloaded,
+//!                     bound JID, refused CONDITION, enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
 //! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
 //!                     came), done NUMBER
@@ -287,6 +287,7 @@ impl Player {
                 self.stream
                     .sasl(success("juliet@a.example", None, Some(token)), self.now);
             }
+            "overloaded" => self.stream.overloaded(self.now),
             "failure" => self
                 .stream
                 .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
