@@ -184,16 +184,14 @@ impl Router for Yes {
                 account,
                 data: None,
                 grant: Grant::default(),
+                token: None,
             },
             _ => SaslReply::Failure(stanza::SaslFailure::NotAuthorized),
         }
     }
 
     async fn bind(&self, request: BindRequest) -> BindReply {
-        match request
-            .account
-            .with_resource(request.resource.as_deref().unwrap_or("r"))
-        {
+        match request.account.with_resource(request.resource.named().unwrap_or("r")) {
             Ok(jid) => BindReply::Bound(jid),
             Err(_) => BindReply::Refused(StanzaError::from(Condition::BadRequest)),
         }

@@ -86,7 +86,7 @@ pub struct StanzaLimits {
     pub elements: usize,
 }
 
-/// How fast each connection may send. The edge reads no faster; nothing is refused.
+/// How fast each connection may send, where the edge reads no faster and refuses nothing; and how fast clients log in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rates {
@@ -96,6 +96,10 @@ pub struct Rates {
     pub bytes: Rate,
     /// Stanzas after a resource is bound. Default: no limit.
     pub stanzas: Rate,
+    /// Logins that go on to a router, of all connections together; others are told `temporary-auth-failure` at once. The last quarter
+    /// of the burst is for clients that resume a session (XEP-0198 within XEP-0388), the one before for those and for logins by
+    /// token (XEP-0484). Default 2,000/s, burst 8,000.
+    pub logins: Rate,
 }
 
 /// A token bucket.
@@ -329,6 +333,10 @@ impl Default for Rates {
                 burst: 4 << 20,
             },
             stanzas: Rate::default(),
+            logins: Rate {
+                per_second: 2_000,
+                burst: 8_000,
+            },
         }
     }
 }

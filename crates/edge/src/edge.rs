@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Place};
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::handshake::handshake;
 use crate::listener::Listener;
 use crate::outbox::Order;
@@ -80,6 +81,7 @@ impl Edge {
         let admission = Admission::new(config.limits.clone());
         let stopping = CancellationToken::new();
         let shared = Shared {
+            gate: Gate::new(config.rates.logins),
             config,
             stream,
             tls,

@@ -6,6 +6,7 @@ mod alarm;
 mod config;
 mod dev_ca;
 mod edge;
+mod gate;
 mod handshake;
 mod listener;
 mod meters;

@@ -38,6 +38,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
     (
+        "dunlin_edge_logins_refused_total",
+        "counter",
+        "Logins told to come again later, before a router was asked, by `class`: `resume`, `token` or `password`; see `edge.rates.logins`",
+    ),
+    (
         "dunlin_edge_outbox_bytes",
         "gauge",
         "Bytes of stanzas that wait for their clients to read, of all sessions",
@@ -190,6 +195,11 @@ impl Meters {
         counter!("dunlin_edge_sasl_total", "mechanism" => mechanism, "result" => failure.name()).increment(1);
     }
 
+    /// Too many log in at once.
+    pub(crate) fn refused_login(&self, class: &'static str) {
+        counter!("dunlin_edge_logins_refused_total", "class" => class).increment(1);
+    }
+
     /// A router decided a SASL step.
     pub(crate) fn sasl(&self, mechanism: &'static str, reply: &SaslReply) {
         match reply {
@@ -227,8 +237,11 @@ impl Drop for Counted {
 
 /// The name of the mechanism that a request begins, from a closed list: a client must not make up labels.
 pub(crate) fn mechanism(request: &SaslRequest) -> Option<&'static str> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 11] = [
         "EXTERNAL",
+        "HT-SHA-256-ENDP",
+        "HT-SHA-256-EXPR",
+        "HT-SHA-256-NONE",
         "PLAIN",
         "SCRAM-SHA-1",
         "SCRAM-SHA-1-PLUS",

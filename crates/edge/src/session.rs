@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use link::{CloseReason, Gone, Said, SessionRef, Step, Submission};
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResumeReply, ResumeRequest, SaslFailure,
-    SaslRequest, SessionId, StreamCondition,
+    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResourceRequest, ResumeReply,
+    ResumeRequest, SaslFailure, SaslRequest, SessionId, StreamCondition,
 };
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +22,7 @@ use tracing::instrument::Instrumented;
 
 use crate::admission::Place;
 use crate::alarm::Alarm;
+use crate::gate::Class;
 use crate::handshake::handshake;
 use crate::meters::{Counted, mechanism};
 use crate::outbox::{Item, Next, Order};
@@ -269,15 +270,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         let shared = self.shared.clone();
         self.mechanism = mechanism(&request).or(self.mechanism);
         let abort = matches!(request, SaslRequest::Abort { .. });
+        let refused = Class::of(&request).filter(|class| !shared.gate.admits(*class, now()));
+        let mechanism = self.mechanism.unwrap_or("other");
+        if let Some(class) = refused {
+            shared.meters().refused_login(class.name());
+            shared
+                .meters()
+                .sasl_failure(mechanism, SaslFailure::TemporaryAuthFailure);
+            return self.stream.overloaded(now());
+        }
         let reply = self.ask(shared.router.sasl(request)).await;
         if abort {
             return;
         }
-        shared.meters().sasl(self.mechanism.unwrap_or("other"), &reply);
+        shared.meters().sasl(mechanism, &reply);
         self.stream.sasl(reply, now());
     }
 
-    async fn bind(&mut self, account: Bare, grant: Grant, resource: Option<String>) {
+    async fn bind(&mut self, account: Bare, grant: Grant, resource: ResourceRequest) {
         let shared = self.shared.clone();
         let peer = self.peer.as_deref().cloned().unwrap_or_default();
         let request = BindRequest {

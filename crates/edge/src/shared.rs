@@ -8,12 +8,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::meters::Meters;
 use crate::sessions::Sessions;
 use crate::tls::Tls;
 
 /// The small context of every session.
 pub(crate) struct Shared {
+    /// Which logins go on to a router.
+    pub(crate) gate: Gate,
     pub(crate) config: Config,
     /// For the stream machine, with STARTTLS as configured.
     pub(crate) stream: Arc<stream::Config>,

@@ -190,7 +190,9 @@ async fn sasl_steps_go_to_the_router_that_holds_the_exchange() {
             domain: "example.com".into(),
             mechanism: "SCRAM-SHA-256".into(),
             offered: vec![],
+            bindings: vec![],
             initial: None,
+            sasl2: None,
             peer: stanza::Peer::default(),
         };
         let SaslReply::Challenge { exchange, .. } = world.pool.sasl(start).await else {

@@ -99,6 +99,7 @@ async fn take_over(
     session.delivered = attach.delivered;
     (session.management, session.resumed) = (mirror.management, mirror.resumed);
     session.set_read(mirror.read, attach.archived);
+    session.client = mirror.client;
     session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());

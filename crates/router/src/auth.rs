@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sasl::{Policy, Start, Step, Verify};
-use stanza::{Bare, Exchange, Grant, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp};
+use sasl::{Claim, Policy, Start, Step, TokenMechanism, Verify};
+use stanza::{
+    Bare, Exchange, FastUse, Grant, ResourceRequest, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp,
+    Token,
+};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -16,6 +19,7 @@ use crate::config::SaslConfig;
 use crate::core::Core;
 use crate::gauges;
 use crate::limiter::Limiter;
+use crate::tokens::Mint;
 use crate::vouch::lifetime;
 
 /// Passwords that may wait to be hashed, for each that is.
@@ -32,6 +36,7 @@ pub(crate) struct Auth {
     hashes: AtomicUsize,
     most_hashes: usize,
     limiter: Limiter,
+    mint: Mint,
 }
 
 /// An exchange that waits for its client.
@@ -42,10 +47,11 @@ struct Held {
 }
 
 /// Who authenticates.
-#[derive(Clone, Copy)]
 struct Asker {
     session: SessionId,
     address: Option<IpAddr>,
+    /// What it wants beside that, under SASL2.
+    sasl2: Option<Box<Sasl2>>,
 }
 
 impl Auth {
@@ -64,6 +70,7 @@ impl Auth {
             hashes: AtomicUsize::new(0),
             most_hashes: hashing * WAITING,
             limiter: Limiter::new(config.failures, Duration::from_secs(config.failure_window_s)),
+            mint: Mint::new(config, &secret),
         }
     }
 
@@ -84,6 +91,15 @@ impl Auth {
         self.proves(grant, session, account, Timestamp(i64::MIN))
     }
 
+    /// What the client that asks for a resource is called in it, if it asks so that it is called the same each time.
+    pub(crate) fn stable_resource(&self, account: &Bare, request: &ResourceRequest) -> Option<String> {
+        let ResourceRequest::Tagged { tag, client } = request else {
+            return None;
+        };
+        let tag = tag.as_deref().unwrap_or_default();
+        client.map(|client| sasl::stable_resource(&self.policy.secret, account, client, tag))
+    }
+
     /// The SM-ID of a session of `account` that began as `session`.
     pub(crate) fn resumption_id(&self, session: SessionId, account: &Bare) -> String {
         sasl::resumption_id(&self.policy.secret, session, account)
@@ -102,27 +118,32 @@ impl Auth {
                 domain,
                 mechanism,
                 offered,
+                bindings,
                 initial,
+                sasl2,
                 peer,
             } => {
                 let asker = Asker {
                     session,
                     address: peer.address,
+                    sasl2,
                 };
                 if !self.limiter.allows(asker.address) {
                     gauges::sasl("limited");
                     return SaslReply::Failure(SaslFailure::TemporaryAuthFailure);
                 }
-                (
-                    asker,
-                    sasl::Exchange::start(Start {
-                        domain,
-                        mechanism,
-                        offered,
-                        initial,
-                        peer,
-                    }),
-                )
+                let start = Start {
+                    domain,
+                    mechanism,
+                    offered,
+                    bindings,
+                    initial,
+                    peer,
+                };
+                match asker.sasl2.as_ref().and_then(|sasl2| sasl2.fast) {
+                    Some(usage) => return self.redeem(core, asker, start, usage).await,
+                    None => (asker, sasl::Exchange::start(start)),
+                }
             }
             SaslRequest::Respond { exchange, response } => match self.take(core, &exchange) {
                 Some(held) => (held.asker, held.exchange.respond(&response)),
@@ -158,8 +179,11 @@ impl Auth {
                     }
                 },
                 Step::Verify(verify) => self.verify(verify).await,
-                Step::Success { account, data } => return self.vouch(core, asker, account, data),
-                Step::Failure(failure) => return self.refuse(asker, failure),
+                Step::Success { account, data } => {
+                    let token = self.grant(core, &asker, &account).await;
+                    return self.vouch(core, &asker, account, data, token);
+                }
+                Step::Failure(failure) => return self.refuse(&asker, failure),
             }
         }
     }
@@ -206,14 +230,43 @@ impl Auth {
         checked.unwrap_or(Step::Failure(SaslFailure::TemporaryAuthFailure))
     }
 
-    fn vouch(&self, core: &Core, asker: Asker, account: Bare, data: Option<Bytes>) -> SaslReply {
+    /// A login by a token: one step, whatever comes of it.
+    async fn redeem(&self, core: &Core, asker: Asker, start: Start, usage: FastUse) -> SaslReply {
+        let tls = start.peer.tls.as_ref();
+        let claim = match start.offered.contains(&start.mechanism) {
+            true => Claim::read(&start.mechanism, &start.domain, start.initial.as_deref(), tls),
+            false => Err(SaslFailure::InvalidMechanism),
+        };
+        let (claim, sasl2) = match (claim, &asker.sasl2) {
+            (Ok(claim), Some(sasl2)) => (claim, sasl2),
+            (Err(failure), _) => return self.refuse(&asker, failure),
+            (Ok(_), None) => return self.refuse(&asker, SaslFailure::MalformedRequest), // not reached: no use of a token then
+        };
+        match self.mint.redeem(core, &claim, &sasl2.agent, usage, wanted(sasl2)).await {
+            Ok((data, token)) => self.vouch(core, &asker, claim.account, Some(data.into()), token),
+            Err(failure) => self.refuse(&asker, failure),
+        }
+    }
+
+    /// The token that was asked for together with a login by other means.
+    async fn grant(&self, core: &Core, asker: &Asker, account: &Bare) -> Option<Token> {
+        let sasl2 = asker.sasl2.as_ref()?;
+        self.mint.grant(core, account, &sasl2.agent, wanted(sasl2)?).await
+    }
+
+    fn vouch(&self, core: &Core, asker: &Asker, account: Bare, data: Option<Bytes>, token: Option<Token>) -> SaslReply {
         gauges::sasl("success");
         let expires = Timestamp(core.now().0.saturating_add(lifetime()));
         let grant = sasl::seal(&self.policy.secret, asker.session, &account, expires);
-        SaslReply::Success { account, data, grant }
+        SaslReply::Success {
+            account,
+            data,
+            grant,
+            token,
+        }
     }
 
-    fn refuse(&self, asker: Asker, failure: SaslFailure) -> SaslReply {
+    fn refuse(&self, asker: &Asker, failure: SaslFailure) -> SaslReply {
         gauges::sasl("failure");
         if failure == SaslFailure::NotAuthorized {
             self.limiter.failed(asker.address);
@@ -222,7 +275,11 @@ impl Auth {
     }
 }
 
-/// How long a grant is good for binding, in microseconds.
+/// The mechanism that a token is wanted for.
+fn wanted(sasl2: &Sasl2) -> Option<TokenMechanism> {
+    TokenMechanism::from_name(sasl2.request_token.as_ref()?)
+}
+
 /// One more, for as long as it is held.
 struct Counted<'a>(&'a AtomicUsize);
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use engine::SessionEvent;
 use link::EdgeRef;
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, ErrorType, Full, SessionId, StanzaError, StreamCondition, Timestamp,
+    Bare, BindReply, BindRequest, ClientId, Condition, ErrorType, Full, ResourceRequest, SessionId, StanzaError,
+    StreamCondition, Timestamp,
 };
 use store::Location;
 
@@ -22,9 +23,16 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::travel::Travel;
 
-/// Binds a resource for a session whose grant has been checked and was `given` then. The caller holds the slot's pass.
-pub(crate) async fn bind(core: &Arc<Core>, edge: &EdgeRef, request: BindRequest, given: Timestamp) -> BindReply {
-    let (reply, batch) = match open(core, edge, request, given).await {
+/// Binds a resource for a session whose grant has been checked and was `given` then; `stable` is what its client is called in tagged
+/// resources. The caller holds the slot's pass.
+pub(crate) async fn bind(
+    core: &Arc<Core>,
+    edge: &EdgeRef,
+    request: BindRequest,
+    stable: Option<String>,
+    given: Timestamp,
+) -> BindReply {
+    let (reply, batch) = match open(core, edge, request, stable, given).await {
         Ok((jid, batch)) => (BindReply::Bound(jid), batch),
         Err(error) => (BindReply::Refused(error), None),
     };
@@ -36,6 +44,7 @@ async fn open(
     core: &Core,
     edge: &EdgeRef,
     request: BindRequest,
+    stable: Option<String>,
     given: Timestamp,
 ) -> Result<(Full, Option<Batch>), StanzaError> {
     let cell = core.cells.get(&request.account);
@@ -50,7 +59,14 @@ async fn open(
         return Err(Condition::NotAllowed.into());
     }
     let mut out = Out::default();
-    let jid = choose(core, account, request.resource.as_deref(), &mut out).await?;
+    let jid = match &request.resource {
+        ResourceRequest::Any => made(core, account.jid())?,
+        ResourceRequest::Named(resource) => choose(core, account, resource, &mut out).await?,
+        ResourceRequest::Tagged { tag, client } => {
+            end_earlier(core, account, *client, &mut out).await;
+            tagged(core, account, tag.as_deref(), stable)?
+        }
+    };
     let limit = core.config.sessions_per_account as usize;
     if account.sessions.len() >= limit {
         give_up_oldest(core, account, &mut out).await;
@@ -64,7 +80,10 @@ async fn open(
 
 async fn enter(core: &Core, account: &mut Account, edge: &EdgeRef, request: BindRequest, jid: &Full, out: &mut Out) {
     let (id, now) = (request.session, core.now());
-    let session = Session::new(id, request.account, edge.clone(), now);
+    let mut session = Session::new(id, request.account, edge.clone(), now);
+    if let ResourceRequest::Tagged { client, .. } = request.resource {
+        session.client = client;
+    }
     core.directory.insert(id, session.handle.clone());
     locate(core, id, jid, edge);
     gauges::session(true);
@@ -100,11 +119,38 @@ pub(crate) fn locate(core: &Core, id: SessionId, jid: &Full, edge: &EdgeRef) {
     core.behind.location(jid, Some(location));
 }
 
-/// The address to bind (RFC 6120, 7.6 and 7.7). Makes room for it when the new session wins.
-async fn choose(core: &Core, account: &mut Account, asked: Option<&str>, out: &mut Out) -> Result<Full, StanzaError> {
-    let Some(asked) = asked else {
-        return made(core, account.jid());
+/// A client that binds anew has no use for what it bound before (XEP-0386, "Performing the bind").
+async fn end_earlier(core: &Core, account: &mut Account, client: Option<ClientId>, out: &mut Out) {
+    let Some(client) = client else { return };
+    let is_its = |session: &&Session| session.client == Some(client);
+    let earlier: Vec<SessionId> = account
+        .sessions
+        .values()
+        .filter(is_its)
+        .map(|session| session.id)
+        .collect();
+    for session in earlier {
+        replace(core, account, session, out).await;
+    }
+}
+
+/// `TAG/LETTERS`, with letters that are the client's own if they are free. A tag that cannot stand in a resource is left out
+/// (XEP-0386, "Resource identifier generation").
+fn tagged(core: &Core, account: &Account, tag: Option<&str>, stable: Option<String>) -> Result<Full, StanzaError> {
+    let random = sasl::letters(core.entropy.bits(), 16);
+    let with = |letters: &str| {
+        let whole = tag.and_then(|tag| account.jid().with_resource(&format!("{tag}/{letters}")).ok());
+        whole.or_else(|| account.jid().with_resource(letters).ok())
     };
+    let is_free = |jid: &Full| account.view.resource(jid.resource()).is_none();
+    let stable = stable.and_then(|letters| with(&letters)).filter(is_free);
+    stable
+        .or_else(|| with(&random))
+        .ok_or_else(|| Condition::InternalServerError.into())
+}
+
+/// The address to bind (RFC 6120, 7.7). Makes room for it when the new session wins.
+async fn choose(core: &Core, account: &mut Account, asked: &str, out: &mut Out) -> Result<Full, StanzaError> {
     let jid = account.jid().with_resource(asked).map_err(|_| Condition::BadRequest)?;
     let Some(other) = account.view.resource(jid.resource()).map(|session| session.id) else {
         return Ok(jid);
@@ -131,11 +177,7 @@ pub(crate) async fn replace(core: &Core, account: &mut Account, other: SessionId
 
 /// A resource made by the server: 26 characters that nobody can guess.
 fn made(core: &Core, account: &Bare) -> Result<Full, StanzaError> {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let bits = core.entropy.bits();
-    let letter = |at: u32| char::from(LETTERS[usize::from((bits >> (at * 5)) as u8 & 31)]);
-    let resource: String = (0..26).map(letter).collect();
     account
-        .with_resource(&resource)
+        .with_resource(&sasl::letters(core.entropy.bits(), 26))
         .map_err(|_| Condition::InternalServerError.into())
 }

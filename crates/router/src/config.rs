@@ -100,6 +100,13 @@ pub struct SaslConfig {
     pub failure_window_s: u64,
     /// PBKDF2 iterations pretended for accounts that do not exist; must be what real ones have.
     pub iterations: u32,
+    /// How long a token is good for its client to log in without a password, in seconds (FAST, XEP-0484): clients that stay away for
+    /// longer need their password again.
+    pub token_s: u64,
+    /// The age at which a token is replaced when it is used, in seconds.
+    pub token_rotation_s: u64,
+    /// Most clients of one account that have tokens; beyond that, those that would end first lose theirs.
+    pub tokens: u32,
 }
 
 /// Settings of a router's place in the cluster.
@@ -162,6 +169,9 @@ impl Default for SaslConfig {
             failures: 30,
             failure_window_s: 60,
             iterations: 10_000,
+            token_s: 30 * 86_400,
+            token_rotation_s: 86_400,
+            tokens: 50,
         }
     }
 }

@@ -45,6 +45,7 @@ mod settle;
 mod slots;
 mod submit;
 mod tasks;
+mod tokens;
 mod travel;
 mod vouch;
 
@@ -54,3 +55,4 @@ pub use config::{Blind, ClusterConfig, Config, Durability, ResourceConflict, Sas
 pub use gauges::METRICS;
 pub use hosts::{Hosts, VirtualHost};
 pub use router::{NoPeers, Parts, Router};
+pub use tokens::{revoke, tokens};

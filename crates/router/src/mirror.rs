@@ -1,17 +1,18 @@
 //! The home's own record of a session as bytes, which the session's edge keeps for the next home.
 //!
 //! Layout, numbers little-endian: format (3); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
-//! managed, 8: detached); when managed, first id (u128), both counts at the beginning (u64 each), time to resume (u32); when detached, since
-//! when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed addresses, each as length (u16)
-//! and text; how far it has read the archive: since and last (u128 each), number (u64). Format 2, of the release before, ends
-//! before that. What was written by an edge is not trusted: what cannot be read is an empty record.
+//! managed, 8: detached, 16: of a known client); when managed, first id (u128), both counts at the beginning (u64 each), time to resume
+//! (u32); when detached, since when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed
+//! addresses, each as length (u16) and text; how far it has read the archive: since and last (u128 each), number (u64); the client's id
+//! (u128), when known. Format 2, of the release before, has neither of the last two. What was written by an edge is not trusted: what
+//! cannot be read is an empty record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use engine::SessionView;
-use stanza::{ArchiveId, Counts, Jid, Presence, SessionId, Stanza, Timestamp};
+use stanza::{ArchiveId, ClientId, Counts, Jid, Presence, SessionId, Stanza, Timestamp};
 
 use crate::session::{Management, Read, Session};
 
@@ -22,6 +23,7 @@ const INTERESTED: u8 = 1;
 const AVAILABLE: u8 = 2;
 const MANAGED: u8 = 4;
 const DETACHED: u8 = 8;
+const CLIENT: u8 = 16;
 
 /// What the next home must know of a session beyond its address.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +37,7 @@ pub(crate) struct Mirror {
     pub(crate) presence: Option<Arc<Presence>>,
     pub(crate) directed: BTreeSet<Jid>,
     pub(crate) read: Option<Read>,
+    pub(crate) client: Option<ClientId>,
 }
 
 impl Mirror {
@@ -49,6 +52,7 @@ impl Mirror {
             presence: view.presence.clone(),
             directed: view.directed.clone(),
             read: Some(session.read()),
+            client: session.client,
         }
     }
 
@@ -67,7 +71,8 @@ impl Mirror {
             flag(self.interested, INTERESTED)
                 | flag(available.is_some(), AVAILABLE)
                 | flag(self.management.is_some(), MANAGED)
-                | flag(self.detached.is_some(), DETACHED),
+                | flag(self.detached.is_some(), DETACHED)
+                | flag(self.client.is_some(), CLIENT),
         );
         if let Some(management) = &self.management {
             out.put_u128_le(management.id.0);
@@ -92,6 +97,9 @@ impl Mirror {
         out.put_u128_le(read.since.0);
         out.put_u128_le(read.last.0);
         out.put_u64_le(read.number);
+        if let Some(client) = self.client {
+            out.put_u128_le(client.bits());
+        }
         out.into()
     }
 
@@ -135,6 +143,11 @@ impl Mirror {
         } else {
             None
         };
+        let client = if flags & CLIENT == 0 {
+            None
+        } else {
+            Some(ClientId::from_bits(bytes.try_get_u128_le().ok()?)?)
+        };
         Some(Self {
             connected,
             since,
@@ -145,6 +158,7 @@ impl Mirror {
             presence,
             directed,
             read,
+            client,
         })
     }
 }
@@ -209,6 +223,7 @@ mod tests {
                 last: ArchiveId(u128::MAX / 11),
                 number: 3,
             }),
+            client: ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok(),
         }
     }
 

@@ -174,9 +174,10 @@ impl Home for Router {
         let slot = Slot::of(request.account.as_str());
         let pass = self.core.slots.enter(slot).await.map_err(|_| Gone::Home)?;
         let (core, edge) = (self.core.clone(), edge.clone());
+        let stable = self.auth.stable_resource(&request.account, &request.resource);
         let work = async move {
             let _pass = pass;
-            bind::bind(&core, &edge, request, given).await
+            bind::bind(&core, &edge, request, stable, given).await
         };
         Ok(Self::whole(work)
             .await

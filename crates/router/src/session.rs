@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use link::{Delivery, EdgeRef, Unwritten};
-use stanza::{ArchiveId, Bare, Counts, MessageKey, SessionId, Stanza, Timestamp, handled};
+use stanza::{ArchiveId, Bare, ClientId, Counts, MessageKey, SessionId, Stanza, Timestamp, handled};
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
 
@@ -35,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) edge: EdgeRef,
     /// When it was bound.
     pub(crate) connected: Timestamp,
+    /// Which client it is of, if that is known.
+    pub(crate) client: Option<ClientId>,
     /// The highest number of the client's stanzas that was taken in.
     pub(crate) accepted: u64,
     /// The highest delivery number.
@@ -164,6 +166,7 @@ impl Session {
             handle: Arc::new(Handle::new(account, Some((edge.id.clone(), edge.epoch)))),
             edge,
             connected: now,
+            client: None,
             accepted: 0,
             delivered: 0,
             management: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dunlin_router::Config;
 use link::{Gone, Home};
-use stanza::{BindReply, BindRequest, Peer, SessionId, StreamCondition, Timestamp};
+use stanza::{BindReply, BindRequest, Peer, ResourceRequest, SessionId, StreamCondition, Timestamp};
 use store::{Account, Accounts};
 use support::{House, bare};
 
@@ -130,7 +130,7 @@ async fn an_old_login_is_none_to_the_next_of_that_name() {
             session,
             grant: sasl::seal(&support::SECRET, session, &account, Timestamp(expires)),
             account,
-            resource: None,
+            resource: ResourceRequest::Any,
             peer: Peer::default(),
         };
         let edge = link::EdgeRef {

@@ -130,7 +130,9 @@ fn plain(session: u128, user: &str, password: &str) -> SaslRequest {
         domain: support::DOMAIN.into(),
         mechanism: "PLAIN".into(),
         offered: vec!["PLAIN".into()],
+        bindings: vec![],
         initial: Some(format!("\0{user}\0{password}").into_bytes().into()),
+        sasl2: None,
         peer: Peer {
             address: "192.0.2.1".parse().ok(),
             tls: None,
@@ -174,7 +176,9 @@ async fn an_exchange_ends_when_its_client_takes_too_long() {
         domain: support::DOMAIN.into(),
         mechanism: "PLAIN".into(),
         offered: vec!["PLAIN".into()],
+        bindings: vec![],
         initial: None,
+        sasl2: None,
         peer: Peer::default(),
     };
     let SaslReply::Challenge { exchange, .. } = house.router.sasl(start(1)).await else {

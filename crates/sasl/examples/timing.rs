@@ -43,6 +43,7 @@ fn scram(hash: HashName) -> impl FnMut() {
             domain,
             mechanism: name.to_owned(),
             offered,
+            bindings: Vec::new(),
             initial,
             peer,
         };

@@ -70,6 +70,12 @@ pub fn plain(username: &str, password: &str) -> Vec<u8> {
     format!("\0{username}\0{password}").into_bytes()
 }
 
+/// The initial response of the mechanisms for tokens (`HT-SHA-256-*`), with the channel's data.
+pub fn hashed_token(username: &str, token: &str, channel: &[u8]) -> Vec<u8> {
+    let hash = mac(HashName::Sha256, token.as_bytes(), &[b"Initiator", channel]);
+    [username.as_bytes(), b"\0", &hash].concat()
+}
+
 impl Keys {
     /// Derives the keys. Expensive.
     ///

@@ -15,6 +15,7 @@ use stanza::{Bare, Jid, Peer, SaslFailure};
 use store::{HashName, Verifier};
 use zeroize::Zeroizing;
 
+use crate::downgrade::Announced;
 use crate::mechanism::Mechanism;
 use crate::scram::{First, Pending};
 use crate::{external, password, plain, verifier};
@@ -28,6 +29,8 @@ pub struct Start {
     pub mechanism: String,
     /// The mechanisms that were offered.
     pub offered: Vec<String>,
+    /// The channel-binding types that were announced.
+    pub bindings: Vec<String>,
     /// The initial response, if there was one.
     pub initial: Option<Bytes>,
     /// The connection.
@@ -70,7 +73,7 @@ pub struct Exchange(Waiting);
 #[derive(Debug)]
 enum Waiting {
     /// For the initial response.
-    Initial(Context),
+    Initial(Box<Context>),
     /// For SCRAM's final message.
     Final { account: Bare, pending: Box<Pending> },
 }
@@ -98,6 +101,8 @@ enum Claim {
         hash: HashName,
         channel: Vec<u8>,
         first: Box<First>,
+        /// What the server's first message says of the connection.
+        attributes: String,
     },
 }
 
@@ -107,6 +112,7 @@ struct Context {
     mechanism: Mechanism,
     domain: String,
     offered: Vec<String>,
+    bindings: Vec<String>,
     peer: Peer,
 }
 
@@ -123,6 +129,7 @@ impl Exchange {
             domain,
             mechanism: name,
             offered,
+            bindings,
             initial,
             peer,
         } = start;
@@ -134,11 +141,12 @@ impl Exchange {
             mechanism,
             domain,
             offered,
+            bindings,
             peer,
         };
         match initial {
             Some(message) => context.initial(&message),
-            None => Step::Challenge(Self(Waiting::Initial(context)), Bytes::new()),
+            None => Step::Challenge(Self(Waiting::Initial(Box::new(context))), Bytes::new()),
         }
     }
 
@@ -190,12 +198,22 @@ impl Context {
             }
             Mechanism::Scram { hash, plus } => {
                 let first = Box::new(First::read(message)?);
-                let channel = first.channel(plus, &self.offered, self.peer.tls.as_ref())?.to_vec();
+                let tls = self.peer.tls.as_ref();
+                let channel = first.channel(plus, &self.offered, tls)?.to_vec();
                 let account = self.account(&first.username, first.authzid.as_deref())?;
-                Ok(Lookup {
-                    account,
-                    claim: Claim::Scram { hash, channel, first },
-                })
+                let announced = Announced {
+                    mechanisms: &self.offered,
+                    bindings: &self.bindings,
+                    tls,
+                };
+                let attributes = announced.attributes(hash);
+                let claim = Claim::Scram {
+                    hash,
+                    channel,
+                    first,
+                    attributes,
+                };
+                Ok(Lookup { account, claim })
             }
         }
     }
@@ -236,10 +254,16 @@ impl Lookup {
                     known,
                 })
             }
-            Claim::Scram { hash, channel, first } => {
+            Claim::Scram {
+                hash,
+                channel,
+                first,
+                attributes,
+            } => {
                 let of_hash = verifiers.into_iter().flatten().find(|verifier| verifier.hash == hash);
                 let (verifier, known) = or_fake(of_hash, hash, &account, policy);
-                let (pending, challenge) = Pending::new(&first, &channel, &STANDARD.encode(nonce), verifier, known);
+                let (pending, challenge) =
+                    Pending::new(&first, &channel, &STANDARD.encode(nonce), &attributes, verifier, known);
                 let waiting = Waiting::Final {
                     account,
                     pending: Box::new(pending),

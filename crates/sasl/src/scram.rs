@@ -108,11 +108,19 @@ impl First {
 }
 
 impl Pending {
-    /// Answers the client's first message with `r=…,s=…,i=…`. `nonce` is printable ASCII without a comma.
-    pub(crate) fn new(first: &First, channel: &[u8], nonce: &str, verifier: Verifier, known: bool) -> (Self, String) {
+    /// Answers the client's first message with `r=…,s=…,i=…` and further attributes, each after a comma. `nonce` is printable
+    /// ASCII without a comma.
+    pub(crate) fn new(
+        first: &First,
+        channel: &[u8],
+        nonce: &str,
+        attributes: &str,
+        verifier: Verifier,
+        known: bool,
+    ) -> (Self, String) {
         let nonce = format!("{}{nonce}", first.nonce);
         let challenge = format!(
-            "r={nonce},s={},i={}",
+            "r={nonce},s={},i={}{attributes}",
             STANDARD.encode(&verifier.salt),
             verifier.iterations
         );
@@ -257,7 +265,7 @@ mod tests {
             let salt = STANDARD.decode(salt).expect("base64");
             let verifier = crate::verifier(hash, "pencil", 4096, &salt).expect("a password");
             let first = First::read(format!("n,,n=user,r={ours}").as_bytes()).expect("a first message");
-            let (pending, challenge) = Pending::new(&first, b"", theirs, verifier, true);
+            let (pending, challenge) = Pending::new(&first, b"", theirs, "", verifier, true);
             assert_eq!(
                 challenge,
                 format!("r={ours}{theirs},s={},i=4096", STANDARD.encode(&salt))

@@ -89,6 +89,29 @@ fn scram_of_wrong_binding() {
     assert_eq!(not_offered, Err(SaslFailure::InvalidMechanism));
 }
 
+/// XEP-0474: what a client was shown less than was offered gives another hash.
+#[test]
+fn scram_tells_what_was_offered() {
+    let challenge = |offered: &[&str]| {
+        let Step::Lookup(lookup) = start("SCRAM-SHA-1", offered, Some(b"n,,n=juliet,r=abc".to_vec())) else {
+            panic!("no lookup")
+        };
+        let Step::Challenge(_, data) = found(lookup) else {
+            panic!("no challenge")
+        };
+        let text = String::from_utf8(data.to_vec()).expect("UTF-8");
+        let hash = text
+            .split(',')
+            .find_map(|part| part.strip_prefix("h=").map(str::to_owned));
+        hash.expect("a hash")
+    };
+    assert_eq!(
+        challenge(&["SCRAM-SHA-1", "PLAIN"]),
+        challenge(&["PLAIN", "SCRAM-SHA-1"])
+    );
+    assert_ne!(challenge(&["SCRAM-SHA-1", "PLAIN"]), challenge(&["SCRAM-SHA-1"]));
+}
+
 #[test]
 fn scram_names() {
     let cases: &[(&str, Option<&str>, Option<SaslFailure>)] = &[
@@ -377,6 +400,7 @@ fn start(mechanism: &str, offered: &[&str], initial: Option<Vec<u8>>) -> Step {
         domain: "a.example".into(),
         mechanism: mechanism.into(),
         offered: offered.iter().map(ToString::to_string).collect(),
+        bindings: Vec::new(),
         initial: initial.map(Into::into),
         peer: Peer {
             tls: Some(tls),

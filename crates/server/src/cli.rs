@@ -116,6 +116,17 @@ pub(crate) enum User {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// List the clients of an account that log in by tokens, without a password (FAST), or take one's tokens away.
+    Tokens {
+        /// The account's address.
+        jid: String,
+        /// The client's id, as listed.
+        #[arg(long, value_name = "ID")]
+        revoke: Option<String>,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
     /// Remove an account and everything kept for it.
     Remove {
         /// The account's address.

@@ -8,6 +8,7 @@ mod hosts;
 mod http;
 mod metrics;
 mod roles;
+mod secret;
 mod serve;
 mod spans;
 mod stores;

@@ -18,7 +18,7 @@ use topology::{Epoch, NodeId, NodeRecord};
 
 use crate::config::{Config, LinkConfig, Role};
 use crate::tls::{self, Certificates};
-use crate::{hosts, stores};
+use crate::{hosts, secret, stores};
 
 /// How long an edge that went silent counts as alive.
 const EDGE_TTL: Duration = Duration::from_secs(6);
@@ -112,7 +112,10 @@ impl Roles {
 impl RouterRole {
     async fn start(config: &Config, hosts: Hosts) -> Result<Self> {
         let stores = stores::all(config).await?;
-        let secret = stores.members.secret().await.context("the cluster's secret")?;
+        let secret = match config.store.etcd {
+            Some(_) => stores.members.secret().await.context("the cluster's secret")?,
+            None => secret::at(&config.data.join("secret")).context("the server's secret")?,
+        };
         let peers = config
             .link
             .listen
@@ -207,6 +210,7 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
         streams.push(HostConfig {
             domain: domain.clone(),
             mechanisms: settings.mechanisms,
+            tokens: settings.tokens,
             plain_without_tls: settings.plain_without_tls,
             features: pipeline.stream_features(&domain),
         });

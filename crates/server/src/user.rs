@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use stanza::{Bare, Timestamp};
+use stanza::{Bare, ClientId, Timestamp};
 use store::{Account, Stores};
 use tokio::sync::mpsc;
 
@@ -58,7 +58,19 @@ pub(crate) async fn run(command: User) -> Result<()> {
                 .set_verifiers(&account.jid, &account.verifiers)
                 .await
                 .with_context(|| format!("changing {jid}"))?;
+            // They are void already: tokens follow from the password. This clears them away.
+            for (client, _) in router::tokens(&*stores.items, &account.jid).await? {
+                router::revoke(&*stores.items, &account.jid, client).await?;
+            }
             println!("changed the password of {jid}");
+        }
+        User::Tokens { jid, revoke, file } => {
+            let (_, stores) = open(file.config.as_deref()).await?;
+            let bare = Bare::parse(&jid).with_context(|| jid.clone())?;
+            match revoke {
+                None => list_tokens(&stores, &bare).await?,
+                Some(client) => revoke_tokens(&stores, &bare, &client).await?,
+            }
         }
         User::Remove { jid, file } => {
             let (_, stores) = open(file.config.as_deref()).await?;
@@ -81,6 +93,29 @@ async fn open(path: Option<&Path>) -> Result<(Config, Stores)> {
     let config = config::load(path)?;
     let stores = stores::durable(&config).await?;
     Ok((config, stores))
+}
+
+async fn list_tokens(stores: &Stores, jid: &Bare) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (client, tokens) in router::tokens(&*stores.items, jid).await? {
+        let name = |name: &Option<String>| name.as_deref().unwrap_or("-").escape_debug().to_string();
+        let until = tokens.expires().map(Timestamp::to_xmpp).unwrap_or_default();
+        writeln!(
+            out,
+            "{client}\t{until}\t{}\t{}",
+            name(&tokens.software),
+            name(&tokens.device)
+        )?;
+    }
+    Ok(())
+}
+
+async fn revoke_tokens(stores: &Stores, jid: &Bare, client: &str) -> Result<()> {
+    let client = ClientId::parse(client).with_context(|| client.to_owned())?;
+    let had = router::revoke(&*stores.items, jid, client).await?;
+    ensure!(had, "{jid} has no client {client} with tokens");
+    println!("{client} needs the password of {jid} to log in again");
+    Ok(())
 }
 
 /// Retires an account and gives its home a while to end its sessions, cancel its subscriptions and remove it. Says how far that went.

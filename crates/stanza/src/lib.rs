@@ -11,6 +11,7 @@ pub mod ns;
 mod payload;
 mod prepare;
 mod read;
+mod sasl2;
 mod stanza;
 mod stream_condition;
 mod time;
@@ -22,12 +23,14 @@ pub use condition::{Condition, ErrorType, StanzaError};
 pub use delay::{Delay, delay};
 pub use jid::{Bare, Full, InvalidJid, Jid};
 pub use login::{
-    BindReply, BindRequest, Exchange, Grant, Peer, SaslFailure, SaslReply, SaslRequest, SessionId, TlsFacts,
+    BindReply, BindRequest, Exchange, Grant, Peer, ResourceRequest, SaslFailure, SaslReply, SaslRequest, SessionId,
+    TlsFacts,
 };
 pub use managed::{
     Counts, EnableReply, EnableRequest, ResumeReply, ResumeRequest, Resumption, TooHigh, acknowledged, handled,
 };
 pub use payload::{Child, Payload};
+pub use sasl2::{ClientId, FastUse, InvalidClientId, Sasl2, Token, UserAgent};
 pub use stanza::{Head, InvalidStanza, Iq, IqType, Message, MessageType, Presence, PresenceType, Show, Stanza};
 pub use stream_condition::StreamCondition;
 pub use time::Timestamp;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use crate::{Bare, Full, StanzaError};
+use crate::{Bare, ClientId, Full, Sasl2, StanzaError, Token};
 
 /// A session's id: 128 random bits, made by the edge for each connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ pub struct TlsFacts {
     reason = "one for each step of a login, and gone at once"
 )]
 pub enum SaslRequest {
-    /// `<auth/>`
+    /// `<auth/>`, or `<authenticate/>` (XEP-0388).
     Start {
         /// The session that authenticates.
         session: SessionId,
@@ -50,10 +50,15 @@ pub enum SaslRequest {
         domain: String,
         /// Mechanism name as the client sent it.
         mechanism: String,
-        /// The mechanisms that were offered on this stream (RFC 5802: a lost -PLUS is a downgrade).
+        /// The mechanisms that were offered on this stream, exactly those beside this one (RFC 5802: a lost -PLUS is a
+        /// downgrade; XEP-0474).
         offered: Vec<String>,
+        /// The channel-binding types that were announced (XEP-0440); none when nothing was said of them.
+        bindings: Vec<String>,
         /// Initial response; `None` when there was none, `Some("")` for `=`.
         initial: Option<Bytes>,
+        /// What came with it under SASL2; `None` under the profile of RFC 6120.
+        sasl2: Option<Box<Sasl2>>,
         /// The connection.
         peer: Peer,
     },
@@ -98,6 +103,8 @@ pub enum SaslReply {
         data: Option<Bytes>,
         /// Proof to any home that this session authenticated as `account`.
         grant: Grant,
+        /// A token for the client's next login (XEP-0484).
+        token: Option<Token>,
     },
     /// `<failure/>`
     Failure(SaslFailure),
@@ -133,10 +140,28 @@ pub struct BindRequest {
     pub account: Bare,
     /// From [`SaslReply::Success`].
     pub grant: Grant,
-    /// The resource the client asks for, unprepared; `None`: the server makes one.
-    pub resource: Option<String>,
+    /// Which resource.
+    pub resource: ResourceRequest,
     /// The connection.
     pub peer: Peer,
+}
+
+/// Which resource a client asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ResourceRequest {
+    /// Any that the server makes (RFC 6120, 7.6).
+    #[default]
+    Any,
+    /// This one, unprepared (RFC 6120, 7.7).
+    Named(String),
+    /// One that the server makes of a client's tag, the same for the same client and tag (XEP-0386, `<tag/>`). What else the
+    /// client still has bound is over.
+    Tagged {
+        /// Unprepared.
+        tag: Option<String>,
+        /// Which client, if it says so.
+        client: Option<ClientId>,
+    },
 }
 
 /// The home's answer to [`BindRequest`].
@@ -146,6 +171,22 @@ pub enum BindReply {
     Bound(Full),
     /// Refused (RFC 6120, 7.6.2 and 7.7.2).
     Refused(StanzaError),
+}
+
+impl ResourceRequest {
+    /// The resource that is asked for by name.
+    pub fn named(&self) -> Option<&str> {
+        match self {
+            Self::Named(resource) => Some(resource),
+            Self::Any | Self::Tagged { .. } => None,
+        }
+    }
+}
+
+impl From<Option<String>> for ResourceRequest {
+    fn from(resource: Option<String>) -> Self {
+        resource.map_or(Self::Any, Self::Named)
+    }
 }
 
 impl SaslFailure {

@@ -46,3 +46,11 @@ pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// Stream management (XEP-0198).
 pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
+/// Resource binding in one request (XEP-0386).
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// Extensible SASL profile (XEP-0388).
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// Tokens (XEP-0484).
+pub const FAST: &str = "urn:xmpp:fast:0";
+/// Authentication before the features are known (XEP-0509).
+pub const PIPELINING: &str = "urn:xmpp:iap:0";

@@ -40,6 +40,9 @@ pub struct HostConfig {
     pub domain: String,
     /// SASL mechanisms offered under TLS, in order of preference, without the -PLUS forms that follow from the TLS layer.
     pub mechanisms: Vec<String>,
+    /// Mechanisms for tokens (XEP-0484), in order of preference; of those bound to the channel, what the TLS layer can give is
+    /// offered. None: no tokens.
+    pub tokens: Vec<String>,
     /// Whether PLAIN may be offered without TLS. Default false.
     pub plain_without_tls: bool,
     /// Further stream features announced after authentication, such as entity capabilities (XEP-0115, 6.3).

@@ -1,6 +1,8 @@
 //! What the machine asks of its shell.
 
-use stanza::{Bare, Condition, EnableRequest, Grant, SaslFailure, SaslRequest, Stanza, StreamCondition};
+use stanza::{
+    Bare, Condition, EnableRequest, Grant, ResourceRequest, SaslFailure, SaslRequest, Stanza, StreamCondition,
+};
 
 /// What the machine asks of its shell. Output (`Stream::output`) that was made before an event is written before it is acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +18,8 @@ pub enum Event {
         account: Bare,
         /// The proof of it, from `SaslReply::Success`.
         grant: Grant,
-        /// The resource asked for, unprepared.
-        resource: Option<String>,
+        /// The resource asked for.
+        resource: ResourceRequest,
     },
     /// Ask the home; then call `Stream::resumed`. The shell adds its session and peer facts.
     Resume {

@@ -12,6 +12,7 @@ mod management;
 mod state;
 mod step;
 mod stream;
+mod welcome;
 
 pub use about::About;
 pub use config::{Config, HostConfig, TlsPolicy};

@@ -99,9 +99,14 @@ impl Line {
     /// The stream has been replaced by another that has yet to begin, on the same security layer; what the client has sent
     /// ahead belongs to that one.
     pub(crate) fn restart(&mut self) {
-        self.reader.set_limits(self.config.limits_after.clone());
+        self.know();
         self.reader.renew();
         self.open = false;
+    }
+
+    /// The client is known: the limits of those who are hold from here on.
+    pub(crate) fn know(&mut self) {
+        self.reader.set_limits(self.config.limits_after.clone());
     }
 
     /// Writes a stream error and the closing tag, after a header if there is none yet (RFC 6120, 4.9.1.2).

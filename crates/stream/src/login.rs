@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use stanza::{Bare, Grant, Peer, SessionId};
+use stanza::{Bare, ClientId, Grant, Peer, SessionId};
 
 use crate::config::{Config, HostConfig, TlsPolicy};
+use crate::feature::inline::Wishes;
 
 /// The facts of a negotiation, carried from state to state.
 #[derive(Clone, Debug)]
@@ -16,14 +17,50 @@ pub(crate) struct Login {
     pub(crate) host: usize,
     /// `xml:lang` of the client's last header.
     pub(crate) lang: Option<Arc<str>>,
-    /// The SASL mechanisms that were last offered.
-    pub(crate) offered: Vec<String>,
+    /// Whom the client called itself in its last header.
+    pub(crate) from: Option<Bare>,
+    /// What was last offered for authentication.
+    pub(crate) offer: Offer,
+    /// By which profile of SASL the client authenticates.
+    pub(crate) profile: Profile,
     /// Failed attempts, of SASL and then of resource binding.
     pub(crate) attempts: u32,
     /// When patience ends.
     pub(crate) until: Instant,
     /// Who authenticated, and the proof.
     pub(crate) account: Option<(Bare, Grant)>,
+}
+
+/// What is offered for authentication on a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offer {
+    /// Mechanisms by the profile of RFC 6120, 6.
+    pub(crate) sasl: Vec<String>,
+    /// Mechanisms by SASL2 (XEP-0388).
+    pub(crate) sasl2: Vec<String>,
+    /// Mechanisms for tokens (XEP-0484).
+    pub(crate) fast: Vec<String>,
+    /// Channel-binding types (XEP-0440).
+    pub(crate) bindings: Vec<String>,
+    /// The version of the features (XEP-0509).
+    pub(crate) version: Option<String>,
+}
+
+/// A profile of SASL: how an exchange is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// RFC 6120, 6.
+    #[default]
+    Sasl,
+    /// XEP-0388, with what is wished for beside authentication.
+    Sasl2(Box<Asked>),
+}
+
+/// What a client asked for beside authentication, kept until it is who it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) client: Option<ClientId>,
+    pub(crate) wishes: Wishes,
 }
 
 impl Login {

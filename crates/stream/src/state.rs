@@ -8,8 +8,10 @@ use stanza::{Counts, Exchange, Full, Iq, StreamCondition};
 use crate::config::Config;
 use crate::event::{Closed, Event};
 use crate::fault::Fault;
-use crate::login::Login;
+use crate::feature::bind2::SessionWishes;
+use crate::login::{Asked, Login};
 use crate::management::Management;
+use crate::welcome::Welcome;
 
 /// Where a stream is.
 #[derive(Debug, Default)]
@@ -63,7 +65,23 @@ pub(crate) struct Binding(pub(crate) Box<Login>);
 #[derive(Debug)]
 pub(crate) struct Requested {
     pub(crate) login: Box<Login>,
-    pub(crate) request: Box<Iq>,
+    pub(crate) asker: Asker,
+}
+
+/// How a client asked for its resource.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// By a stanza (RFC 6120, 7).
+    Iq(Box<Iq>),
+    /// Within authentication (XEP-0386); what it is then told, and what its session is to have.
+    Inlined(Box<Welcome>, SessionWishes),
+}
+
+/// Authenticated under SASL2, with wishes that are still to be looked at.
+#[derive(Debug)]
+pub(crate) struct Inlined {
+    pub(crate) welcome: Welcome,
+    pub(crate) asked: Box<Asked>,
 }
 
 /// Waits for the home's answer to a request to resume.
@@ -72,6 +90,8 @@ pub(crate) struct Resuming {
     pub(crate) login: Box<Login>,
     /// The former stream's SM-ID.
     pub(crate) id: String,
+    /// When it was asked for within authentication.
+    pub(crate) inlined: Option<Box<Inlined>>,
 }
 
 /// Carries stanzas.
@@ -80,14 +100,32 @@ pub(crate) struct Established {
     pub(crate) address: Full,
     /// The client's stanzas, and the highest delivery written.
     pub(crate) counts: Counts,
-    /// The home has been asked to begin stream management: nothing is read or written meanwhile.
-    pub(crate) enabling: bool,
+    /// Whether the home has been asked to begin stream management.
+    pub(crate) enabling: Enabling,
     /// Once stream management has begun.
     pub(crate) management: Option<Box<Management>>,
     /// The language of stanzas that name none (RFC 6120, 4.7.4).
     pub(crate) lang: Option<Arc<str>>,
     /// When the client last sent a byte.
     pub(crate) heard: Instant,
+}
+
+/// Whether the home has been asked to begin stream management: nothing is read or written meanwhile.
+#[derive(Debug, Default)]
+pub(crate) enum Enabling {
+    #[default]
+    No,
+    /// By the client's element.
+    Asked,
+    /// Within authentication, which has yet to be answered.
+    Inlined(Box<Entering>),
+}
+
+/// A session whose client has yet to be told that it is there.
+#[derive(Debug)]
+pub(crate) struct Entering {
+    pub(crate) login: Box<Login>,
+    pub(crate) welcome: Box<Welcome>,
 }
 
 /// We have sent our closing tag; waits for the client's.
@@ -106,7 +144,7 @@ impl State {
     pub(crate) fn reads(&self) -> bool {
         match self {
             Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Resuming(_) | Self::Over => false,
-            Self::Established(established) => !established.enabling,
+            Self::Established(established) => !established.enabling.is_under_way(),
             Self::Opening(_) | Self::Offering(_) | Self::Challenged(_) | Self::Binding(_) | Self::Closing(_) => true,
         }
     }
@@ -136,13 +174,19 @@ impl State {
     }
 }
 
+impl Enabling {
+    pub(crate) fn is_under_way(&self) -> bool {
+        !matches!(self, Self::No)
+    }
+}
+
 impl Established {
     /// A session that has just begun at `address`.
     pub(crate) fn new(address: Full, lang: Option<Arc<str>>, now: Instant) -> Self {
         Self {
             address,
             counts: Counts::default(),
-            enabling: false,
+            enabling: Enabling::No,
             management: None,
             lang,
             heard: now,

@@ -15,9 +15,10 @@ use crate::event::{Closed, Event};
 use crate::fault::Fault;
 use crate::feature::stream_management;
 use crate::line::Line;
-use crate::login::Login;
+use crate::login::{Login, Offer, Profile};
 use crate::management::Management;
-use crate::state::{Closing, Opening, Securing, State, Step};
+use crate::state::{Closing, Enabling, Opening, Securing, State, Step};
+use crate::step::rejection;
 
 /// One XML stream, from the first byte to the close.
 ///
@@ -36,6 +37,10 @@ use crate::state::{Closing, Opening, Securing, State, Step};
 ///                              refused │ │ └──────────────┘                     │
 ///                                      │ ▼ resume                    resumed    │
 ///                                   Resuming ───────────────────────────────────┘
+///
+///  SASL2 (XEP-0388): no restart, and the client is told of success when its wishes have been looked at
+///  Asking ──success──▶ Resuming ──refused──▶ Requested ──bound──▶ Established (perhaps enabling)
+///                         └──resumed──▶ Established    without a wish to bind: Binding
 ///
 ///  any state ──stream error, close──▶ Closing ──their closing tag, time, hang-up──▶ Over
 ///  any state ──their closing tag, hang-up───────────────────────────────────────▶ Over
@@ -61,7 +66,9 @@ impl Stream {
             peer,
             host: 0,
             lang: None,
-            offered: Vec::new(),
+            from: None,
+            offer: Offer::default(),
+            profile: Profile::default(),
             attempts: 0,
             until,
             account: None,
@@ -109,7 +116,7 @@ impl Stream {
         match (std::mem::take(&mut self.state), reply) {
             (State::Asking(asking), reply) => {
                 let step = asking.answer(&mut self.line, reply);
-                self.settle(step);
+                self.go_on(step);
             }
             (State::Over, _) => {}
             (other, SaslReply::Challenge { exchange, .. }) => {
@@ -120,13 +127,25 @@ impl Stream {
         }
     }
 
+    /// Instead of an answer to [`Event::Sasl`]: no router is asked, as too many log in at once.
+    pub fn overloaded(&mut self, now: Instant) {
+        self.line.now = now;
+        match std::mem::take(&mut self.state) {
+            State::Asking(asking) => {
+                let step = rejection::overloaded(asking.login, &mut self.line);
+                self.go_on(step);
+            }
+            other => self.state = other,
+        }
+    }
+
     /// The home's answer to [`Event::Bind`].
     pub fn bound(&mut self, reply: BindReply, now: Instant) {
         self.line.now = now;
         match std::mem::take(&mut self.state) {
             State::Requested(requested) => {
                 let step = requested.answer(&mut self.line, reply);
-                self.settle(step);
+                self.go_on(step);
             }
             other => self.state = other,
         }
@@ -138,7 +157,7 @@ impl Stream {
         match std::mem::take(&mut self.state) {
             State::Resuming(resuming) => {
                 let step = resuming.answer(&mut self.line, reply);
-                self.settle(step);
+                self.go_on(step);
             }
             other => self.state = other,
         }
@@ -150,13 +169,17 @@ impl Stream {
         let State::Established(established) = &mut self.state else {
             return;
         };
-        if !std::mem::take(&mut established.enabling) {
+        let enabling = std::mem::take(&mut established.enabling);
+        if !enabling.is_under_way() {
             return;
         }
         if let EnableReply::Enabled(_) = reply {
             let counts = established.counts;
             established.management = Some(Box::new(Management::new(counts, counts)));
             self.line.acknowledged = true;
+        }
+        if let Enabling::Inlined(entering) = enabling {
+            return entering.enabled(&mut self.line, &established.address, reply);
         }
         let location = self.line.config.location.clone();
         self.line.write(&stream_management::enabled(reply, location.as_deref()));
@@ -176,7 +199,7 @@ impl Stream {
 
     /// Whether the session is established and no answer is awaited.
     pub fn takes_deliveries(&self) -> bool {
-        matches!(&self.state, State::Established(established) if !established.enabling)
+        matches!(&self.state, State::Established(established) if !established.enabling.is_under_way())
     }
 
     /// The highest delivery that the home need not keep for this client any more, once all output is written: under stream
@@ -373,6 +396,12 @@ impl Stream {
             other => Ok((other, None)), // not reached: no other state reads children
         };
         self.settle(step)
+    }
+
+    /// After an answer: enters the next state, or closes with the error; what is to be asked next is polled.
+    fn go_on(&mut self, step: Step) {
+        let next = self.settle(step);
+        self.line.events.extend(next);
     }
 
     /// Enters the next state, or closes with the error.

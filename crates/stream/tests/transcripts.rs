@@ -27,6 +27,8 @@ const SCRIPTS: &[Script] = &[
         Setting::certified,
     ),
     ("sasl", include_str!("transcripts/sasl.txt"), Setting::direct),
+    ("sasl2", include_str!("transcripts/sasl2.txt"), Setting::direct),
+    ("inlined", include_str!("transcripts/inlined.txt"), Setting::direct),
     ("binding", include_str!("transcripts/binding.txt"), Setting::direct),
     (
         "established",

@@ -12,6 +12,10 @@ use xml::{Element, Event, Limits, Reader};
 
 /// Stream management (XEP-0198).
 const SM: &str = "urn:xmpp:sm:3";
+/// What SASL2 brings (XEP-0388, XEP-0386, XEP-0484).
+const SASL2: &str = "urn:xmpp:sasl:2";
+const BIND2: &str = "urn:xmpp:bind:0";
+const FAST: &str = "urn:xmpp:fast:0";
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How much a pipe to a server in the process holds, in bytes.
@@ -31,6 +35,9 @@ pub struct Client {
     queue: Queue,
     /// Once stream management has begun.
     resumption: Option<Resumption>,
+    /// What the last success under SASL2 said.
+    address: Option<String>,
+    token: Option<String>,
 }
 
 /// What is yet to be written.
@@ -48,6 +55,14 @@ pub struct Resumption {
     pub id: String,
     /// How many stanzas it has read since stream management began.
     pub h: u32,
+}
+
+impl Resumption {
+    /// What `<enabled/>` says of it.
+    fn of(enabled: &Element) -> Self {
+        let id = enabled.attribute("id").unwrap_or_default().to_owned();
+        Self { id, h: 0 }
+    }
 }
 
 /// What a client sees.
@@ -88,6 +103,8 @@ impl Client {
             reader: Reader::new(limits),
             queue: Queue::default(),
             resumption: None,
+            address: None,
+            token: None,
         }
     }
 
@@ -155,6 +172,21 @@ impl Client {
     /// What another client needs to go on with this one's session.
     pub fn resumption(&self) -> Option<&Resumption> {
         self.resumption.as_ref()
+    }
+
+    /// The same, to be gone on with by this client.
+    pub fn take_over(&mut self, resumption: Option<Resumption>) {
+        self.resumption = resumption;
+    }
+
+    /// The address that the session has by SASL2 (XEP-0388), if it has one.
+    pub fn address(&self) -> Option<&String> {
+        self.address.as_ref()
+    }
+
+    /// The token that came with the last login (XEP-0484).
+    pub fn token(&self) -> Option<&String> {
+        self.token.as_ref()
     }
 
     /// Opens a stream, logs in with PLAIN and opens the next.
@@ -234,10 +266,8 @@ impl Client {
                     self.queue(format!("<a xmlns='{SM}' h='{h}'/>").as_bytes());
                     continue;
                 }
-                (SM, "enabled") => {
-                    let id = element.attribute("id").unwrap_or_default().to_owned();
-                    self.resumption = Some(Resumption { id, h: 0 });
-                }
+                (SM, "enabled") => self.resumption = Some(Resumption::of(element)),
+                (SASL2, "success") => self.succeeded(element),
                 (xml::ns::CLIENT, _) => {
                     if let Some(resumption) = &mut self.resumption {
                         resumption.h = resumption.h.wrapping_add(1);
@@ -258,6 +288,19 @@ impl Client {
         let _ = self.write(b"</stream:stream>").await;
         while self.see().await? != Seen::End {}
         Ok(())
+    }
+
+    /// A login under SASL2 is through, with all that was wished for.
+    fn succeeded(&mut self, success: &Element) {
+        let bound = success.child(BIND2, "bound");
+        if success.child(SM, "resumed").is_none() {
+            let enabled = bound.and_then(|bound| bound.child(SM, "enabled"));
+            self.resumption = enabled.map(Resumption::of);
+        }
+        let identifier = success.child(SASL2, "authorization-identifier").map(Element::content);
+        self.address = identifier.filter(|address| address.contains('/'));
+        let token = success.child(FAST, "token").and_then(|token| token.attribute("token"));
+        self.token = token.map(str::to_owned);
     }
 
     async fn read(&mut self) -> Result<Seen> {

@@ -9,6 +9,7 @@ pub mod pattern;
 pub mod pipes;
 pub mod process;
 pub mod runner;
+mod sasl2;
 mod scram;
 pub mod script;
 pub mod services;

@@ -9,7 +9,7 @@ use xml::Element;
 
 use crate::client::{Client, PATIENCE, Resumption, Seen};
 use crate::script::{Action, Script, Step, User};
-use crate::{metrics, pattern, scram};
+use crate::{metrics, pattern, sasl2, scram};
 
 /// Something that serves the domains of the scripts.
 #[async_trait]
@@ -44,6 +44,7 @@ pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
         tag,
         sessions: BTreeMap::new(),
         dropped: BTreeMap::new(),
+        tokens: BTreeMap::new(),
         connected: 0,
         barrier: 0,
         counted: BTreeMap::new(),
@@ -64,6 +65,8 @@ struct Run<'a> {
     sessions: BTreeMap<String, Session>,
     /// What sessions that were dropped need to be resumed: their addresses among it.
     dropped: BTreeMap<String, (Resumption, Option<String>)>,
+    /// The tokens that sessions were given last (XEP-0484).
+    tokens: BTreeMap<String, String>,
     connected: usize,
     barrier: u32,
     /// Where the counters stood that the script looks at.
@@ -152,6 +155,9 @@ impl Run<'_> {
             Action::Receives(wanted) => {
                 let wanted = self.to_run(wanted);
                 let element = self.session(who)?.next().await?;
+                if let Some(token) = self.session(who)?.client.token().cloned() {
+                    self.tokens.insert(who.to_owned(), token);
+                }
                 pattern::compare(&wanted, &element).map_err(|reason| anyhow::anyhow!("{reason}\n  in {element}"))
             }
             Action::Gets(wanted) => {
@@ -174,6 +180,7 @@ impl Run<'_> {
                 let name = self.own_name(user);
                 scram::authenticate(&mut self.session(who)?.client, &name, PASSWORD, *tampering).await
             }
+            Action::AuthenticatesWith(wishes) => self.authenticate_with(who, wishes).await,
             Action::Counts(series) => self.counts(series).await,
             Action::Connects => self.connect(who).await.map(drop),
             Action::Opens(domain) => {
@@ -264,6 +271,27 @@ impl Run<'_> {
         session.client.resume(&own, &domain, PASSWORD, resumption).await
     }
 
+    async fn authenticate_with(&mut self, who: &str, wishes: &Element) -> Result<()> {
+        let name = who.split('/').next().unwrap_or(who);
+        let (domain, own) = (self.user(name)?.domain.clone(), self.own_name(name));
+        if self.sessions.contains_key(who) {
+            self.drop_connection(who)?;
+        }
+        let (wishes, token) = (self.to_run(wishes), self.tokens.get(who).cloned());
+        let dropped = self.dropped.get(who).cloned();
+        let session = self.connect(who).await?;
+        session.client.open(&domain).await?;
+        let resumption = dropped.map(|(resumption, _)| resumption);
+        let login = sasl2::Login {
+            user: &own,
+            password: PASSWORD,
+            token: token.as_deref(),
+            resumption: resumption.as_ref(),
+        };
+        session.client.take_over(resumption.clone());
+        sasl2::authenticate(&mut session.client, &wishes, &login).await
+    }
+
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {
         let client = self.stage.connect(self.connected).await?;
         self.connected += 1;
@@ -351,10 +379,12 @@ impl Run<'_> {
 
 impl Session {
     async fn next(&mut self) -> Result<Element> {
-        match self.pending.pop_front() {
-            Some(element) => Ok(element),
-            None => self.client.element().await,
+        if let Some(element) = self.pending.pop_front() {
+            return Ok(element);
         }
+        let element = self.client.element().await?;
+        self.jid = self.client.address().cloned().or(self.jid.take());
+        Ok(element)
     }
 
     async fn find(&mut self, wanted: &Element) -> Result<()> {

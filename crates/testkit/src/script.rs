@@ -20,6 +20,10 @@
 //! juliet/balcony   logs in, logs out, drops
 //! juliet/balcony   resumes                                over a new connection what it dropped (XEP-0198); the answer is read next
 //! mallory          opens     capulet.example              a stream, without logging in
+//! juliet/balcony   authenticates with <authenticate xmlns='urn:xmpp:sasl:2'>…</authenticate>
+//!                                                         over a new connection, by SCRAM or with the token it was given
+//!                                                         (mechanism='HT-…'); the last word is read next. `<resume/>` is
+//!                                                         of the session that it dropped
 //! mallory          authenticates as juliet with another nonce   (or binding, or nothing) by SCRAM
 //! mallory          connects, writes BYTES, is closed, is closed with <error/>
 //! server           counts    dunlin_edge_stream_errors_total{condition="invalid-from"}
@@ -89,6 +93,8 @@ pub enum Action {
     Writes(Vec<u8>),
     /// Authenticates by SCRAM as this user and leaves the server's verdict to be read.
     Authenticates(String, Tampering),
+    /// Authenticates under SASL2 over a new connection, with these wishes, and leaves the server's last word to be read.
+    AuthenticatesWith(Element),
     /// A counter of the server has risen since the script began, or since it was last looked at. Not checked where the stage
     /// has no `/metrics`.
     Counts(String),
@@ -237,8 +243,11 @@ fn action(text: &str) -> Result<Action, String> {
     }
 }
 
-/// `as juliet`, `as juliet with another nonce`, `as juliet with another binding`
+/// `with <authenticate/>`, `as juliet`, `as juliet with another nonce`, `as juliet with another binding`
 fn authenticates(text: &str) -> Result<Action, String> {
+    if let Some(xml) = text.strip_prefix("with ") {
+        return Ok(Action::AuthenticatesWith(element(xml.trim())?));
+    }
     let rest = text.strip_prefix("as ").ok_or("authenticates as USER")?;
     let (user, how) = rest.split_once(' ').unwrap_or((rest, ""));
     let tampering = match how.trim() {

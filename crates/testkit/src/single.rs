@@ -117,6 +117,7 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
         streams.push(HostConfig {
             domain: domain.to_owned(),
             mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).to_vec(),
+            tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: true,
             features: pipeline.stream_features(domain),
         });

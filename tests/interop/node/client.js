@@ -25,7 +25,8 @@ dns.lookup = (_, options, answer) => {
 const scheme = login.tls === "direct" ? "xmpps" : "xmpp";
 const serviceAt = (port) => `${scheme}://${domain}:${port}`;
 const service = serviceAt(login.port);
-const xmpp = client({ service, domain, resource: "xmppjs", username, password: login.password });
+const timeout = 20_000; // its SCRAM takes seconds on a busy machine
+const xmpp = client({ service, domain, resource: "xmppjs", username, password: login.password, timeout });
 xmpp.reconnect.stop();
 
 let moving = false; // then the connection may break
@@ -43,6 +44,18 @@ xmpp.iqCallee.set("jabber:iq:roster", "query", ({ element }) => {
   const [item] = element.getChildren("item");
   tell("roster", { jid: item.attrs.jid, subscription: item.attrs.subscription });
   return true;
+});
+
+// Logins under SASL2 (XEP-0388): by which mechanism, and what came with them.
+let mechanism = null;
+xmpp.on("send", (element) => {
+  if (element.is("authenticate", "urn:xmpp:sasl:2")) mechanism = element.attrs.mechanism;
+});
+xmpp.on("element", (element) => {
+  if (!element.is("success", "urn:xmpp:sasl:2")) return;
+  const has = (name, ns) => element.getChild(name, ns) !== undefined;
+  const [bound, resumed] = [has("bound", "urn:xmpp:bind:0"), has("resumed", "urn:xmpp:sm:3")];
+  tell("authenticated", { mechanism, bound, resumed, token: has("token", "urn:xmpp:fast:0") });
 });
 
 function onPresence(presence) {
@@ -73,6 +86,12 @@ async function obey({ do: what, to, body, host, port }) {
   } else if (what === "forget") {
     const item = xml("item", { jid: to, subscription: "remove" });
     await xmpp.iqCaller.set(xml("query", "jabber:iq:roster", item));
+  } else if (what === "drop") {
+    // The connection goes without a word, and another takes its place.
+    const gone = new Promise((done) => xmpp.once("disconnect", done));
+    xmpp.socket.socket.destroy();
+    await gone;
+    await xmpp.reconnect.reconnect();
   } else if (what === "quit") {
     await xmpp.stop();
     process.exit(0);

@@ -36,8 +36,8 @@ mod tests {
 
     use ::stanza::{
         ArchiveId, Bare, BindReply, BindRequest, Counts, EnableRequest, Exchange, Full, Grant, Head, Jid,
-        Message as Chat, MessageKey, MessageType, Payload, Peer, ResumeRequest, SaslReply, SaslRequest, SessionId,
-        Stanza, StreamCondition,
+        Message as Chat, MessageKey, MessageType, Payload, Peer, ResourceRequest, ResumeRequest, SaslReply,
+        SaslRequest, SessionId, Stanza, StreamCondition,
     };
     use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
 
@@ -148,7 +148,7 @@ mod tests {
                     session: id,
                     account,
                     grant,
-                    resource: None,
+                    resource: ResourceRequest::Any,
                     peer,
                 },
             ),

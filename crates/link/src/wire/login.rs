@@ -1,10 +1,14 @@
 //! SASL steps, resource binding and what is known of a connection.
 
-use ::stanza::{BindReply, BindRequest, Exchange, Grant, Peer, SaslFailure, SaslReply, SaslRequest, TlsFacts};
+use ::stanza::{
+    BindReply, BindRequest, Exchange, Grant, Peer, ResourceRequest, SaslFailure, SaslReply, SaslRequest, Timestamp,
+    TlsFacts, Token,
+};
 
 use super::address::{Malformed, bare_from, full_from, session_from, session_to};
 use super::condition::{error_from, error_to};
 use super::pb;
+use super::sasl2::{client_from, client_to, sasl2_from, sasl2_to};
 use crate::Gone;
 
 pub(crate) fn sasl_to(call: u64, request: SaslRequest) -> pb::SaslRequest {
@@ -15,7 +19,9 @@ pub(crate) fn sasl_to(call: u64, request: SaslRequest) -> pb::SaslRequest {
             domain,
             mechanism,
             offered,
+            bindings,
             initial,
+            sasl2,
             peer,
         } => {
             let session = Some(session_to(session));
@@ -26,6 +32,8 @@ pub(crate) fn sasl_to(call: u64, request: SaslRequest) -> pb::SaslRequest {
                 offered,
                 initial,
                 connection: Some(peer_to(&peer)),
+                bindings,
+                sasl2: sasl2.map(|sasl2| sasl2_to(*sasl2)),
             })
         }
         SaslRequest::Respond { exchange, response } => Step::Respond(Respond {
@@ -45,7 +53,9 @@ pub(crate) fn sasl_from(request: pb::SaslRequest) -> Result<SaslRequest, Malform
             domain: start.domain,
             mechanism: start.mechanism,
             offered: start.offered,
+            bindings: start.bindings,
             initial: start.initial,
+            sasl2: start.sasl2.map(sasl2_from).transpose()?.map(Box::new),
             peer: peer_from(start.connection)?,
         },
         Step::Respond(respond) => SaslRequest::Respond {
@@ -65,10 +75,16 @@ pub(crate) fn sasl_reply_to(call: u64, reply: SaslReply) -> pb::SaslReply {
             exchange: Some(exchange_to(exchange)),
             data,
         }),
-        SaslReply::Success { account, data, grant } => Outcome::Success(Success {
+        SaslReply::Success {
+            account,
+            data,
+            grant,
+            token,
+        } => Outcome::Success(Success {
             account: account.as_str().into(),
             data,
             grant: grant.0,
+            token: token.map(token_to),
         }),
         SaslReply::Failure(failure) => Outcome::Failure(failure_to(failure).into()),
     };
@@ -89,28 +105,60 @@ pub(crate) fn sasl_reply_from(reply: pb::SaslReply) -> Result<SaslReply, Malform
             account: bare_from(&success.account)?,
             data: success.data,
             grant: Grant(success.grant),
+            token: success.token.map(token_from),
         },
         Outcome::Failure(failure) => SaslReply::Failure(failure_from(Failure::try_from(failure).unwrap_or_default())),
     })
 }
 
+fn token_to(token: Token) -> pb::sasl_reply::Token {
+    pb::sasl_reply::Token {
+        token: token.token,
+        expiry: token.expiry.0,
+    }
+}
+
+fn token_from(token: pb::sasl_reply::Token) -> Token {
+    Token {
+        token: token.token,
+        expiry: Timestamp(token.expiry),
+    }
+}
+
 pub(crate) fn bind_to(call: u64, request: BindRequest) -> pb::BindRequest {
+    use pb::bind_request::Tagged;
+    let (resource, tagged) = match request.resource {
+        ResourceRequest::Any => (None, None),
+        ResourceRequest::Named(resource) => (Some(resource), None),
+        ResourceRequest::Tagged { tag, client } => {
+            let client = client_to(client);
+            (None, Some(Tagged { tag, client }))
+        }
+    };
     pb::BindRequest {
         call,
         session: Some(session_to(request.session)),
         account: request.account.as_str().into(),
         grant: request.grant.0,
-        resource: request.resource,
+        resource,
         connection: Some(peer_to(&request.peer)),
+        tagged,
     }
 }
 
 pub(crate) fn bind_from(request: pb::BindRequest) -> Result<BindRequest, Malformed> {
+    let resource = match request.tagged {
+        None => request.resource.into(),
+        Some(tagged) => ResourceRequest::Tagged {
+            tag: tagged.tag,
+            client: client_from(&tagged.client)?,
+        },
+    };
     Ok(BindRequest {
         session: session_from(request.session)?,
         account: bare_from(&request.account)?,
         grant: Grant(request.grant),
-        resource: request.resource,
+        resource,
         peer: peer_from(request.connection)?,
     })
 }
@@ -230,7 +278,7 @@ fn failure_from(failure: pb::sasl_reply::Failure) -> SaslFailure {
 
 #[cfg(test)]
 mod tests {
-    use ::stanza::{Bare, Condition, Full, SessionId, StanzaError};
+    use ::stanza::{Bare, ClientId, Condition, FastUse, Full, Sasl2, SessionId, StanzaError, UserAgent};
 
     use super::*;
 
@@ -254,12 +302,27 @@ mod tests {
             router: "router-1".into(),
             number: 4,
         };
-        let start = |initial, peer| SaslRequest::Start {
+        let sasl2 = Sasl2 {
+            agent: UserAgent {
+                id: ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok(),
+                software: Some("AwesomeXMPP".into()),
+                device: None,
+            },
+            fast: Some(FastUse {
+                count: Some(7),
+                invalidate: true,
+            }),
+            request_token: Some("HT-SHA-256-NONE".into()),
+            resumes: true,
+        };
+        let start = |initial, peer, sasl2: Option<Sasl2>| SaslRequest::Start {
             session: SessionId(u128::MAX - 5),
             domain: "capulet.example".into(),
             mechanism: "SCRAM-SHA-256-PLUS".into(),
             offered: vec!["PLAIN".into()],
+            bindings: vec!["tls-exporter".into()],
             initial,
+            sasl2: sasl2.map(Box::new),
             peer,
         };
         let respond = SaslRequest::Respond {
@@ -268,8 +331,9 @@ mod tests {
         };
         let abort = SaslRequest::Abort { exchange };
         for request in [
-            start(None, peer()),
-            start(Some("".into()), Peer::default()),
+            start(None, peer(), None),
+            start(Some("".into()), Peer::default(), Some(Sasl2::default())),
+            start(None, peer(), Some(sasl2)),
             respond,
             abort,
         ] {
@@ -284,24 +348,53 @@ mod tests {
             number: 4,
         };
         let account = Bare::parse("juliet@capulet.example").unwrap();
-        let success = |data| SaslReply::Success {
+        let token = Token {
+            token: "t".into(),
+            expiry: Timestamp(7),
+        };
+        let success = |data, token| SaslReply::Success {
             account: account.clone(),
             data,
             grant: Grant("g".into()),
+            token,
         };
         let mut replies = vec![
             SaslReply::Challenge {
                 exchange,
                 data: "c".into(),
             },
-            success(None),
-            success(Some("".into())),
+            success(None, None),
+            success(Some("".into()), Some(token)),
         ];
         let failures = (1..=11).filter_map(|n| pb::sasl_reply::Failure::try_from(n).ok());
         replies.extend(failures.map(|failure| SaslReply::Failure(failure_from(failure))));
         assert_eq!(replies.len(), 14);
         for reply in replies {
             assert_eq!(sasl_reply_from(sasl_reply_to(1, reply.clone())), Ok(reply));
+        }
+    }
+
+    #[test]
+    fn every_bind_comes_back() {
+        let tagged = |tag: Option<&str>, client| ResourceRequest::Tagged {
+            tag: tag.map(Into::into),
+            client,
+        };
+        let client = ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok();
+        for resource in [
+            ResourceRequest::Any,
+            ResourceRequest::Named("balcony".into()),
+            tagged(None, None),
+            tagged(Some("AwesomeXMPP"), client),
+        ] {
+            let request = BindRequest {
+                session: SessionId(3),
+                account: Bare::parse("juliet@capulet.example").unwrap(),
+                grant: Grant("g".into()),
+                resource,
+                peer: peer(),
+            };
+            assert_eq!(bind_from(bind_to(1, request.clone())), Ok(request));
         }
     }
 

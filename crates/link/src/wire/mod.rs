@@ -8,6 +8,7 @@ mod login;
 mod managed;
 mod peer_frame;
 mod router_frame;
+mod sasl2;
 mod snapshot;
 mod stanza;
 

@@ -23,8 +23,8 @@ use dunlin_link::{
 use parking_lot::Mutex;
 use stanza::{
     Bare, BindReply, BindRequest, Counts, EnableReply, EnableRequest, Exchange, Grant, Head, Jid, Message, MessageType,
-    Payload, Peer, ResumeReply, ResumeRequest, Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
-    StreamCondition,
+    Payload, Peer, ResourceRequest, ResumeReply, ResumeRequest, Resumption, SaslFailure, SaslReply, SaslRequest,
+    SessionId, Stanza, StreamCondition,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -230,6 +230,7 @@ impl Home for FakeHome {
                 account: Bare::parse("juliet@example.com").unwrap(),
                 data: None,
                 grant: Grant("grant".into()),
+                token: None,
             },
             _ => SaslReply::Failure(SaslFailure::NotAuthorized),
         }
@@ -237,7 +238,7 @@ impl Home for FakeHome {
     async fn bind(&self, _edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {
         let jid = request
             .account
-            .with_resource(request.resource.as_deref().unwrap_or("r"))
+            .with_resource(request.resource.named().unwrap_or("r"))
             .unwrap();
         let session = SessionRef::new(request.session, jid.clone());
         if !self.at_home(session.slot) {
@@ -495,7 +496,7 @@ impl World {
             session: SessionId(id),
             account,
             grant: Grant("grant".into()),
-            resource: Some("r".into()),
+            resource: ResourceRequest::Named("r".into()),
             peer: Peer::default(),
         };
         match self.pool.bind(request).await {

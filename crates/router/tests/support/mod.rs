@@ -269,6 +269,11 @@ pub fn bare(user: &str) -> Bare {
 
 /// A router named `node`.
 pub fn router(node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config) -> Router {
+    router_by(Arc::new(Ticks::default()), node, stores, peers, config)
+}
+
+/// The same, by another clock.
+pub fn router_by(clock: Arc<dyn Clock>, node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config) -> Router {
     let pipeline = Pipeline::new([(&FAKE, &Value::Null)]).unwrap();
     let host = Host {
         domain: DOMAIN.into(),
@@ -284,7 +289,7 @@ pub fn router(node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config)
         hosts: BTreeMap::from([(DOMAIN.to_owned(), Arc::new(host))]),
         stores,
         peers,
-        clock: Arc::new(Ticks::default()),
+        clock,
         entropy: Arc::new(Counter::default()),
         secret: SECRET,
     })
@@ -352,7 +357,7 @@ impl Client {
             session,
             account,
             grant: grant.clone(),
-            resource: resource.map(Into::into),
+            resource: resource.map(str::to_owned).into(),
             peer: Peer::default(),
         };
         match router.bind(&at, request).await.expect("the home") {

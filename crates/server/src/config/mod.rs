@@ -68,6 +68,9 @@ pub(crate) struct HostConfig {
     pub(crate) key: Option<PathBuf>,
     /// SASL mechanisms offered, in order of preference; -PLUS forms follow from the TLS layer.
     pub(crate) mechanisms: Vec<String>,
+    /// Mechanisms for tokens (FAST, XEP-0484), by which clients log in again without a password, in order of preference; those bound
+    /// to the channel are offered where the TLS layer can give the binding. Empty: no tokens.
+    pub(crate) tokens: Vec<String>,
     /// Whether PLAIN may be used without TLS. Passwords then travel readable.
     pub(crate) plain_without_tls: bool,
     /// Settings of modules for this host only, by module name; they replace those under `modules`.
@@ -201,6 +204,7 @@ impl Default for HostConfig {
             certificate: None,
             key: None,
             mechanisms: mechanisms.map(str::to_owned).to_vec(),
+            tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: false,
             modules: BTreeMap::new(),
         }

@@ -22,9 +22,17 @@ pub(crate) fn types(peer: &Peer) -> impl Iterator<Item = &'static str> {
     exporter.into_iter().chain(end_point)
 }
 
-/// Announced beside mechanisms that can use it.
-pub(crate) fn feature(peer: &Peer, offered: &[String]) -> Option<Element> {
-    let kind = |kind| Element::new(ns::SASL_CHANNEL_BINDING, "channel-binding").with("type", kind);
-    let plus = offered.iter().any(|mechanism| mechanism.ends_with("-PLUS"));
-    plus.then(|| Element::new(ns::SASL_CHANNEL_BINDING, "sasl-channel-binding").extend(types(peer).map(kind)))
+/// The types to announce: those that the connection can give, where there are mechanisms that use them.
+pub(crate) fn offer(peer: &Peer, mechanisms: &[String]) -> Vec<String> {
+    match mechanisms.iter().any(|mechanism| mechanism.ends_with("-PLUS")) {
+        true => types(peer).map(str::to_owned).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// Announced beside the mechanisms.
+pub(crate) fn feature(offered: &[String]) -> Option<Element> {
+    let kind = |kind: &String| Element::new(ns::SASL_CHANNEL_BINDING, "channel-binding").with("type", kind);
+    (!offered.is_empty())
+        .then(|| Element::new(ns::SASL_CHANNEL_BINDING, "sasl-channel-binding").extend(offered.iter().map(kind)))
 }

@@ -14,7 +14,7 @@ use crate::login::Login;
 
 pub(crate) const ABOUT: About = About {
     name: "sasl",
-    xeps: &[(178, "1.2")],
+    xeps: &[(178, "1.2"), (474, "0.5.0"), (515, "0.1.0")],
     summary: "Authenticates the client by SASL (RFC 6120, 6).",
 };
 
@@ -57,9 +57,9 @@ pub(crate) fn feature(offered: &[String]) -> Option<Element> {
     (!offered.is_empty()).then(|| Element::new(ns::SASL, "mechanisms").extend(offered.iter().map(mechanism)))
 }
 
-/// Why `mechanism` cannot be used (RFC 6120, 6.5.4 and 6.5.7), if so.
-pub(crate) fn refusal(mechanism: &str, login: &Login, config: &Config) -> Option<SaslFailure> {
-    if login.offered.iter().any(|offered| offered == mechanism) {
+/// Why `mechanism` cannot be used where others are `offered` (RFC 6120, 6.5.4 and 6.5.7), if so.
+pub(crate) fn refusal(mechanism: &str, offered: &[String], login: &Login, config: &Config) -> Option<SaslFailure> {
+    if offered.iter().any(|offered| offered == mechanism) {
         return None;
     }
     let known = login

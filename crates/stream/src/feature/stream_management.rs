@@ -14,10 +14,7 @@ pub(crate) const ABOUT: About = About {
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    Enable {
-        resume: bool,
-        max: Option<u32>,
-    },
+    Enable(Enable),
     Resume {
         id: String,
         h: u32,
@@ -28,6 +25,15 @@ pub(crate) enum Said {
     Acknowledge(u32),
     /// Of this namespace, but not what it defines.
     Malformed,
+}
+
+/// `<enable/>`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enable {
+    /// Whether the client wants to be able to resume.
+    pub(crate) resume: bool,
+    /// Within how many seconds at most, if it says so.
+    pub(crate) max: Option<u32>,
 }
 
 /// Announced once a resource can be bound (XEP-0198, 2).
@@ -66,7 +72,7 @@ fn enable(element: &Element) -> Option<Said> {
         Some(max) if !max.is_empty() && max.bytes().all(|digit| digit.is_ascii_digit()) => max.parse().ok(),
         Some(_) => return None,
     };
-    Some(Said::Enable { resume, max })
+    Some(Said::Enable(Enable { resume, max }))
 }
 
 /// The answer to `<enable/>`; `location`: where a client should try first to resume.

@@ -1,37 +1,58 @@
 //! Asking: a router answers a SASL step.
 
-use stanza::{Bare, SaslReply, StreamCondition};
+use bytes::Bytes;
+use stanza::{Bare, Exchange, Grant, SaslReply, StreamCondition};
 
 use crate::config::Config;
-use crate::feature::sasl;
+use crate::feature::{sasl, sasl2};
 use crate::line::Line;
-use crate::login::Login;
+use crate::login::{Login, Profile};
 use crate::state::{Asking, Challenged, Opening, State, Step};
+use crate::step::inlined;
 use crate::step::rejection::reject;
+use crate::welcome::Welcome;
 
 impl Asking {
-    /// After success a new stream begins in the old one's place (RFC 6120, 6.4.6), with the limits of clients that are known.
     pub(crate) fn answer(self, line: &mut Line, reply: SaslReply) -> Step {
         let mut login = self.login;
-        let next = match reply {
-            SaslReply::Failure(failure) => return reject(login, line, failure),
-            SaslReply::Challenge { exchange, data } => {
-                line.write(&sasl::challenge(&data));
-                State::Challenged(Challenged { login, exchange })
-            }
+        match reply {
+            SaslReply::Failure(failure) => reject(login, line, failure),
+            SaslReply::Challenge { exchange, data } => Ok((challenge(login, line, exchange, &data), None)),
             SaslReply::Success { account, .. } if !is_local(&login, &account, &line.config) => {
-                return Err(StreamCondition::InternalServerError.into());
+                Err(StreamCondition::InternalServerError.into())
             }
-            SaslReply::Success { account, data, grant } => {
-                line.write(&sasl::success(data.as_deref()));
-                line.restart();
-                login.attempts = 0;
-                login.account = Some((account, grant));
-                State::Opening(Opening(login))
-            }
-        };
-        Ok((next, None))
+            SaslReply::Success {
+                account,
+                data,
+                grant,
+                token,
+            } => match std::mem::take(&mut login.profile) {
+                Profile::Sasl => Ok((restart(login, line, (account, grant), data), None)),
+                Profile::Sasl2(asked) => {
+                    let failed = None;
+                    let welcome = Welcome { data, token, failed };
+                    inlined::begin(login, line, (account, grant), welcome, asked)
+                }
+            },
+        }
     }
+}
+
+fn challenge(login: Box<Login>, line: &mut Line, exchange: Exchange, data: &[u8]) -> State {
+    line.write(&match login.profile {
+        Profile::Sasl => sasl::challenge(data),
+        Profile::Sasl2(_) => sasl2::challenge(data),
+    });
+    State::Challenged(Challenged { login, exchange })
+}
+
+/// After success a new stream begins in the old one's place (RFC 6120, 6.4.6), with the limits of clients that are known.
+fn restart(mut login: Box<Login>, line: &mut Line, known: (Bare, Grant), data: Option<Bytes>) -> State {
+    line.write(&sasl::success(data.as_deref()));
+    line.restart();
+    login.attempts = 0;
+    login.account = Some(known);
+    State::Opening(Opening(login))
 }
 
 /// Whether `account` is one of the host that the client speaks to.

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::feature::bind;
 use crate::feature::stream_management::{self, Said};
 use crate::line::Line;
-use crate::state::{Binding, Requested, Resuming, State, Step};
+use crate::state::{Asker, Binding, Requested, Resuming, State, Step};
 use crate::step::foreign;
 
 impl Binding {
@@ -22,12 +22,12 @@ impl Binding {
                 let event = Event::Bind {
                     account,
                     grant,
-                    resource: bind::resource(&iq),
+                    resource: bind::resource(&iq).into(),
                 };
                 Ok((
                     State::Requested(Requested {
                         login: self.0,
-                        request: Box::new(iq),
+                        asker: Asker::Iq(Box::new(iq)),
                     }),
                     Some(event),
                 ))
@@ -56,7 +56,12 @@ impl Binding {
             id: id.clone(),
             h,
         };
-        Ok((State::Resuming(Resuming { login: self.0, id }), Some(event)))
+        let resuming = Resuming {
+            login: self.0,
+            id,
+            inlined: None,
+        };
+        Ok((State::Resuming(resuming), Some(event)))
     }
 
     fn refuse(mut self, line: &mut Line, stanza: &Stanza, error: &StanzaError) -> Step {

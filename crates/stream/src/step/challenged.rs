@@ -1,11 +1,13 @@
 //! Challenged: the client answers a challenge, or gives up.
 
+use bytes::Bytes;
 use stanza::{Exchange, SaslFailure, SaslRequest};
 use xml::Element;
 
 use crate::event::Event;
-use crate::feature::sasl::{self, Said};
+use crate::feature::{sasl, sasl2};
 use crate::line::Line;
+use crate::login::Profile;
 use crate::state::{Asking, Challenged, State, Step};
 use crate::step::foreign;
 use crate::step::rejection::reject_here;
@@ -13,8 +15,8 @@ use crate::step::rejection::reject_here;
 impl Challenged {
     pub(crate) fn child(self, line: &mut Line, element: &Element) -> Step {
         let Self { login, exchange } = self;
-        let failure = match sasl::read(element) {
-            Some(Ok(Said::Response(response))) => {
+        let failure = match response(&login.profile, element) {
+            Some(Ok(response)) => {
                 let request = SaslRequest::Respond {
                     exchange: exchange.clone(),
                     response,
@@ -29,12 +31,29 @@ impl Challenged {
                 abandon(line, exchange);
                 return Err(foreign::early(element.ns(), element.name()));
             }
-            Some(Ok(Said::Abort)) => SaslFailure::Aborted,
-            Some(Ok(Said::Auth { .. })) => SaslFailure::MalformedRequest, // one exchange at a time
             Some(Err(failure)) => failure,
         };
         abandon(line, exchange);
         reject_here(login, line, failure)
+    }
+}
+
+/// What the client answers, or why that is a failure; `None` for what has no place in an exchange. Under SASL2 that is all but
+/// `<response/>` and `<abort/>` (XEP-0388, "During Authentication").
+fn response(profile: &Profile, element: &Element) -> Option<Result<Bytes, SaslFailure>> {
+    match profile {
+        Profile::Sasl => Some(match sasl::read(element)? {
+            Ok(sasl::Said::Response(response)) => Ok(response),
+            Ok(sasl::Said::Abort) => Err(SaslFailure::Aborted),
+            Ok(sasl::Said::Auth { .. }) => Err(SaslFailure::MalformedRequest), // one exchange at a time
+            Err(failure) => Err(failure),
+        }),
+        Profile::Sasl2(_) => match sasl2::read(element)? {
+            Ok(sasl2::Said::Response(response)) => Some(Ok(response)),
+            Ok(sasl2::Said::Abort) => Some(Err(SaslFailure::Aborted)),
+            Ok(sasl2::Said::Authenticate(_)) => None,
+            Err(failure) => Some(Err(failure)),
+        },
     }
 }
 

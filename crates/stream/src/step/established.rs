@@ -5,10 +5,10 @@ use stanza::{EnableRequest, InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamC
 
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::feature::stream_management::{self, Said};
+use crate::feature::stream_management::{self, Enable, Said};
 use crate::feature::{bind, session};
 use crate::line::Line;
-use crate::state::Established;
+use crate::state::{Enabling, Established};
 use crate::step::{foreign, resuming};
 
 impl Established {
@@ -47,8 +47,8 @@ impl Established {
     fn manage(&mut self, line: &mut Line, child: &Bytes) -> Result<Option<Event>, Fault> {
         let said = foreign::element(child).as_ref().and_then(stream_management::read);
         match (said, &mut self.management) {
-            (Some(Said::Enable { resume, max }), None) => {
-                self.enabling = true;
+            (Some(Said::Enable(Enable { resume, max })), None) => {
+                self.enabling = Enabling::Asked;
                 let since = self.counts;
                 return Ok(Some(Event::Enable(EnableRequest { since, resume, max })));
             }
@@ -57,7 +57,7 @@ impl Established {
                 let acknowledged = management.acknowledge(h, self.counts.sent);
                 line.released = acknowledged.map_err(resuming::too_high)?;
             }
-            (Some(Said::Enable { .. }), Some(_)) => {
+            (Some(Said::Enable(_)), Some(_)) => {
                 line.write(&stream_management::untimely());
                 return Err(Fault::new(StreamCondition::PolicyViolation, "enabled already"));
             }

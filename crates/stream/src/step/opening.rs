@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use stanza::{Jid, StreamCondition, ns};
+use stanza::{Bare, Jid, StreamCondition, ns};
 use xml::Open;
 
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::feature;
 use crate::line::{Line, Reply};
-use crate::login::Login;
+use crate::login::{Login, Offer};
 use crate::state::{Binding, Offering, Opening, State, Step};
 
 impl Opening {
@@ -34,7 +34,8 @@ impl Opening {
         check_version(open.attribute("version"))?;
         login.host = addressed(to.is_some(), host, &login)?;
         login.lang = lang.map(Into::into);
-        check_from(from.is_some(), bare.as_ref().map(|bare| bare.as_str()), &login)?;
+        check_from(from.is_some(), bare.as_ref(), &login, &config)?;
+        login.from = bare;
         announce(login, line, &config)
     }
 }
@@ -44,17 +45,15 @@ fn announce(mut login: Box<Login>, line: &mut Line, config: &Config) -> Step {
     if let Some(elsewhere) = elsewhere {
         return Err(StreamCondition::SeeOtherHost(elsewhere).into());
     }
-    login.offered = if login.account.is_none() {
-        feature::sasl::offer(&login, config)
-    } else {
-        Vec::new()
-    };
-    line.features(feature::announce(&login, config));
-    let state = match login.account {
-        None => State::Offering(Offering(login)),
-        Some(_) => State::Binding(Binding(login)),
-    };
-    Ok((state, None))
+    if login.account.is_some() {
+        login.offer = Offer::default();
+        line.features(feature::after(&login, config));
+        return Ok((State::Binding(Binding(login)), None));
+    }
+    login.offer = feature::offer(&login, config);
+    let features = feature::before(&mut login, config);
+    line.features(features);
+    Ok((State::Offering(Offering(login)), None))
 }
 
 /// Which host is addressed.
@@ -117,14 +116,17 @@ fn addressed(named: bool, host: Option<usize>, login: &Login) -> Result<usize, F
     }
 }
 
-/// Who has authenticated may not call itself by another name (RFC 6120, 4.9.3.9).
-fn check_from(given: bool, from: Option<&str>, login: &Login) -> Result<(), Fault> {
+/// Who has authenticated may not call itself by another name (RFC 6120, 4.9.3.9), and nobody by one of another host (XEP-0388,
+/// "SASL mechanism negotiation").
+fn check_from(given: bool, from: Option<&Bare>, login: &Login, config: &Config) -> Result<(), Fault> {
+    let is_of_host = |from: &Bare| login.host(config).is_none_or(|host| host.domain == from.domain());
     match (from, &login.account) {
         (None, _) if given => Err(Fault::new(
             StreamCondition::ImproperAddressing,
             "the 'from' is not an address",
         )),
-        (Some(from), Some((account, _))) if from != account.as_str() => Err(StreamCondition::InvalidFrom.into()),
+        (Some(from), Some((account, _))) if from != account => Err(StreamCondition::InvalidFrom.into()),
+        (Some(from), None) if !is_of_host(from) => Err(StreamCondition::InvalidFrom.into()),
         _ => Ok(()),
     }
 }

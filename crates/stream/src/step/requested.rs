@@ -1,29 +1,39 @@
 //! Requested: the home answers the request to bind a resource.
 
-use stanza::{BindReply, StreamCondition};
+use stanza::{BindReply, Full, Iq, StanzaError, StreamCondition};
 
 use crate::fault::Fault;
 use crate::feature::bind;
 use crate::line::Line;
-use crate::state::{Binding, Established, Requested, State, Step};
+use crate::login::Login;
+use crate::state::{Asker, Binding, Established, Requested, State, Step};
+use crate::step::inlined;
 
 impl Requested {
     pub(crate) fn answer(self, line: &mut Line, reply: BindReply) -> Step {
-        let Self { mut login, request } = self;
-        match reply {
-            BindReply::Bound(address) => {
-                line.deliver_some(Some(bind::result(&request, &address)));
-                let established = Established::new(address, login.lang.take(), line.now);
-                Ok((State::Established(established), None))
+        let Self { login, asker } = self;
+        match (asker, reply) {
+            (Asker::Iq(request), BindReply::Bound(address)) => Ok((bound(login, line, &request, address), None)),
+            (Asker::Iq(request), BindReply::Refused(error)) => refused(login, line, &request, &error),
+            (Asker::Inlined(welcome, session), BindReply::Bound(address)) => {
+                Ok(inlined::bound(login, line, address, welcome, session.manage))
             }
-            BindReply::Refused(error) => {
-                line.deliver_some(bind::refused(&request, &error));
-                login.attempts += 1;
-                match login.attempts < line.config.sasl_attempts {
-                    true => Ok((State::Binding(Binding(login)), None)),
-                    false => Err(Fault::new(StreamCondition::PolicyViolation, "too many failed attempts")),
-                }
-            }
+            (Asker::Inlined(..), BindReply::Refused(error)) => inlined::unbound(login, line, &error),
         }
+    }
+}
+
+fn bound(mut login: Box<Login>, line: &mut Line, request: &Iq, address: Full) -> State {
+    line.deliver_some(Some(bind::result(request, &address)));
+    State::Established(Established::new(address, login.lang.take(), line.now))
+}
+
+/// The client may ask again until it has used up its attempts.
+fn refused(mut login: Box<Login>, line: &mut Line, request: &Iq, error: &StanzaError) -> Step {
+    line.deliver_some(bind::refused(request, error));
+    login.attempts += 1;
+    match login.attempts < line.config.sasl_attempts {
+        true => Ok((State::Binding(Binding(login)), None)),
+        false => Err(Fault::new(StreamCondition::PolicyViolation, "too many failed attempts")),
     }
 }

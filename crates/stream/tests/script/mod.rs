@@ -10,8 +10,8 @@
 //!                     `<text/>` for any text of a stream error
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
-//! @ answer            the shell answers: secured, challenge DATA, success DATA?, failure CONDITION, bound JID, refused CONDITION,
-//!                     enabled, enabled ID, resumed JID, not-resumed H?
+//! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure, overloaded,
+//!                     bound JID, refused CONDITION, enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
 //! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
 //!                     came), done NUMBER
@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResumeReply,
-    Resumption, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, TlsFacts, TooHigh,
+    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResourceRequest,
+    ResumeReply, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, Timestamp,
+    TlsFacts, Token, TooHigh,
 };
 use xml::{Element, Limits};
 
@@ -62,6 +63,12 @@ impl Setting {
         let host = |domain: &str| HostConfig {
             domain: domain.into(),
             mechanisms: names(&["EXTERNAL", "SCRAM-SHA-1", "PLAIN"]),
+            tokens: names(&[
+                "HT-SHA-256-UNIQ",
+                "HT-SHA-256-EXPR",
+                "HT-SHA-256-ENDP",
+                "HT-SHA-256-NONE",
+            ]),
             features: vec![Element::new("urn:example:caps", "c")],
             ..HostConfig::default()
         };
@@ -260,7 +267,6 @@ impl Player {
             router: "r".into(),
             number: 5,
         };
-        let account = || Bare::parse("juliet@a.example").expect("an address");
         match what {
             "secured" => self.stream.secured(setting.tls.clone(), self.now),
             "challenge" => {
@@ -272,28 +278,20 @@ impl Player {
                     self.now,
                 );
             }
-            "success" => {
-                let reply = SaslReply::Success {
-                    account: account(),
-                    data: bytes,
-                    grant: Grant("grant".into()),
+            "success" => self.stream.sasl(success("juliet@a.example", bytes, None), self.now),
+            "granted" => {
+                let token = Token {
+                    token: data.expect("a token").into(),
+                    expiry: Timestamp(0),
                 };
-                self.stream.sasl(reply, self.now);
+                self.stream
+                    .sasl(success("juliet@a.example", None, Some(token)), self.now);
             }
+            "overloaded" => self.stream.overloaded(self.now),
             "failure" => self
                 .stream
                 .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
-            "foreign" => {
-                let account = Bare::parse("juliet@b.example").expect("an address");
-                self.stream.sasl(
-                    SaslReply::Success {
-                        account,
-                        data: None,
-                        grant: Grant::default(),
-                    },
-                    self.now,
-                );
-            }
+            "foreign" => self.stream.sasl(success("juliet@b.example", None, None), self.now),
             "bound" => {
                 let address = Full::parse(data.expect("an address")).expect("a full address");
                 self.stream.bound(BindReply::Bound(address), self.now);
@@ -360,6 +358,15 @@ impl Player {
     }
 }
 
+fn success(account: &str, data: Option<bytes::Bytes>, token: Option<Token>) -> SaslReply {
+    SaslReply::Success {
+        account: Bare::parse(account).expect("an address"),
+        data,
+        grant: Grant("grant".into()),
+        token,
+    }
+}
+
 fn equal(given: &str, expected: &str) -> Held {
     if given == expected {
         Ok(())
@@ -396,18 +403,24 @@ fn describe(event: &Event) -> String {
             domain,
             mechanism,
             initial,
+            sasl2,
             ..
-        }) => match initial {
-            Some(data) => format!("auth {domain} {mechanism} '{}'", String::from_utf8_lossy(data)),
-            None => format!("auth {domain} {mechanism}"),
-        },
+        }) => {
+            let initial = initial
+                .as_ref()
+                .map(|data| format!(" '{}'", String::from_utf8_lossy(data)));
+            let sasl2 = sasl2.as_ref().map(|sasl2| format!(" {}", describe_sasl2(sasl2)));
+            let (initial, sasl2) = (initial.unwrap_or_default(), sasl2.unwrap_or_default());
+            format!("auth {domain} {mechanism}{initial}{sasl2}")
+        }
         Event::Sasl(SaslRequest::Respond { exchange, response }) => {
             format!("respond {} '{}'", exchange.number, String::from_utf8_lossy(response))
         }
         Event::Sasl(SaslRequest::Abort { exchange }) => format!("abort {}", exchange.number),
         Event::Bind { account, resource, .. } => match resource {
-            Some(resource) => format!("bind {account:?} {resource}"),
-            None => format!("bind {account:?}"),
+            ResourceRequest::Named(resource) => format!("bind {account:?} {resource}"),
+            ResourceRequest::Any => format!("bind {account:?}"),
+            ResourceRequest::Tagged { tag, client } => format!("bind {account:?} tagged {tag:?} {client:?}"),
         },
         Event::Resume { account, id, h, .. } => format!("resume {account:?} {id} {h}"),
         Event::Enable(EnableRequest { since, resume, max }) => {
@@ -424,6 +437,26 @@ fn describe(event: &Event) -> String {
         Event::Closed(Closed::Error(condition)) => format!("closed error {}", condition.name()),
         Event::Closed(closed) => format!("closed {closed:?}"),
     }
+}
+
+/// Only what the client said.
+fn describe_sasl2(sasl2: &Sasl2) -> String {
+    let Sasl2 {
+        agent,
+        fast,
+        request_token,
+        resumes,
+    } = sasl2;
+    let said = [
+        agent.id.map(|id| format!("of {id}")),
+        agent.software.as_ref().map(|software| format!("software '{software}'")),
+        agent.device.as_ref().map(|device| format!("device '{device}'")),
+        fast.map(|fast| format!("by token {:?} {}", fast.count, fast.invalidate)),
+        request_token.as_ref().map(|mechanism| format!("wants {mechanism}")),
+        resumes.then(|| "resumes".to_owned()),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    format!("[{}]", said.join(", "))
 }
 
 fn written(stanza: &Stanza) -> String {
@@ -449,6 +482,10 @@ fn unescape(text: &str) -> Vec<u8> {
     text = text
         .replace("{tls}", "xmlns='urn:ietf:params:xml:ns:xmpp-tls'")
         .replace("{sm}", "xmlns='urn:xmpp:sm:3'")
+        .replace("{sasl2}", "xmlns='urn:xmpp:sasl:2'")
+        .replace("{bind2}", "xmlns='urn:xmpp:bind:0'")
+        .replace("{fast}", "xmlns='urn:xmpp:fast:0'")
+        .replace("{agent}", "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>")
         .replace("{bind}", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
     while let Some(start) = text.find("{repeat ") {
         let end = start + text[start..].find('}').expect("an end");

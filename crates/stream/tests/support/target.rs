@@ -36,6 +36,11 @@ pub(crate) const PIECES: &[&str] = &[
     "<r xmlns='urn:xmpp:sm:3'/>",
     "<a xmlns='urn:xmpp:sm:3' h='1'/>",
     "<a xmlns='urn:xmpp:sm:3' h='-'/>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response/></authenticate>",
+    "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><bind xmlns='urn:xmpp:bind:0'><enable xmlns='urn:xmpp:sm:3'/></bind>\
+     <resume xmlns='urn:xmpp:sm:3' previd='x' h='1'/></authenticate>",
+    "<response xmlns='urn:xmpp:sasl:2'>cA==</response>",
+    "<abort xmlns='urn:xmpp:sasl:2'/>",
 ];
 
 /// One thing that can happen to a stream.
@@ -189,6 +194,7 @@ pub(crate) fn success() -> SaslReply {
         account,
         data: None,
         grant: Grant::default(),
+        token: None,
     }
 }
 
