@@ -1,8 +1,7 @@
 //! What waits to be written to one link: frames in order, and marks of which only the newest per key matters. Filled without
 //! waiting, emptied in batches.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
@@ -41,7 +40,7 @@ pub(crate) struct Outbox<F, K, V> {
 struct Inner<F, K, V> {
     frames: VecDeque<(usize, F)>,
     bytes: usize,
-    marks: HashMap<K, V>,
+    marks: BTreeMap<K, V>,
     depth: Depth,
 }
 
@@ -61,14 +60,14 @@ pub(crate) struct Batch<F, K, V> {
     pub(crate) bytes: usize,
 }
 
-impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
+impl<F, K: Ord, V: Ord> Outbox<F, K, V> {
     /// A queue of at most `limit`, called `name` in metrics. It is closed when `closed` is cancelled, and cancels it when it
     /// overflows.
     pub(crate) fn new(name: &'static str, limit: Window, marks: Marks, closed: CancellationToken) -> Self {
         let inner = Inner {
             frames: VecDeque::new(),
             bytes: 0,
-            marks: HashMap::new(),
+            marks: BTreeMap::new(),
             depth: Depth::new(name),
         };
         Self {
@@ -131,10 +130,10 @@ impl<F, K: Eq + Hash, V: Ord> Outbox<F, K, V> {
     }
 }
 
-impl<F, K: Eq + Hash, V> Inner<F, K, V> {
+impl<F, K: Ord, V> Inner<F, K, V> {
     fn clear(&mut self) {
         self.frames = VecDeque::new();
-        self.marks = HashMap::new();
+        self.marks = BTreeMap::new();
         self.bytes = 0;
         self.note();
     }
@@ -159,7 +158,7 @@ impl<F, K: Eq + Hash, V> Inner<F, K, V> {
         self.bytes -= bytes;
         self.note();
         let marks = if policy == Marks::Before || self.frames.is_empty() {
-            self.marks.drain().collect()
+            std::mem::take(&mut self.marks).into_iter().collect()
         } else {
             Vec::new()
         };

@@ -510,7 +510,8 @@ impl<P: Port> Sessions<P> {
     pub(crate) fn clear(&mut self) -> Vec<SessionId> {
         self.links.clear();
         self.binding.clear();
-        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        let mut ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.sort_unstable(); // whoever waits is woken in the same order in every run
         ids.iter().for_each(|id| self.forget(*id));
         ids
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use link::{Attach, EdgeRef, Gone};
-use stanza::{StreamCondition, Timestamp};
+use stanza::{SessionId, StreamCondition, Timestamp};
 use topology::{LiveNodes, Verdict};
 
 use crate::account::Account;
@@ -17,7 +17,7 @@ use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::{finish, record_presence};
 use crate::resume;
-use crate::session::Session;
+use crate::session::{Management, Session};
 use crate::slots::Phase;
 use crate::travel::Travel;
 
@@ -91,8 +91,12 @@ async fn take_over(
             edge.edge.kick(id, StreamCondition::Conflict);
             return Err(Gone::Session);
         }
-        let other = other.id;
-        replace(core, account, other, out).await;
+        let (other, is_same) = (other.id, is_same(other.management, mirror.management));
+        if is_same {
+            supersede(core, account, other);
+        } else {
+            replace(core, account, other, out).await;
+        }
     }
     let mut session = Session::new(id, jid.bare(), edge.clone(), mirror.connected);
     session.accepted = attach.done;
@@ -116,4 +120,20 @@ async fn take_over(
         edge.edge.kick(id, StreamCondition::ConnectionTimeout);
     }
     Ok(())
+}
+
+/// Whether two records are of one session under stream management.
+fn is_same(one: Option<Management>, other: Option<Management>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one.id == other.id)
+}
+
+/// An older copy of the session, from before it was resumed, gives way to the one that comes: nobody hears of it.
+fn supersede(core: &Core, account: &mut Account, older: SessionId) {
+    let Some((mut session, _)) = account.forget(older, core.now()) else {
+        return;
+    };
+    gauges::session(false);
+    core.directory.end(older, &session.handle);
+    session.edge.edge.kick(older, StreamCondition::Conflict);
+    account.let_go(&mut session);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use link::{Delivery, EdgeRef, Unwritten};
-use stanza::{ArchiveId, Bare, ClientId, Counts, MessageKey, SessionId, Stanza, Timestamp, handled};
+use stanza::{ArchiveId, Bare, ClientId, Counts, Iq, IqType, MessageKey, SessionId, Stanza, Timestamp, handled};
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
 
@@ -372,6 +372,21 @@ impl Session {
                 Fate::Archived(id) => self.taken.push(id),
                 Fate::Lost => {}
             }
+        }
+    }
+
+    /// The client answers a request: whatever it acknowledges, nobody else is to answer it.
+    pub(crate) fn note_answer(&mut self, answer: &Iq) {
+        let answers = |queued: &&mut Queued| {
+            matches!(&*queued.stanza, Stanza::Iq(request)
+                if matches!(request.kind, IqType::Get | IqType::Set)
+                    && request.head.id == answer.head.id
+                    && request.head.from == answer.head.to)
+        };
+        if matches!(answer.kind, IqType::Result | IqType::Error)
+            && let Some(queued) = self.queue.iter_mut().find(answers)
+        {
+            queued.fate = Fate::Lost;
         }
     }
 

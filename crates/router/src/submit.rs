@@ -43,6 +43,9 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
         return Ok(None);
     }
     known.accepted = submission.number;
+    if let Said::Stanza(Stanza::Iq(iq)) = &submission.said {
+        known.note_answer(iq);
+    }
     let key = known.key(submission.number);
     let jid = account.view.session(session.id).ok_or(Gone::Session)?.jid.clone();
     let mut out = Out::new(submission.trace, 0);

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{CloseReason, Home, Said, Submission};
+use link::{Attach, CloseReason, Home, Said, SessionRef, Submission};
 use router::{Config, NoPeers};
 use stanza::{
     Condition, Counts, EnableReply, EnableRequest, Peer, ResumeReply, ResumeRequest, Resumption, SessionId, Stanza,
@@ -409,4 +409,70 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
             "{heard:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_answered_is_not_answered_again() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    enable(&juliet, None).await.unwrap();
+    let ping = format!("<iq type='get' id='q' to='juliet@{DOMAIN}/balcony'><ping xmlns='urn:xmpp:ping'/></iq>");
+    romeo.send(&ping).await.unwrap();
+    let answer = format!("<iq type='result' id='q' to='romeo@{DOMAIN}/orchard'/>");
+    juliet.send(&answer).await.unwrap();
+    juliet.close().await; // without a word on what it has handled
+    let heard: Vec<_> = romeo.got().into_iter().filter(|text| text.contains("id='q'")).collect();
+    assert!(heard.len() == 1 && heard[0].contains("result"), "{heard:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_copy_of_a_session_gives_way_unheard() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    juliet.available().await;
+    let resumption = enable(&juliet, None).await.unwrap();
+    let (session, reply) = resume(&house, "edge-2", "juliet", &resumption.id, 0).await;
+    assert!(matches!(reply, ResumeReply::Resumed { .. }));
+    let copy = |id: SessionId, detached| Attach {
+        session: SessionRef::new(id, juliet.session.jid.clone()),
+        grant: sasl::seal(&SECRET, id, &bare("juliet"), Timestamp(i64::MAX)),
+        peer: Peer::default(),
+        mirror: house.edge.mirrors.lock()[&id].clone(),
+        delivered: 0,
+        written: 0,
+        done: 1,
+        archived: None,
+        unwritten: Vec::new(),
+        detached,
+    };
+    let next = House {
+        router: support::router(
+            "router-2",
+            house.stores.clone(),
+            Arc::new(router::NoPeers),
+            Config::default(),
+        ),
+        edge: Default::default(),
+        stores: house.stores.clone(),
+    };
+    next.router.serve_alone();
+    let romeo = next.client("romeo", "orchard").await;
+    romeo.available().await;
+    for (edge, id, detached) in [("edge-1", juliet.session.id, true), ("edge-2", session, false)] {
+        let at = link::EdgeRef {
+            id: edge.into(),
+            epoch: Epoch(1),
+            edge: next.edge.clone(),
+        };
+        next.router.attach(&at, copy(id, detached)).await.unwrap();
+    }
+    let heard = romeo.got();
+    assert!(!heard.iter().any(|text| text.contains("unavailable")), "{heard:?}");
+    assert_eq!(next.router.sessions(), 2);
+    let kicked: Vec<_> = next.edge.kicks.lock().iter().map(|(id, _)| *id).collect();
+    assert_eq!(kicked, [juliet.session.id]);
 }

@@ -1,6 +1,6 @@
 //! Questions to routers that wait for their answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -27,7 +27,7 @@ pub(super) struct Calls {
 
 #[derive(Default)]
 struct Open {
-    calls: HashMap<u64, (LinkId, Call)>,
+    calls: BTreeMap<u64, (LinkId, Call)>,
     /// Links that ended lately: who found one just before asks it in vain.
     ended: VecDeque<LinkId>,
 }

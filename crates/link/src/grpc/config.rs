@@ -51,6 +51,8 @@ pub struct Config {
     pub leave_timeout: Duration,
     /// Largest message of a stream, in bytes. Default 16 MiB, the same in the whole cluster.
     pub message_bytes: usize,
+    /// Spreads waits between tries: draws from 0 to 1. Default: at random.
+    pub jitter: fn() -> f64,
 }
 
 /// Mutual TLS among the nodes of a cluster.
@@ -111,6 +113,7 @@ impl Default for Config {
             lanes: 4,
             leave_timeout: Duration::from_secs(10),
             message_bytes: 16 * MIB,
+            jitter: rand::random,
         }
     }
 }

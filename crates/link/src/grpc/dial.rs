@@ -1,6 +1,6 @@
 //! Keeps a link to each router that lives: connects, lets it talk, waits and tries again when it ends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -39,7 +39,7 @@ pub(super) async fn supervise<T: Talk>(
     wanted: impl Fn(&NodeId) -> bool,
     stop: CancellationToken,
 ) {
-    let mut links = HashMap::<(NodeId, Epoch, String), CancellationToken>::new();
+    let mut links = BTreeMap::<(NodeId, Epoch, String), CancellationToken>::new();
     loop {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let routers: Vec<_> = snapshot
@@ -81,7 +81,7 @@ pub(super) fn frames<T, F, K, V>(
 where
     T: Send + 'static,
     F: Send + 'static,
-    K: Eq + std::hash::Hash + Send + 'static,
+    K: Ord + Send + 'static,
     V: Ord + Send + 'static,
 {
     let rest = futures::stream::unfold(outbox, move |outbox| async move {
@@ -110,7 +110,7 @@ async fn keep<T: Talk>(talk: Arc<T>, config: Arc<Config>, router: Member, stop: 
         if began.elapsed() > config.retry_most {
             backoff.reset();
         }
-        let wait = backoff.next(rand::random());
+        let wait = backoff.next((config.jitter)());
         metric::retried(T::NAME);
         let reason = ended
             .err()

@@ -1,4 +1,5 @@
-//! Takes in what another router has for homes here: in order per slot, side by side across slots, every part answered.
+//! Takes in what another router has for homes here: in order per slot, side by side across slots, every part answered, and each once,
+//! however often a link breaks before its answer is heard.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +15,10 @@ use crate::{PeerHome, Route, Trace};
 
 /// Answers on their way back: parts given back, and per slot the highest generation and number taken in.
 pub(super) type Replies = Outbox<PeerReply, Slot, (u32, u64)>;
+
+/// What one life of a router has handed over on all its streams: per slot the highest number taken in. Numbers rise from part to part
+/// through that life.
+pub(super) type Taken = Arc<Mutex<HashMap<Slot, u64>>>;
 
 /// One stream of parts.
 pub(super) struct Intake {
@@ -31,17 +36,25 @@ struct Desk {
     from: NodeId,
     home: Arc<dyn PeerHome>,
     replies: Arc<Replies>,
+    taken: Taken,
     /// Per slot: its newest generation, and whether that was given back.
     seen: Mutex<HashMap<Slot, (u32, bool)>>,
 }
 
 impl Intake {
     /// For what `from` sends.
-    pub(super) fn start(from: NodeId, home: Arc<dyn PeerHome>, replies: Arc<Replies>, lanes: usize) -> Self {
+    pub(super) fn start(
+        from: NodeId,
+        home: Arc<dyn PeerHome>,
+        replies: Arc<Replies>,
+        taken: Taken,
+        lanes: usize,
+    ) -> Self {
         let desk = Arc::new(Desk {
             from,
             home,
             replies,
+            taken,
             seen: Mutex::default(),
         });
         let worker: Worker<Job> = Arc::new(move |job| {
@@ -86,6 +99,9 @@ impl Desk {
         if broken {
             return self.give_back(part);
         }
+        if self.has_taken(&part) {
+            return self.replies.mark(part.slot, (part.generation, part.number));
+        }
         let back = match stanza {
             Some(stanza) => {
                 self.home
@@ -103,6 +119,7 @@ impl Desk {
             None => Vec::new(), // cannot be read by anybody: to refuse it would stop the slot
         };
         if back.is_empty() {
+            self.taken.lock().insert(part.slot, part.number);
             self.replies.mark(part.slot, (part.generation, part.number));
         } else {
             self.seen.lock().insert(part.slot, (part.generation, true));
@@ -119,6 +136,14 @@ impl Desk {
             *newest = (part.generation, false);
         }
         (newest.0 == part.generation).then_some(newest.1)
+    }
+
+    /// Whether the part came before, over a link that broke before its answer was heard.
+    fn has_taken(&self, part: &Part) -> bool {
+        self.taken
+            .lock()
+            .get(&part.slot)
+            .is_some_and(|last| *last >= part.number)
     }
 
     fn give_back(&self, part: Part) {

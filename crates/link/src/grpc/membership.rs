@@ -122,7 +122,7 @@ impl Membership {
                 }
             }
             metric::retried("join");
-            tokio::time::sleep(backoff.next(rand::random())).await;
+            tokio::time::sleep(backoff.next((self.config.jitter)())).await;
         }
     }
 
@@ -192,11 +192,18 @@ impl Membership {
 
     async fn renew_by(&self, mut client: RouterClient<Channel>, lease: Lease) -> Renewal {
         use pb::keep_alive_reply::Outcome;
-        let ask = client.keep_alive(pb::KeepAliveRequest { lease: lease.0 });
+        let known = Some(self.snapshots.borrow().revision);
+        let ask = client.keep_alive(pb::KeepAliveRequest { lease: lease.0, known });
         let Ok(Ok(reply)) = tokio::time::timeout(self.patience(), ask).await else {
             return Renewal::Unknown;
         };
-        match reply.into_inner().outcome() {
+        let reply = reply.into_inner();
+        let outcome = reply.outcome();
+        // When no link is up, this is how it hears of routers that came since.
+        if let Some(Ok(snapshot)) = reply.snapshot.map(snapshot_from) {
+            self.learn(Arc::new(snapshot));
+        }
+        match outcome {
             Outcome::Renewed => Renewal::Renewed,
             Outcome::Ended => Renewal::Ended,
             Outcome::Unknown => Renewal::Unknown,

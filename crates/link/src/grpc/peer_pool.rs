@@ -246,7 +246,13 @@ impl Pool {
         let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, self.stop.clone()));
         let replies = Arc::new(Replies::new("reply", UNBOUNDED, Marks::Before, self.stop.clone()));
         let link = LinkId::fresh();
-        let intake = Intake::start(me.id.clone(), home, Arc::clone(&replies), self.config.lanes);
+        let intake = Intake::start(
+            me.id.clone(),
+            home,
+            Arc::clone(&replies),
+            Arc::default(),
+            self.config.lanes,
+        );
         let line = Arc::new(Line(Arc::clone(&outbox)));
         let live = async {
             loop {

@@ -382,7 +382,7 @@ impl Pool {
             {
                 return reply;
             }
-            let _ = tokio::time::timeout(backoff.next(rand::random()), settled).await;
+            let _ = tokio::time::timeout(backoff.next((self.config.jitter)()), settled).await;
         }
     }
 

@@ -14,13 +14,13 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
-use topology::{Lease, NodeId, Snapshot};
+use topology::{Epoch, Lease, NodeId, Snapshot};
 
 use super::config::{Config, InvalidTls};
 use super::connector::Connection;
 use super::edge_link::{self, EdgeLink};
 use super::handshake::{Greeting, Identity, greeted, lives, speaks};
-use super::intake::Intake;
+use super::intake::{Intake, Taken};
 use super::{metric, transport};
 use crate::outbox::{Batch, Marks, Outbox};
 use crate::wire::pb::router_server::RouterServer;
@@ -86,6 +86,7 @@ where
         config,
         ports,
         seats: Arc::default(),
+        peers: Arc::default(),
         stop: stop.clone(),
     };
     let service = RouterServer::new(service).max_decoding_message_size(limit);
@@ -104,6 +105,7 @@ struct Service {
     config: Config,
     ports: Ports,
     seats: Arc<Mutex<HashMap<NodeId, Seat>>>,
+    peers: Arc<Mutex<HashMap<NodeId, PeerSeat>>>,
     stop: CancellationToken,
 }
 
@@ -112,6 +114,14 @@ struct Service {
 struct Seat {
     turn: Arc<tokio::sync::Mutex<()>>,
     holder: CancellationToken,
+}
+
+/// One link at a time per router, and what each life of it has handed over.
+#[derive(Clone, Default)]
+struct PeerSeat {
+    seat: Seat,
+    epoch: Epoch,
+    taken: Taken,
 }
 
 type Outgoing<T> = BoxStream<'static, Result<T, Status>>;
@@ -185,8 +195,13 @@ impl pb::router_server::Router for Service {
             stop.clone(),
         ));
         let home = Arc::clone(&self.ports.peer_home);
-        let intake = Intake::start(peer.id.clone(), home, Arc::clone(&replies), self.config.lanes);
-        tokio::spawn(take_in(peer, inbound, intake, self.snapshots(), stop));
+        let (peers, lanes, snapshots) = (Arc::clone(&self.peers), self.config.lanes, self.snapshots());
+        let outgoing = Arc::clone(&replies);
+        tokio::spawn(async move {
+            let (_turn, taken) = take_peer_seat(&peers, &peer, stop.clone()).await;
+            let intake = Intake::start(peer.id.clone(), home, outgoing, taken, lanes);
+            take_in(peer, inbound, intake, snapshots, stop).await;
+        });
         let hello = pb::peer_reply::Reply::Hello(self.hello());
         let hello = pb::PeerReplies {
             replies: vec![pb::PeerReply { reply: Some(hello) }],
@@ -216,14 +231,18 @@ impl pb::router_server::Router for Service {
 
     async fn keep_alive(&self, request: Request<pb::KeepAliveRequest>) -> Result<Response<pb::KeepAliveReply>, Status> {
         use pb::keep_alive_reply::Outcome;
-        let outcome = match self.ports.registry.keep_alive(Lease(request.into_inner().lease)).await {
+        let pb::KeepAliveRequest { lease, known } = request.into_inner();
+        let outcome = match self.ports.registry.keep_alive(Lease(lease)).await {
             Renewal::Renewed => Outcome::Renewed,
             Renewal::Ended => Outcome::Ended,
             Renewal::Unknown => Outcome::Unknown,
             Renewal::Blind => Outcome::Blind,
         };
+        let newest = Arc::clone(&self.snapshots().borrow());
+        let is_news = known.is_some_and(|known| known < newest.revision);
         Ok(Response::new(pb::KeepAliveReply {
             outcome: outcome.into(),
+            snapshot: is_news.then(|| snapshot_to(&newest)),
         }))
     }
 
@@ -276,13 +295,33 @@ impl Service {
 }
 
 async fn take_seat(seats: &Mutex<HashMap<NodeId, Seat>>, id: &NodeId, stop: CancellationToken) -> OwnedMutexGuard<()> {
-    let turn = {
-        let mut seats = seats.lock();
-        let seat = seats.entry(id.clone()).or_default();
-        std::mem::replace(&mut seat.holder, stop).cancel();
-        Arc::clone(&seat.turn)
-    };
+    let turn = seats.lock().entry(id.clone()).or_default().give_to(stop);
     turn.lock_owned().await
+}
+
+/// As [`take_seat`], for routers: with what that life of the router has handed over before.
+async fn take_peer_seat(
+    peers: &Mutex<HashMap<NodeId, PeerSeat>>,
+    peer: &Identity,
+    stop: CancellationToken,
+) -> (OwnedMutexGuard<()>, Taken) {
+    let (turn, taken) = {
+        let mut peers = peers.lock();
+        let seat = peers.entry(peer.id.clone()).or_default();
+        if seat.epoch != peer.epoch {
+            (seat.epoch, seat.taken) = (peer.epoch, Taken::default());
+        }
+        (seat.seat.give_to(stop), Arc::clone(&seat.taken))
+    };
+    (turn.lock_owned().await, taken)
+}
+
+impl Seat {
+    /// Ends the link that holds it; the next one's turn comes when that is done with.
+    fn give_to(&mut self, stop: CancellationToken) -> Arc<tokio::sync::Mutex<()>> {
+        std::mem::replace(&mut self.holder, stop).cancel();
+        Arc::clone(&self.turn)
+    }
 }
 
 /// Reads a peer's stream to its end.
@@ -319,7 +358,7 @@ fn greeting_then<T, F, K, V>(greeting: T, outbox: Arc<Outbox<F, K, V>>, encode: 
 where
     T: Send + 'static,
     F: Send + 'static,
-    K: Eq + std::hash::Hash + Send + 'static,
+    K: Ord + Send + 'static,
     V: Ord + Send + 'static,
 {
     let greeting = futures::stream::once(async move { Ok(greeting) });
