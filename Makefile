@@ -1,7 +1,7 @@
 # `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench drill drill-table
-export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED RUNS
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench drill drill-table sim sim-planted
+export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -41,6 +41,12 @@ deps: ## install what the build and the tests need (Debian)
 
 fuzz: ## run every fuzz target for FUZZ_SECONDS=60 seconds
 	@cargo test --release --workspace fuzz_ -- --nocapture --test-threads=1
+
+sim: ## run SEEDS=1000 simulated clusters, or the one of SEED=17 with its log
+	@scripts/sim
+
+sim-planted: ## plant bugs in a copy of the source: the simulation must find them
+	@scripts/sim-planted
 
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run
