@@ -266,7 +266,7 @@ impl Session {
             session: line.id,
             account: line.account.clone(),
             grant: self.grant(),
-            resource: Some(line.resource.clone()),
+            resource: Some(line.resource.clone()).into(),
             peer: Peer::default(),
         };
         let pool = self.pool.clone();
