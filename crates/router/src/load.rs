@@ -45,14 +45,12 @@ pub(crate) async fn account_afresh<'a>(
     };
     if unused {
         let before = std::mem::replace(state, State::Cold);
-        let loaded = account(core, jid, state).await?;
-        return Ok(loaded.map(|account| {
+        let mut loaded = account(core, jid, state).await?;
+        if let (Some(account), State::Loaded(before)) = (&mut loaded, before) {
             // What is known of the archive need not be read again, and may not be written yet.
-            if let State::Loaded(before) = before {
-                (account.log, account.log_version, account.marked) = (before.log, before.log_version, before.marked);
-            }
-            account
-        }));
+            (account.log, account.log_version, account.marked) = (before.log, before.log_version, before.marked);
+        }
+        return Ok(loaded);
     }
     account(core, jid, state).await
 }
