@@ -25,8 +25,12 @@ pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: S
     let submission = Submission { trace, ..submission };
     let work = async {
         let batch = leave(core, session, submission).await?;
-        Travel::carry(core, batch).await;
-        Ok(())
+        // What was not carried is not done: the next home is to do it.
+        if Travel::carry(core, batch).await {
+            Ok(())
+        } else {
+            Err(Gone::Home)
+        }
     };
     work.instrument(span).await
 }

@@ -35,6 +35,8 @@ pub(crate) struct Travel {
     /// Batches that wait for their turn, answers in the making, stanzas on their way to peers.
     later: FuturesUnordered<Later>,
     steps: u32,
+    /// Whether something was dropped as this life is over.
+    cut: bool,
 }
 
 impl Travel {
@@ -44,14 +46,15 @@ impl Travel {
             ready: VecDeque::new(),
             later: FuturesUnordered::new(),
             steps: 0,
+            cut: false,
         }
     }
 
-    /// Carries `batch` and all that follows from it, to the end.
-    pub(crate) async fn carry(core: &Arc<Core>, batch: Option<Batch>) {
+    /// Carries `batch` and all that follows from it, to the end. `false` when this life was over before that.
+    pub(crate) async fn carry(core: &Arc<Core>, batch: Option<Batch>) -> bool {
         let mut travel = Self::new(core.clone());
         travel.add(batch);
-        travel.finish().await;
+        travel.finish().await
     }
 
     pub(crate) fn add(&mut self, batch: Option<Batch>) {
@@ -73,7 +76,7 @@ impl Travel {
     }
 
     /// Carries everything to the end. A batch whose turn it is never waits for another's turn, so this ends.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) -> bool {
         loop {
             while let Some(Batch { ticket, out }) = self.ready.pop_front() {
                 for errand in out.errands {
@@ -83,7 +86,7 @@ impl Travel {
             }
             match self.later.next().await {
                 Some(batch) => self.add(batch),
-                None => return,
+                None => return !self.cut,
             }
         }
     }
@@ -91,6 +94,7 @@ impl Travel {
     async fn step(&mut self, errand: Errand, trace: Option<Trace>, depth: u32) {
         if !self.core.slots.is_permitted() {
             // This life is over: what follows from it is void, and others go on where it was.
+            self.cut = true;
             return gauges::dropped("fenced");
         }
         match errand {

@@ -1,5 +1,7 @@
 //! Messages that were acknowledged outlive the router that had them: the archive knows what was delivered, and what came before.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::sync::Arc;
