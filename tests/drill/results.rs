@@ -45,10 +45,18 @@ pub(crate) fn keep(scenario: &str, seed: u64, outcome: &Outcome) -> Result<()> {
         "complaints": report.complaints,
         "stories": report.stories,
         "schedule": outcome.schedule,
+        "load": load(),
     });
     std::fs::create_dir_all(folder())?;
     let path = folder().join(format!("{scenario}-{seed}.json"));
     std::fs::write(&path, serde_json::to_string_pretty(&value)?).with_context(|| path.display().to_string())
+}
+
+/// How many tasks of the machine want a processor, averaged over a minute (proc(5)): what is slow under a load far above the number of
+/// processors says little.
+fn load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split(' ').next()?.parse().ok()
 }
 
 /// Writes the table of docs/reliability.md from all results that are kept.
@@ -75,8 +83,8 @@ fn read() -> Result<BTreeMap<String, Vec<Value>>> {
 }
 
 fn table(results: &BTreeMap<String, Vec<Value>>) -> String {
-    let mut table = "| Scenario | Runs | Messages | Lost | Left lying | Unanswered | Refused | Duplicates | At login | Reordered | Not resumed | Longest wait: half, all |\n\
-                     |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    let mut table = "| Scenario | Runs | Messages | Lost | Left lying | Unanswered | Refused | Duplicates | At login | Reordered | Not resumed | Longest wait: half, all | Load |\n\
+                     |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for scenario in SCENARIOS {
         let known = match scenario.place {
@@ -86,7 +94,7 @@ fn table(results: &BTreeMap<String, Vec<Value>>) -> String {
         let name = format!("`{}`: {}.{known}", scenario.name, scenario.about);
         table += &match results.get(scenario.name) {
             Some(runs) => row(&name, runs),
-            None => format!("| {name} | 0 | | | | | | | | | | |\n"),
+            None => format!("| {name} | 0 | | | | | | | | | | | |\n"),
         };
     }
     table
@@ -99,7 +107,7 @@ fn row(name: &str, runs: &[Value]) -> String {
         times.sort_by(f64::total_cmp);
         times
     };
-    let (half, most) = (times("wait_half"), times("wait_most"));
+    let (half, most, loads) = (times("wait_half"), times("wait_most"), times("load"));
     let at = |times: &[f64], at: usize| times.get(at).copied().unwrap_or_default();
     let strange = runs
         .iter()
@@ -112,7 +120,7 @@ fn row(name: &str, runs: &[Value]) -> String {
         ),
     };
     format!(
-        "| {name} | {} | {} | {} | {} | {} | {}{more} | {} (+{}) | {} | {} | {} | {:.1} s, {:.1} s |\n",
+        "| {name} | {} | {} | {} | {} | {} | {}{more} | {} (+{}) | {} | {} | {} | {:.1} s, {:.1} s | {:.0} |\n",
         runs.len(),
         sum("messages"),
         sum("lost"),
@@ -126,5 +134,6 @@ fn row(name: &str, runs: &[Value]) -> String {
         sum("not_resumed"),
         at(&half, half.len() / 2),
         at(&most, most.len().saturating_sub(1)),
+        at(&loads, loads.len() / 2),
     )
 }

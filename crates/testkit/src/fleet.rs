@@ -41,6 +41,7 @@ pub struct Fleet {
     /// PostgreSQL.
     pub postgres: Postgres,
     nodes: Vec<Node>,
+    binary: PathBuf,
 }
 
 /// A router or an edge.
@@ -78,18 +79,19 @@ impl Fleet {
             etcd: EtcdCluster::start(layout.etcds)?,
             postgres: Postgres::start()?,
             nodes: Vec::new(),
+            binary: binary.to_owned(),
         };
         let routers: Vec<Place> = (1..=layout.routers)
             .map(|number| fleet.router(&format!("router-{number}")))
             .collect::<Result<_>>()?;
         let doors: Vec<String> = routers.iter().map(|place| place.links.clone()).collect();
-        fleet.migrate(binary, layout, &routers)?;
-        fleet.launch(binary, layout, routers)?;
+        fleet.migrate(layout, &routers)?;
+        fleet.launch(layout, routers)?;
         let seeds: Vec<&str> = doors.iter().filter_map(|links| advertised(links)).collect();
         let edges: Vec<Place> = (1..=layout.edges)
             .map(|number| edge(&format!("edge-{number}"), &seeds))
             .collect::<Result<_>>()?;
-        fleet.launch(binary, layout, edges)?;
+        fleet.launch(layout, edges)?;
         Ok(fleet)
     }
 
@@ -208,8 +210,7 @@ impl Fleet {
         std::fs::write(&file, lines.join("\n"))?;
         let bulk = ["user", "add", "--iterations", "4096", "--bulk"].map(str::to_owned);
         let line = [&bulk[..], &[file.display().to_string()]].concat();
-        let binary = node.server.plan.arguments.iter().find(|part| part.ends_with("/dunlin"));
-        run(Path::new(binary.context("no binary")?), &line, &node.config)
+        run(&self.binary, &line, &node.config)
     }
 
     /// Copies every node's log into `folder`, as `NAME.log`.
@@ -255,16 +256,17 @@ impl Fleet {
         })
     }
 
-    fn migrate(&self, binary: &Path, layout: &Layout, routers: &[Place]) -> Result<()> {
+    fn migrate(&self, layout: &Layout, routers: &[Place]) -> Result<()> {
         let folder = tempfile::Builder::new().prefix("dunlin-migrate-").tempdir()?;
         let config = folder.path().join("migrate.toml");
         let place = routers.first().context("no routers")?;
         std::fs::write(&config, settings(place, folder.path(), layout))?;
-        run(binary, &["migrate".to_owned()], &config)
+        run(&self.binary, &["migrate".to_owned()], &config)
     }
 
     /// Starts nodes, all at the same time.
-    fn launch(&mut self, binary: &Path, layout: &Layout, places: Vec<Place>) -> Result<()> {
+    fn launch(&mut self, layout: &Layout, places: Vec<Place>) -> Result<()> {
+        let binary = &self.binary;
         let started: Vec<Result<Node>> = thread::scope(|scope| {
             let starts: Vec<_> = places
                 .iter()
