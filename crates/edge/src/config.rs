@@ -216,7 +216,8 @@ pub struct Outbox {
     pub bytes: usize,
 }
 
-/// How the edge stops.
+/// How the edge stops (SIGTERM): it takes no more connections and closes its sessions one after another, in random order. A client
+/// under stream management hears first what is done, and resumes over another edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drain {

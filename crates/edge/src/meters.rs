@@ -36,6 +36,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "Deliveries not written, by `reason`: `no_session` (gone; the home delivers elsewhere or keeps it) or `repeated`",
     ),
+    (
+        "dunlin_edge_draining",
+        "gauge",
+        "While the edge drains, once a second: connections that are still to be closed; else 0",
+    ),
     ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
     (
         "dunlin_edge_logins_refused_total",
@@ -101,6 +106,8 @@ pub(crate) struct Meters {
     pub(crate) connections: Gauge,
     /// Sessions with a bound resource.
     pub(crate) sessions: Gauge,
+    /// Connections that a drain has still to close.
+    pub(crate) draining: Gauge,
     /// Bytes of streams, inside TLS.
     pub(crate) bytes_in: Counter,
     /// As above.
@@ -145,6 +152,7 @@ impl Meters {
         Self {
             connections: gauge!("dunlin_edge_connections"),
             sessions: gauge!("dunlin_edge_sessions"),
+            draining: gauge!("dunlin_edge_draining"),
             bytes_in: counter!("dunlin_edge_bytes_total", "direction" => "in"),
             bytes_out: counter!("dunlin_edge_bytes_total", "direction" => "out"),
             stanzas_in: counter!("dunlin_edge_stanzas_total", "direction" => "in"),

@@ -128,7 +128,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             entry.order(Order::Fence);
         }
         if shared.stopping.is_cancelled() {
-            entry.order(Order::Leave(StreamCondition::SystemShutdown));
+            entry.order(Order::Leave(shared.config.drain.condition()));
         }
         Self {
             stream: Stream::new(shared.stream.clone(), id, peer.clone(), rand::random(), now()),
