@@ -180,6 +180,7 @@ mod tests {
             weight: 100,
             version: "0.1.0".into(),
             protocol: 1,
+            draining: false,
         };
         let table = SlotTable::empty()
             .next(&[("router-1".into(), Epoch(1), 100)], 0)
