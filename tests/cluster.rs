@@ -99,6 +99,48 @@ async fn a_node_that_is_edge_and_router_is_a_member_like_others() {
     tell(&mut juliet, &mut romeo, "romeo").await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_listed_and_drain_when_asked() {
+    let cluster = start(3, 2);
+    let (edges, routers) = (cluster.nodes("edges").unwrap(), cluster.nodes("routers").unwrap());
+    let talks = talks(&cluster, &edges[..2]).await.unwrap();
+    let list = cluster.node(&["list"]).unwrap();
+    let is_listed = |node: &Node, state: &str| {
+        list.lines()
+            .any(|line| line.starts_with(&node.id) && line.contains(state))
+    };
+    assert!(
+        edges.iter().chain(&routers).all(|node| is_listed(node, " live ")),
+        "{list}"
+    );
+
+    let mut client = resumable(&cluster, &edges[2]).await.unwrap();
+    let (said, talks) = beside(talks, || cluster.node(&["drain", &edges[2].id, "--wait"])).await;
+    assert!(said.unwrap().contains("has left"));
+    let mut end = Vec::new();
+    while let Ok(element) = client.element().await {
+        end.push(element.name().to_owned());
+    }
+    assert_eq!(end, ["a", "error"]);
+
+    let (said, mut talks) = beside(talks, || cluster.node(&["drain", &routers[0].id, "--wait"])).await;
+    assert!(said.unwrap().contains("has left"));
+    talks.say_and_hear(50).await.unwrap();
+    let list = cluster.node(&["list"]).unwrap();
+    assert!(!list.contains(&routers[0].id) && !list.contains(&edges[2].id), "{list}");
+    let refused = cluster.node(&["drain", &routers[1].id]).unwrap_err();
+    assert!(refused.to_string().contains("last router"), "{refused}");
+}
+
+/// A client under stream management.
+async fn resumable(cluster: &Cluster, edge: &Node) -> Result<Client> {
+    cluster.add_users(&users("romeo", "juliet"))?;
+    let mut client = log_in("romeo", edge).await?;
+    client.write(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
+    until(&mut client, |seen| seen.name() == "enabled").await?;
+    Ok(client)
+}
+
 /// Subscribes two to each other, and both see each other come.
 async fn befriend(one: &mut Client, name: &str, other: &mut Client, other_name: &str) -> Result<()> {
     let domain = testkit::single::DOMAINS[0];

@@ -308,6 +308,7 @@ fn record(name: &str, role: Role) -> NodeRecord {
         weight: 100,
         version: "sim".to_owned(),
         protocol: 1,
+        draining: false,
     }
 }
 

@@ -312,6 +312,15 @@ impl store::Members for Gate {
         self.back(updated).await
     }
 
+    async fn drain(&self, node: &NodeId) -> Result<bool> {
+        self.there().await?;
+        let marked = self.shelf.write(|state, _| {
+            let life = state.nodes.get_mut(node);
+            Ok(life.map(|life| life.member.record.draining = true).is_some())
+        });
+        self.back(marked).await
+    }
+
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()> {
         self.there().await?;
         let left = self.shelf.write(|state, _| {

@@ -214,9 +214,13 @@ pub struct Outbox {
     #[serde(with = "units::size")]
     #[schemars(with = "String")]
     pub bytes: usize,
+    /// Stanzas (presence, chat states) that are held back while nobody looks at the client (XEP-0352); with one more all are sent. They
+    /// count for `router.queue_stanzas`, too. 0: none. Default 100.
+    pub held: usize,
 }
 
-/// How the edge stops.
+/// How the edge stops (SIGTERM): it takes no more connections and closes its sessions one after another, in random order. A client
+/// under stream management hears first what is done, and resumes over another edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drain {
@@ -372,6 +376,7 @@ impl Default for Outbox {
         Self {
             stanzas: 4_000,
             bytes: 1 << 20,
+            held: 100,
         }
     }
 }

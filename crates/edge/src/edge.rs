@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use link::Router;
 use rand::seq::SliceRandom;
-use stanza::{Peer, StreamCondition};
+use stanza::Peer;
 use stream::HostConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -26,6 +27,9 @@ use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::socket::Socket;
 use crate::tls::{Tls, Way};
+
+/// How often a drain says how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What an edge is made of.
 pub struct Parts {
@@ -199,14 +203,24 @@ impl Edge {
     }
 
     async fn close_all(&self) -> usize {
-        let drain = &self.shared.config.drain;
-        let until = Instant::now() + drain.timeout;
-        let condition = match &drain.see_other_host {
-            Some(host) => StreamCondition::SeeOtherHost(host.clone()),
-            None => StreamCondition::SystemShutdown,
+        let (began, all) = (Instant::now(), self.shared.sessions.len());
+        tracing::info!(sessions = all, "closing all sessions");
+        let left = tokio::select! {
+            left = self.close_in_time(began) => left,
+            () = self.tell_progress(all, began) => 0, // not reached: it ends never
         };
-        let leave = Order::Leave(condition);
-        tracing::info!(sessions = self.shared.sessions.len(), "closing all sessions");
+        self.shared.meters().draining.set(0.0);
+        match left {
+            0 => tracing::info!(sessions = all, took = ?began.elapsed(), "closed all sessions"),
+            _ => tracing::warn!(left, took = ?began.elapsed(), "cutting off what is left"),
+        }
+        left
+    }
+
+    async fn close_in_time(&self, began: Instant) -> usize {
+        let drain = &self.shared.config.drain;
+        let until = began + drain.timeout;
+        let leave = Order::Leave(drain.condition());
         let _ = tokio::time::timeout_at(until, self.pace(&leave)).await;
         self.shared.sessions.order_all(&leave);
         self.tasks.close();
@@ -214,9 +228,21 @@ impl Edge {
             return 0;
         }
         let left = self.tasks.len();
-        tracing::warn!(left, "cutting off what is left");
         self.shared.sessions.order_all(&Order::Abort);
         left
+    }
+
+    /// Says each second how far the drain is; ends never.
+    async fn tell_progress(&self, all: usize, began: Instant) {
+        let mut each = tokio::time::interval(PROGRESS);
+        loop {
+            each.tick().await;
+            let left = self.shared.sessions.len();
+            self.shared.meters().draining.set(left as f64);
+            if began.elapsed() >= PROGRESS {
+                tracing::info!(left, all, elapsed = ?began.elapsed(), "draining");
+            }
+        }
     }
 
     /// Closes the sessions in a random order, at a random pace around the configured one.

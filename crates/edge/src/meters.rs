@@ -4,6 +4,8 @@ use metrics::{Counter, Gauge, counter, gauge};
 use stanza::{Condition, SaslFailure, SaslReply, SaslRequest};
 use stream::Closed;
 
+use crate::outbox::Load;
+
 /// Every metric of this crate: its name, its kind, and what it tells an operator.
 pub const METRICS: &[(&str, &str, &str)] = &[
     (
@@ -36,7 +38,22 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "counter",
         "Deliveries not written, by `reason`: `no_session` (gone; the home delivers elsewhere or keeps it) or `repeated`",
     ),
+    (
+        "dunlin_edge_draining",
+        "gauge",
+        "While the edge drains, once a second: connections that are still to be closed; else 0",
+    ),
     ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
+    (
+        "dunlin_edge_held_stanzas",
+        "gauge",
+        "Stanzas held back now, of all sessions, because nobody looks at their clients (XEP-0352)",
+    ),
+    (
+        "dunlin_edge_held_stanzas_total",
+        "counter",
+        "Stanzas held back because nobody looked at the client; they go with the next that cannot wait",
+    ),
     (
         "dunlin_edge_logins_refused_total",
         "counter",
@@ -101,6 +118,8 @@ pub(crate) struct Meters {
     pub(crate) connections: Gauge,
     /// Sessions with a bound resource.
     pub(crate) sessions: Gauge,
+    /// Connections that a drain has still to close.
+    pub(crate) draining: Gauge,
     /// Bytes of streams, inside TLS.
     pub(crate) bytes_in: Counter,
     /// As above.
@@ -115,6 +134,8 @@ pub(crate) struct Meters {
     pub(crate) repeated: Counter,
     /// Sessions closed because their client read too slowly.
     pub(crate) overflows: Counter,
+    /// Deliveries held back for an inactive client.
+    pub(crate) held: Counter,
 }
 
 /// What waits in outboxes.
@@ -126,6 +147,8 @@ pub(crate) struct Waiting {
     pub(crate) sessions: usize,
     /// The most that waits in one.
     pub(crate) fullest: usize,
+    /// Stanzas that wait for somebody to look at their clients.
+    pub(crate) held: usize,
 }
 
 /// Counts for as long as it lives.
@@ -138,6 +161,7 @@ impl Meters {
         gauge!("dunlin_edge_outbox_bytes").set(waiting.bytes as f64);
         gauge!("dunlin_edge_outbox_waiting").set(waiting.sessions as f64);
         gauge!("dunlin_edge_outbox_fullest_stanzas").set(waiting.fullest as f64);
+        gauge!("dunlin_edge_held_stanzas").set(waiting.held as f64);
     }
 
     /// Registers everything with the recorder installed now.
@@ -145,6 +169,7 @@ impl Meters {
         Self {
             connections: gauge!("dunlin_edge_connections"),
             sessions: gauge!("dunlin_edge_sessions"),
+            draining: gauge!("dunlin_edge_draining"),
             bytes_in: counter!("dunlin_edge_bytes_total", "direction" => "in"),
             bytes_out: counter!("dunlin_edge_bytes_total", "direction" => "out"),
             stanzas_in: counter!("dunlin_edge_stanzas_total", "direction" => "in"),
@@ -152,6 +177,7 @@ impl Meters {
             strayed: counter!("dunlin_edge_deliveries_dropped_total", "reason" => "no_session"),
             repeated: counter!("dunlin_edge_deliveries_dropped_total", "reason" => "repeated"),
             overflows: counter!("dunlin_edge_outbox_overflows_total"),
+            held: counter!("dunlin_edge_held_stanzas_total"),
         }
     }
 
@@ -214,7 +240,12 @@ impl Meters {
 
 impl Waiting {
     /// Adds an outbox.
-    pub(crate) fn add(&mut self, (stanzas, bytes): (usize, usize)) {
+    pub(crate) fn add(&mut self, load: Load) {
+        let Load { stanzas, bytes, held } = load;
+        if held {
+            self.held += stanzas;
+            return;
+        }
         self.stanzas += stanzas;
         self.bytes += bytes;
         self.sessions += usize::from(stanzas > 0);

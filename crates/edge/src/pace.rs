@@ -2,10 +2,22 @@
 
 use std::time::Duration;
 
+use stanza::StreamCondition;
+
 use crate::config::Drain;
 
 /// Sessions are closed in batches this far apart.
 pub(crate) const TICK: Duration = Duration::from_millis(20);
+
+impl Drain {
+    /// What clients are told (RFC 6120, 4.9.3.19 and 4.9.3.21).
+    pub(crate) fn condition(&self) -> StreamCondition {
+        match &self.see_other_host {
+            Some(host) => StreamCondition::SeeOtherHost(host.clone()),
+            None => StreamCondition::SystemShutdown,
+        }
+    }
+}
 
 /// How many sessions to close in one tick, of `count` in all. `luck` is from 0 to 1; half of it makes, on average, the
 /// configured rate, or what is needed to be done in half the time allowed.

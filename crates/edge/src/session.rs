@@ -128,7 +128,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             entry.order(Order::Fence);
         }
         if shared.stopping.is_cancelled() {
-            entry.order(Order::Leave(StreamCondition::SystemShutdown));
+            entry.order(Order::Leave(shared.config.drain.condition()));
         }
         Self {
             stream: Stream::new(shared.stream.clone(), id, peer.clone(), rand::random(), now()),
@@ -194,11 +194,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 self.submit(number, Said::Answered(answer), shared, session)
             }
             (Event::Stanza(..) | Event::Answered(..), _) => Begun::Nothing,
+            (Event::Active(active), _) => self.looked_at(active),
             (Event::Refused(condition), _) => self.refused(&condition),
             (Event::Rejected(failure), _) => self.rejected(failure),
             (Event::Closed(closed), _) => Begun::Closed(closed),
             (event, _) => Begun::Login(Box::new(event)),
         }
+    }
+
+    fn looked_at<'a>(&self, active: bool) -> Begun<'a> {
+        self.entry.set_active(active);
+        Begun::Nothing
     }
 
     fn refused<'a>(&self, condition: &Condition) -> Begun<'a> {
@@ -244,7 +250,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             Event::Resume { account, grant, id, h } => self.resume(account, grant, id, h).await,
             Event::Enable(request) => self.enable(request).await,
             // Not reached: begun elsewhere.
-            Event::Stanza(..) | Event::Answered(..) | Event::Refused(_) | Event::Rejected(_) | Event::Closed(_) => {}
+            Event::Stanza(..)
+            | Event::Answered(..)
+            | Event::Active(_)
+            | Event::Refused(_)
+            | Event::Rejected(_)
+            | Event::Closed(_) => {}
         }
     }
 

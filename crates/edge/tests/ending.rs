@@ -67,6 +67,27 @@ async fn a_drain_can_send_clients_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_says_what_is_done_and_leaves_a_session_to_be_resumed() {
+    use link::Edge;
+    let bench = bench(plain(), None);
+    let (stop, running) = run(&bench);
+    let mut client = bench.login(4096).await;
+    client.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    client.expect("<enabled").await;
+    client.say("<message id='1'/><message id='2'/>").await;
+    bench.router.until(|seen| seen.submitted.len() == 2).await;
+    bench.sessions.done(bench.router.session(), 1);
+    stop.send(()).unwrap();
+    let end = client.expect("</stream:stream>").await;
+    let (answer, error) = (end.find("h='1'").unwrap(), end.find("<system-shutdown").unwrap());
+    assert!(answer < error, "{end}");
+    client.say("</stream:stream>").await;
+    assert_eq!(running.await.unwrap(), 0);
+    // Not `Client`: the home keeps what can be resumed, though the client has closed in order, too.
+    assert_eq!(bench.router.seen.borrow().closed, [CloseReason::Edge]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_what_was_submitted() {
     let router = Friendly::with(0, 0);
     let bench = bench_with(plain(), None, router.clone());

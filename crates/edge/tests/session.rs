@@ -78,6 +78,7 @@ async fn a_client_that_reads_too_slowly_is_closed_and_the_home_knows_what_it_mis
     config.outbox = Outbox {
         stanzas: 10,
         bytes: 1 << 20,
+        ..Outbox::default()
     };
     let bench = bench(config, None);
     let client = bench.login(512).await;
@@ -97,6 +98,7 @@ async fn an_overflow_is_a_policy_violation_for_a_client_that_reads_at_last() {
     config.outbox = Outbox {
         stanzas: 1_000,
         bytes: 4_096,
+        ..Outbox::default()
     };
     let bench = bench(config, None);
     let mut client = bench.login(512).await;
@@ -331,4 +333,30 @@ async fn one_delivery_reaches_many_sessions() {
             "{before}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nobody_looks_presence_waits_for_a_message() {
+    use link::Edge;
+    let bench = bench(plain(), None);
+    let mut client = bench.login(4096).await;
+    let presence = |number| link::Delivery {
+        sessions: vec![(bench.router.session(), number)],
+        stanza: Arc::new(stanza::Stanza::parse(&"<presence/>".into()).unwrap()),
+        readdress: true,
+        archived: None,
+        trace: None,
+    };
+    client.say("<inactive xmlns='urn:xmpp:csi:0'/><message/>").await;
+    bench.router.until(|seen| seen.submitted.len() == 1).await;
+    bench.sessions.deliver(presence(1));
+    advance(seconds(600)).await;
+    assert_eq!(bench.router.seen.borrow().written, [0; 0]);
+    bench.deliver(2, "come night");
+    assert!(client.expect("come night").await.contains("<presence"));
+    bench.router.until(|seen| seen.written == [2]).await;
+    bench.sessions.deliver(presence(3));
+    client.say("<active xmlns='urn:xmpp:csi:0'/>").await;
+    client.expect("<presence").await;
+    bench.router.until(|seen| seen.written == [2, 3]).await;
 }

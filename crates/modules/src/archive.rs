@@ -53,13 +53,13 @@ fn archive(message: &Message, effects: &mut Effects) {
 pub(crate) fn is_kept(message: &Message) -> bool {
     let payload = &message.payload;
     matches!(message.kind, MessageType::Chat | MessageType::Normal)
-        && !payload.has(HINTS, "no-store")
-        && (payload.has(HINTS, "store") || is_significant(payload))
+        && !payload.has(ns::HINTS, "no-store")
+        && (payload.has(ns::HINTS, "store") || is_significant(payload))
 }
 
 /// Whether it may be kept once it was delivered (XEP-0334, 4.1).
 fn may_last(message: &Message) -> bool {
-    !message.payload.has(HINTS, "no-permanent-store")
+    !message.payload.has(ns::HINTS, "no-permanent-store")
 }
 
 /// Whether there is more than what has no meaning later or alone.
@@ -70,12 +70,5 @@ fn is_significant(payload: &Payload) -> bool {
         .any(|child| !PASSING.contains(&child.ns()) && !child.is(ns::CLIENT, "thread"))
 }
 
-const HINTS: &str = "urn:xmpp:hints";
-
 /// Chat states (XEP-0085), processing hints (XEP-0334), stanza ids (XEP-0359) and delay stamps.
-const PASSING: &[&str] = &[
-    "http://jabber.org/protocol/chatstates",
-    HINTS,
-    "urn:xmpp:sid:0",
-    ns::DELAY,
-];
+const PASSING: &[&str] = &[ns::CHAT_STATES, ns::HINTS, ns::STANZA_ID, ns::DELAY];

@@ -63,7 +63,7 @@ impl Member {
         let Some(life) = self.life() else { return false };
         let record = {
             let mut record = self.record.lock();
-            record.weight = 0;
+            (record.weight, record.draining) = (0, true);
             record.clone()
         };
         members.update(&record, life.epoch, life.lease).await.is_ok()

@@ -102,6 +102,10 @@ impl Members for Cut {
         self.reach().await;
         self.members.update(node, epoch, lease).await
     }
+    async fn drain(&self, node: &NodeId) -> store::Result<bool> {
+        self.reach().await;
+        self.members.drain(node).await
+    }
     async fn leave(&self, node: &NodeId, lease: Lease) -> store::Result<()> {
         self.reach().await;
         self.members.leave(node, lease).await
@@ -343,6 +347,7 @@ fn record(name: &str, role: Role) -> NodeRecord {
         weight: 100,
         version: "0.1.0".into(),
         protocol: 1,
+        draining: false,
     }
 }
 

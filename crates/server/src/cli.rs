@@ -24,6 +24,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Bring the database's schema up to date (a cluster does not do it by itself).
     Migrate(ConfigFile),
+    /// List the cluster's nodes and take one out of service; works beside a running cluster, with a router's configuration.
+    #[command(subcommand)]
+    Node(Node),
     /// Add, change, remove and list accounts; works beside a running server.
     #[command(subcommand)]
     User(User),
@@ -80,6 +83,28 @@ pub(crate) struct Demo {
     /// The domain.
     #[arg(long, default_value = "localhost")]
     pub(crate) domain: String,
+}
+
+/// `dunlin node …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// List the nodes that live: id, role, epoch, state, slots, version, address.
+    List {
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Ask a node to drain as on SIGTERM, and to end: an edge closes its sessions one after another, a router gives its slots to the others.
+    Drain {
+        /// The node's id. A process that is edge and router drains as a whole, whichever of its two ids this is.
+        id: String,
+        /// Wait until it has left, and say each second how far it is.
+        #[arg(long)]
+        wait: bool,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
 }
 
 /// `dunlin user …`

@@ -7,6 +7,7 @@ mod docs;
 mod hosts;
 mod http;
 mod metrics;
+mod node;
 mod roles;
 mod secret;
 mod serve;
@@ -45,6 +46,7 @@ fn run(cli: Cli) -> Result<()> {
             println!("the schema is up to date");
             Ok(())
         }),
+        Command::Node(node) => block_on(node::run(node)),
         Command::User(user) => block_on(user::run(user)),
     }
 }

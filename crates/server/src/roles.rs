@@ -14,7 +14,7 @@ use stream::HostConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use topology::{Epoch, NodeId, NodeRecord};
+use topology::{Epoch, NodeId, NodeRecord, Snapshot};
 
 use crate::config::{Config, LinkConfig, Role};
 use crate::tls::{self, Certificates};
@@ -35,6 +35,7 @@ pub(crate) struct Roles {
 
 /// A router and the links that reach it.
 pub(crate) struct RouterRole {
+    id: NodeId,
     router: Router,
     peers: Option<Arc<PeerPool>>,
     stop: CancellationToken,
@@ -48,6 +49,7 @@ pub(crate) struct EdgeRole {
     pub(crate) tls: Arc<Tls>,
     /// Where they come from.
     pub(crate) certificates: Certificates,
+    id: NodeId,
     sessions: Arc<Sessions>,
     pool: Option<Arc<RouterPool>>,
 }
@@ -84,6 +86,26 @@ impl Roles {
         edge.into_iter()
             .chain(self.router.as_ref().map(|_| Role::Router))
             .collect()
+    }
+
+    /// Ends when the cluster has been told that this process is to drain (`dunlin node drain`); else never.
+    pub(crate) async fn asked_to_drain(&self) {
+        let router = async {
+            match &self.router {
+                Some(role) => role.asked_to_drain().await,
+                None => std::future::pending().await,
+            }
+        };
+        let edge = async {
+            match &self.edge {
+                Some(role) => role.asked_to_drain().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = router => {}
+            () = edge => {}
+        }
     }
 
     /// Reads all gauges that nobody keeps, such as lengths of queues.
@@ -140,7 +162,20 @@ impl RouterRole {
             (Some(listen), Some(peers)) => join(config, listen, &router, peers, stop.clone()).await?,
             _ => router.serve_alone(),
         }
-        Ok(Self { router, peers, stop })
+        Ok(Self {
+            id: NodeId::from(config.node.as_str()),
+            router,
+            peers,
+            stop,
+        })
+    }
+
+    /// Whoever serves has joined: what the snapshot has of it is of this life.
+    async fn asked_to_drain(&self) {
+        let drains = |snapshot: &Arc<Snapshot>| is_draining(snapshot, &self.id, None);
+        if self.router.watch().wait_for(drains).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Gives everything to the other routers and leaves.
@@ -188,9 +223,24 @@ impl EdgeRole {
             edge: Edge::new(parts),
             tls,
             certificates,
+            id: NodeId::from(edge_name(config).as_str()),
             sessions,
             pool,
         })
+    }
+
+    async fn asked_to_drain(&self) {
+        let Some(pool) = &self.pool else {
+            return std::future::pending().await;
+        };
+        let standing = pool.standing();
+        let drains = |snapshot: &Arc<Snapshot>| match *standing.borrow() {
+            Standing::Live(epoch) => is_draining(snapshot, &self.id, Some(epoch)),
+            Standing::Joining | Standing::Fenced => false,
+        };
+        if pool.snapshots().wait_for(drains).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Leaves the cluster, after the last session.
@@ -199,6 +249,13 @@ impl EdgeRole {
             pool.leave().await;
         }
     }
+}
+
+/// Whether this life of a node is to drain.
+fn is_draining(snapshot: &Snapshot, id: &NodeId, epoch: Option<Epoch>) -> bool {
+    snapshot
+        .member(id)
+        .is_some_and(|member| member.record.draining && epoch.is_none_or(|epoch| member.epoch == epoch))
 }
 
 /// What the router and what streams know of each virtual host.
@@ -276,13 +333,17 @@ fn join_edge(config: &Config) -> Result<RouterPool> {
         config.link.routers.clone()
     };
     ensure!(!seeds.is_empty(), "link.routers: an edge needs routers to join through");
-    let name = if config.has(Role::Router) {
+    let record = record(config, edge_name(config), topology::Role::Edge, String::new());
+    Ok(RouterPool::new(record, seeds, EDGE_TTL, grpc_config(&config.link)?))
+}
+
+/// A process with both roles joins twice.
+fn edge_name(config: &Config) -> String {
+    if config.has(Role::Router) {
         format!("{}-edge", config.node)
     } else {
         config.node.clone()
-    };
-    let record = record(config, name, topology::Role::Edge, String::new());
-    Ok(RouterPool::new(record, seeds, EDGE_TTL, grpc_config(&config.link)?))
+    }
 }
 
 fn record(config: &Config, id: String, role: topology::Role, address: String) -> NodeRecord {
@@ -293,6 +354,7 @@ fn record(config: &Config, id: String, role: topology::Role, address: String) ->
         weight: config.router.cluster.weight,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: 1,
+        draining: false,
     }
 }
 

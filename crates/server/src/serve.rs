@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use anyhow::{Context, Result};
 use edge::Listener;
@@ -170,7 +171,7 @@ async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<SocketAddr>, Vec<TcpListe
     Ok(bound)
 }
 
-/// Ends when the process is told to stop; reloads when told so meanwhile.
+/// Ends when the process is told to stop, by a signal or by way of the cluster; reloads when told so meanwhile.
 fn until_told<'a>(
     roles: &'a Roles,
     telemetry: &'a Telemetry,
@@ -181,8 +182,13 @@ fn until_told<'a>(
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         let [terminate, interrupt] = &mut stop;
+        let mut asked = pin!(roles.asked_to_drain());
         loop {
             tokio::select! {
+                () = &mut asked => {
+                    tracing::info!("asked to drain by way of the cluster");
+                    break;
+                }
                 () = told(terminate) => break,
                 () = told(interrupt) => break,
                 () = told(&mut hangup) => {

@@ -7,7 +7,7 @@ use backends::etcd::Etcd;
 use backends::postgres::Postgres;
 use backends::redis::Redis;
 use backends::sqlite::{self, Sqlite};
-use store::{Stores, memory};
+use store::{Members, Stores, memory};
 
 use crate::config::{Config, Durable};
 
@@ -63,6 +63,16 @@ pub(crate) async fn all(config: &Config) -> Result<Stores> {
         stores.locations = Arc::new(etcd.locations());
     }
     Ok(stores)
+}
+
+/// Who is alive, of a configuration that names etcd. For commands beside a running cluster.
+///
+/// # Errors
+/// When there is no cluster, or etcd cannot be reached.
+pub(crate) async fn members(config: &Config) -> Result<Arc<dyn Members>> {
+    let etcd = config.store.etcd.as_ref();
+    let etcd = etcd.context("store.etcd: only a cluster has nodes; take the configuration of one of its routers")?;
+    Ok(Arc::new(Etcd::connect(etcd).await.context("store.etcd")?.members()))
 }
 
 /// Brings the durable store's schema up to date.

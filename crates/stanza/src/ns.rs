@@ -28,6 +28,8 @@ pub const LAST: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Service discovery, items (XEP-0030).
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Chat states (XEP-0085).
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// Software version (XEP-0092).
 pub const VERSION: &str = "jabber:iq:version";
 /// Entity capabilities (XEP-0115).
@@ -40,6 +42,12 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const TIME: &str = "urn:xmpp:time";
 /// Delayed delivery (XEP-0203).
 pub const DELAY: &str = "urn:xmpp:delay";
+/// Message processing hints (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";
+/// Client state indication (XEP-0352).
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
+/// Stanza ids (XEP-0359).
+pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Channel-binding types (XEP-0440).
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
 /// Stream limits (XEP-0478).

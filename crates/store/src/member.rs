@@ -26,6 +26,12 @@ pub trait Members: Send + Sync {
     /// # Errors
     /// `Conflict` when that life is over.
     async fn update(&self, node: &NodeRecord, epoch: Epoch, lease: Lease) -> Result<()>;
+    /// Asks a live node to drain: marks its record, which it is to notice. Returns whether there is such a node. Does nothing that its
+    /// lease would notice, and nothing when it drains already.
+    ///
+    /// # Errors
+    /// `Conflict` when the node changed its record at the same time: ask again.
+    async fn drain(&self, node: &NodeId) -> Result<bool>;
     /// Ends the lease and removes the key at once.
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()>;
     /// Publishes `table` if the published one has revision `table.revision - 1`.

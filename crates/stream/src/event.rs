@@ -34,6 +34,8 @@ pub enum Event {
     },
     /// Ask the home; then call `Stream::enabled`. Nothing may be delivered meanwhile.
     Enable(EnableRequest),
+    /// Whether somebody looks at the client (XEP-0352). It is active until it says otherwise.
+    Active(bool),
     /// A stanza of the established session, for the home, with its number in the session's count. Its `from` is the
     /// session's full address.
     Stanza(u64, Stanza),

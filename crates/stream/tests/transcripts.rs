@@ -40,6 +40,11 @@ const SCRIPTS: &[Script] = &[
         include_str!("transcripts/management.txt"),
         Setting::direct,
     ),
+    (
+        "client_state",
+        include_str!("transcripts/client_state.txt"),
+        Setting::direct,
+    ),
 ];
 
 #[test]

@@ -125,6 +125,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Runs `dunlin node` with these arguments. Returns what it printed.
+    ///
+    /// # Errors
+    /// What the command says.
+    pub fn node(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(&self.binary)
+            .arg("node")
+            .args(arguments)
+            .args(["--config", &self.config()?])
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     fn config(&self) -> Result<String> {
         let state = self.state()?;
         let config = state.get("config").and_then(Value::as_str);

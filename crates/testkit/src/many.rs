@@ -209,6 +209,7 @@ fn record(name: &str, role: Role) -> NodeRecord {
         weight: 100,
         version: "test".to_owned(),
         protocol: 1,
+        draining: false,
     }
 }
 

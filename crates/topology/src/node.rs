@@ -34,6 +34,8 @@ pub struct NodeRecord {
     pub version: String,
     /// Highest link protocol version it speaks.
     pub protocol: u32,
+    /// Whether it is on its way out of service: by itself, or because it is to notice that it was asked to go.
+    pub draining: bool,
 }
 
 impl From<&str> for NodeId {

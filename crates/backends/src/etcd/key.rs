@@ -93,6 +93,9 @@ struct NodeValue {
     weight: u32,
     version: String,
     protocol: u32,
+    /// Since link protocol 1.2.
+    #[serde(default)]
+    draining: bool,
 }
 
 /// What a node tells of itself, as a value.
@@ -106,6 +109,7 @@ pub(super) fn node_value(node: &NodeRecord) -> Vec<u8> {
         weight,
         version,
         protocol,
+        draining,
         ..
     } = node.clone();
     let value = NodeValue {
@@ -114,6 +118,7 @@ pub(super) fn node_value(node: &NodeRecord) -> Vec<u8> {
         weight,
         version,
         protocol,
+        draining,
     };
     serde_json::to_vec(&value).unwrap_or_default() // texts and numbers cannot fail
 }
@@ -126,6 +131,7 @@ pub(super) fn node_record(id: NodeId, value: &[u8]) -> Option<NodeRecord> {
         weight,
         version,
         protocol,
+        draining,
     } = serde_json::from_slice(value).ok()?;
     let role = match role.as_str() {
         "edge" => Role::Edge,
@@ -139,6 +145,7 @@ pub(super) fn node_record(id: NodeId, value: &[u8]) -> Option<NodeRecord> {
         weight,
         version,
         protocol,
+        draining,
     })
 }
 
@@ -201,6 +208,15 @@ mod tests {
             assert_eq!(location(jid.clone(), value.as_bytes()), None, "{value}");
         }
         assert_eq!(node_record("a".into(), b"{}"), None);
+    }
+
+    #[test]
+    fn a_node_of_the_release_before_does_not_drain() {
+        let value = br#"{"role":"edge","address":"","weight":100,"version":"0.1.0","protocol":1,"later":[1]}"#;
+        let node = node_record("a".into(), value).unwrap();
+        assert!(!node.draining);
+        let drains = NodeRecord { draining: true, ..node };
+        assert_eq!(node_record("a".into(), &node_value(&drains)), Some(drains));
     }
 
     #[test]

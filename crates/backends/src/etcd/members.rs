@@ -10,7 +10,7 @@ use topology::{Epoch, Lease, NodeId, NodeRecord, SlotTable, Snapshot};
 
 use super::config::Config;
 use super::error::failed;
-use super::key::{Keys, node_value};
+use super::key::{Keys, node_record, node_value};
 use super::watch::Watcher;
 use crate::observe::At;
 
@@ -86,6 +86,34 @@ impl store::Members for Members {
                 Err(error) if is_lease_gone(&error) => Err(Error::Conflict),
                 done => done.map_err(failed)?.map(drop).ok_or(Error::Conflict),
             }
+        })
+        .await
+    }
+
+    async fn drain(&self, node: &NodeId) -> Result<bool> {
+        AT.call_within(self.timeout, "drain", async {
+            let key = self.keys.node(node);
+            let found = self.client.clone().get(key.clone(), None).await.map_err(failed)?;
+            let Some(found) = found.kvs().first() else {
+                return Ok(false);
+            };
+            let record = node_record(node.clone(), found.value())
+                .ok_or_else(|| Error::Corrupt(format!("the record of {node}")))?;
+            if record.draining {
+                return Ok(true);
+            }
+            let same = [Compare::mod_revision(
+                key.clone(),
+                CompareOp::Equal,
+                found.mod_revision(),
+            )];
+            let drains = NodeRecord {
+                draining: true,
+                ..record
+            };
+            let put = TxnOp::put(key, node_value(&drains), Some(PutOptions::new().with_ignore_lease()));
+            let done = self.commit(Txn::new().when(same).and_then([put])).await;
+            done.map_err(failed)?.map(|_| true).ok_or(Error::Conflict)
         })
         .await
     }

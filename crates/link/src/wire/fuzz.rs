@@ -32,219 +32,11 @@ pub fn decode_any(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use ::stanza::{
-        ArchiveId, Bare, BindReply, BindRequest, Counts, EnableRequest, Exchange, Full, Grant, Head, Jid,
-        Message as Chat, MessageKey, MessageType, Payload, Peer, ResourceRequest, ResumeRequest, SaslReply,
-        SaslRequest, SessionId, Stanza, StreamCondition,
-    };
-    use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
-
+    use super::super::tests::samples::{edge_frames, managed_frames, peer_frame, peer_replies, router_frames};
     use super::*;
-    use crate::wire::Part;
-    use crate::{Attach, CloseReason, Delivery, Gone, Said, SessionRef, Submission, Unwritten};
-
-    fn stanza() -> Stanza {
-        let head = Head {
-            to: Some(Jid::parse("juliet@capulet.example/balcony").unwrap()),
-            from: Some(Jid::parse("romeo@montague.example").unwrap()),
-            id: Some("1".into()),
-            ..Head::default()
-        };
-        let payload = Payload::from_canonical("<body>Soft!</body>".into());
-        Stanza::Message(Chat {
-            head,
-            kind: MessageType::Chat,
-            payload,
-        })
-    }
-
-    /// Frames of stream management.
-    fn managed_frames() -> Vec<EdgeFrame> {
-        let (id, account) = (SessionId(9), Bare::parse("juliet@capulet.example").unwrap());
-        let (grant, peer) = (Grant("grant".into()), Peer::default());
-        let answered = Submission {
-            number: 5,
-            said: Said::Answered(Some(stanza())),
-            trace: None,
-        };
-        let resume = ResumeRequest {
-            session: id,
-            account,
-            grant,
-            id: "previd".into(),
-            h: 7,
-            peer,
-        };
-        let enable = EnableRequest {
-            since: Counts { received: 1, sent: 2 },
-            resume: true,
-            max: Some(60),
-        };
-        vec![
-            EdgeFrame::Resume(3, resume),
-            EdgeFrame::Enable {
-                call: 4,
-                session: id,
-                generation: 1,
-                request: enable,
-            },
-            EdgeFrame::Submit {
-                session: id,
-                generation: 1,
-                submission: answered,
-            },
-        ]
-    }
-
-    fn edge_frames() -> Vec<EdgeFrame> {
-        let (id, account) = (SessionId(u128::MAX / 3), Bare::parse("juliet@capulet.example").unwrap());
-        let session = SessionRef::new(id, account.with_resource("balcony").unwrap());
-        let (grant, peer) = (
-            Grant("grant".into()),
-            Peer {
-                address: Some([127, 0, 0, 1].into()),
-                tls: None,
-            },
-        );
-        let exchange = Exchange {
-            router: "router-1".into(),
-            number: 1,
-        };
-        let attach = Attach {
-            session,
-            grant: grant.clone(),
-            peer: peer.clone(),
-            mirror: "mirror".into(),
-            delivered: 3,
-            written: 2,
-            done: 1,
-            unwritten: vec![Unwritten {
-                number: 3,
-                stanza: Arc::new(stanza()),
-                readdress: true,
-                archived: Some(ArchiveId(u128::MAX / 7)),
-            }],
-            archived: Some((3, ArchiveId(u128::MAX / 7))),
-            detached: true,
-        };
-        let submission = Submission {
-            number: 4,
-            said: Said::Stanza(stanza()),
-            trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok(),
-        };
-        vec![
-            EdgeFrame::Sasl(
-                1,
-                SaslRequest::Respond {
-                    exchange,
-                    response: "r".into(),
-                },
-            ),
-            EdgeFrame::Bind(
-                2,
-                BindRequest {
-                    session: id,
-                    account,
-                    grant,
-                    resource: ResourceRequest::Any,
-                    peer,
-                },
-            ),
-            EdgeFrame::Attach {
-                generation: 1,
-                attach: Box::new(attach),
-            },
-            EdgeFrame::Attached(7, [Slot::new(0).unwrap(), Slot::new(4095).unwrap()].into()),
-            EdgeFrame::Submit {
-                session: id,
-                generation: 1,
-                submission,
-            },
-            EdgeFrame::Written { session: id, number: 9 },
-            EdgeFrame::Close {
-                session: id,
-                generation: 1,
-                reason: CloseReason::Kicked,
-            },
-        ]
-    }
-
-    fn router_frames() -> Vec<RouterFrame> {
-        let id = SessionId(5);
-        let record = NodeRecord {
-            id: "router-1".into(),
-            role: Role::Router,
-            address: "[::1]:7000".into(),
-            weight: 100,
-            version: "0.1.0".into(),
-            protocol: 1,
-        };
-        let table = SlotTable::empty()
-            .next(&[("router-1".into(), Epoch(1), 100)], 0)
-            .unwrap();
-        let snapshot = Snapshot {
-            revision: 4,
-            members: vec![Member {
-                record,
-                epoch: Epoch(1),
-            }],
-            table,
-        };
-        let bound = BindReply::Bound(Full::parse("juliet@capulet.example/balcony").unwrap());
-        let delivery = Delivery {
-            sessions: vec![(id, 1), (id, 2)],
-            stanza: Arc::new(stanza()),
-            readdress: true,
-            archived: Some(ArchiveId(5)),
-            trace: None,
-        };
-        vec![
-            RouterFrame::Delivery(delivery),
-            RouterFrame::Sasl(1, SaslReply::Failure(::stanza::SaslFailure::NotAuthorized)),
-            RouterFrame::Bind(2, Ok(bound)),
-            RouterFrame::Done(vec![(id, 3)]),
-            RouterFrame::Mirror(id, "m".into()),
-            RouterFrame::Kick(id, StreamCondition::Conflict),
-            RouterFrame::Refused {
-                session: id,
-                generation: 2,
-                why: Gone::Home,
-            },
-            RouterFrame::Closed {
-                session: id,
-                kept: true,
-            },
-            RouterFrame::Sealed(7),
-            RouterFrame::Snapshot(Arc::new(snapshot)),
-        ]
-    }
-
-    fn part() -> Part {
-        Part {
-            slot: Slot::new(9).unwrap(),
-            generation: 1,
-            number: 2,
-            to: vec![Jid::parse("a@b").unwrap()],
-        }
-    }
 
     /// One message of each stream, with every frame in it.
     fn seeds() -> Vec<Vec<u8>> {
-        let peer = PeerFrame {
-            parts: vec![part()],
-            stanza: Some(Arc::new(stanza())),
-            key: Some(MessageKey {
-                session: SessionId(u128::MAX / 9),
-                number: 3,
-            }),
-            trace: None,
-        };
-        let replies = [
-            PeerReply::Taken(vec![(Slot::new(1).unwrap(), 2, 3)]),
-            PeerReply::Returned(part()),
-        ];
         vec![
             pb::EdgeFrames {
                 frames: edge_frames().into_iter().map(EdgeFrame::encode).collect(),
@@ -255,11 +47,11 @@ mod tests {
             }
             .encode_to_vec(),
             pb::PeerFrames {
-                frames: vec![peer.encode()],
+                frames: vec![peer_frame().encode()],
             }
             .encode_to_vec(),
             pb::PeerReplies {
-                replies: replies.map(PeerReply::encode).into(),
+                replies: peer_replies().into_iter().map(PeerReply::encode).collect(),
             }
             .encode_to_vec(),
         ]
@@ -280,23 +72,12 @@ mod tests {
                 debug(&frame)
             );
         }
-        let frame = PeerFrame {
-            parts: vec![part(), part()],
-            stanza: Some(Arc::new(stanza())),
-            key: Some(MessageKey {
-                session: SessionId(u128::MAX / 9),
-                number: 3,
-            }),
-            trace: None,
-        };
+        let frame = peer_frame();
         assert_eq!(
             debug(&PeerFrame::decode(frame.clone().encode()).unwrap()),
             debug(&frame)
         );
-        for reply in [
-            PeerReply::Taken(vec![(Slot::new(1).unwrap(), 2, 3)]),
-            PeerReply::Returned(part()),
-        ] {
+        for reply in peer_replies() {
             assert_eq!(PeerReply::decode(reply.clone().encode()), Ok(reply));
         }
     }

@@ -11,6 +11,8 @@ mod router_frame;
 mod sasl2;
 mod snapshot;
 mod stanza;
+#[cfg(test)]
+mod tests;
 
 /// What `prost` and `tonic` generate.
 #[allow(

@@ -51,6 +51,7 @@ pub(crate) fn node_to(record: &NodeRecord) -> pb::Node {
         weight: record.weight,
         version: record.version.clone(),
         protocol: record.protocol,
+        draining: record.draining,
     }
 }
 
@@ -66,5 +67,6 @@ pub(crate) fn node_from(node: pb::Node) -> NodeRecord {
         weight: node.weight,
         version: node.version,
         protocol: node.protocol,
+        draining: node.draining,
     }
 }

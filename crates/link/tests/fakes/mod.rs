@@ -558,6 +558,7 @@ pub fn record(id: &str, role: Role, address: &str) -> NodeRecord {
         weight: 100,
         version: "0.1.0".into(),
         protocol: 1,
+        draining: false,
     }
 }
 

@@ -102,6 +102,13 @@ impl crate::Members for Members {
         })
     }
 
+    async fn drain(&self, node: &NodeId) -> Result<bool> {
+        self.state.write(|lives| {
+            let life = lives.nodes.get_mut(node);
+            Ok(life.map(|life| life.member.record.draining = true).is_some())
+        })
+    }
+
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()> {
         if self
             .state

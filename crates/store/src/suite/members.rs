@@ -20,6 +20,7 @@ pub fn node(name: &str) -> NodeRecord {
         weight: 100,
         version: "0.1.0".into(),
         protocol: 1,
+        draining: false,
     }
 }
 
@@ -108,6 +109,33 @@ pub async fn update_keeps_the_epoch(stores: &Stores) {
     .await;
     assert_eq!(snapshot.members[0].epoch, epoch);
     ok(members.keep_alive(lease).await);
+}
+
+/// Whoever asks a node to drain leaves its life alone.
+pub async fn drain_marks_a_live_node(stores: &Stores) {
+    let members = &stores.members;
+    assert!(!ok(members.drain(&node("router-1").id).await));
+    let (epoch, lease) = ok(members.join(&node("router-1"), TTL).await);
+    for _ in 0..2 {
+        assert!(ok(members.drain(&node("router-1").id).await));
+    }
+    let mut watch = ok(members.watch().await);
+    let snapshot = until(&mut watch, |snapshot| {
+        snapshot.members.iter().any(|member| member.record.draining)
+    })
+    .await;
+    let marked = NodeRecord {
+        draining: true,
+        ..node("router-1")
+    };
+    assert_eq!(
+        (&snapshot.members[0].record, snapshot.members[0].epoch),
+        (&marked, epoch)
+    );
+    ok(members.keep_alive(lease).await);
+    ok(members.update(&marked, epoch, lease).await);
+    ok(members.leave(&node("router-1").id, lease).await);
+    until(&mut watch, |snapshot| snapshot.members.is_empty()).await;
 }
 
 /// Who was buried cannot speak any more.

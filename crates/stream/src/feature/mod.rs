@@ -4,6 +4,7 @@
 pub(crate) mod bind;
 pub(crate) mod bind2;
 pub(crate) mod channel_binding;
+pub(crate) mod client_state;
 pub(crate) mod fast;
 pub(crate) mod inline;
 pub(crate) mod limits;
@@ -34,6 +35,7 @@ pub static FEATURES: &[About] = &[
     bind::ABOUT,
     session::ABOUT,
     stream_management::ABOUT,
+    client_state::ABOUT,
     roster_versioning::ABOUT,
     pre_approval::ABOUT,
     limits::ABOUT,
@@ -86,6 +88,7 @@ pub(crate) fn bound(login: &Login, config: &Config, is_managed: bool) -> Vec<Ele
 fn common(login: &Login, config: &Config) -> impl Iterator<Item = Element> {
     let host = login.host(config).map(|host| host.features.clone()).unwrap_or_default();
     let ours = [
+        client_state::feature(),
         roster_versioning::feature(),
         pre_approval::feature(),
         limits::feature(&config.limits_after, config.idle_timeout),

@@ -6,7 +6,7 @@ use stanza::{EnableRequest, InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamC
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::feature::stream_management::{self, Enable, Said};
-use crate::feature::{bind, session};
+use crate::feature::{bind, client_state, session};
 use crate::line::Line;
 use crate::state::{Enabling, Established};
 use crate::step::{foreign, resuming};
@@ -28,6 +28,10 @@ impl Established {
             }
             Err(InvalidStanza::Unsupported { ns, .. }) if ns == ns::STREAM_MANAGEMENT => {
                 return self.manage(line, child);
+            }
+            Err(InvalidStanza::Unsupported { ns, name }) if ns == ns::CLIENT_STATE => {
+                let active = client_state::read(&name).ok_or_else(|| foreign::unsupported(&ns, &name))?;
+                return Ok(Some(Event::Active(active)));
             }
             Err(InvalidStanza::Unsupported { ns, name }) => return Err(foreign::unsupported(&ns, &name)),
             Err(InvalidStanza::Unanswerable(_)) => {

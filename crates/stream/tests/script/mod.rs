@@ -429,6 +429,7 @@ fn describe(event: &Event) -> String {
                 since.received, since.sent
             )
         }
+        Event::Active(active) => format!("active {active}"),
         Event::Refused(condition) => format!("refused {}", condition.name()),
         Event::Rejected(failure) => format!("rejected {}", failure.name()),
         Event::Stanza(_, stanza) => format!("stanza {}", written(stanza)),
