@@ -35,7 +35,11 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     let account = load::account(core, &jid, &mut state)
         .await
         .map_err(|_| Gone::Unreachable)?;
-    let account = account.filter(|account| account.vouched(given)).ok_or(Gone::Session)?;
+    let Some(account) = account.filter(|account| account.vouched(given)) else {
+        // Removed while its session was between two homes (XEP-0077, 3.2).
+        edge.edge.kick(attach.session.id, StreamCondition::NotAuthorized);
+        return Err(Gone::Session);
+    };
     let mut out = Out::default();
     let taken = if account.sessions.contains_key(&attach.session.id) {
         if relink(core, account, edge, &attach) {

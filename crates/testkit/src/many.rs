@@ -31,6 +31,8 @@ const ROUTERS: usize = 2;
 const EDGE_TTL: Duration = Duration::from_secs(6);
 /// How often to look whether the cluster has formed.
 const LOOK: Duration = Duration::from_millis(20);
+/// Looks in a row that find the slots where they were.
+const SETTLED: u32 = 200;
 
 /// A cluster in the test's process.
 pub struct Many {
@@ -157,14 +159,21 @@ async fn start_edge(name: &str, pipes: &Arc<Pipes>, seeds: impl Iterator<Item = 
     })
 }
 
-/// Waits until every slot is served, by both routers, and every edge has joined and reaches both.
+/// Waits until every slot is served, by both routers, every edge has joined and reaches both, and no more slots move between them.
 async fn forms(routers: &[Router], edges: &[Seat]) {
     let mut look = interval(LOOK);
+    let mut same = (Vec::new(), 0);
     loop {
         look.tick().await;
         let served: Vec<usize> = routers.iter().map(|router| router.health().serving).collect();
         let linked = edges.iter().all(|seat| seat.is_linked(routers.len()));
-        if linked && served.iter().all(|slots| *slots > 0) && served.iter().sum::<usize>() == usize::from(SLOTS) {
+        let formed = served.iter().all(|slots| *slots > 0) && served.iter().sum::<usize>() == usize::from(SLOTS);
+        same = if served == same.0 {
+            (served, same.1 + 1)
+        } else {
+            (served, 0)
+        };
+        if linked && formed && same.1 >= SETTLED {
             return;
         }
     }
