@@ -236,7 +236,12 @@ impl Run<'_> {
                 .await?;
             until(&mut pair[asks].0, "presence", "subscribed").await?;
         }
-        for (client, _) in pair {
+        for (mut client, _) in pair {
+            // What follows from the goodbye has gone out when the next request is answered: nobody hears it later.
+            client
+                .write(b"<presence type='unavailable'/><iq type='get' id='bye'><nothing xmlns='urn:example'/></iq>")
+                .await?;
+            until(&mut client, "iq", "error").await?;
             client.close().await?;
         }
         Ok(())
