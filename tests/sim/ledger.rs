@@ -36,7 +36,7 @@ pub(crate) const FALLS_SHORT: &[Shortcoming] = &[
     Shortcoming {
         words: "heard twice",
         only_rough: true,
-        why: "what a home had done when it died is done again by the next one: stanzas have no keys yet (decision 9)",
+        why: "what a home had done when it died is done again by the next one: only messages that are archived have keys (decision 11)",
     },
     Shortcoming {
         words: "answered 2 times",
