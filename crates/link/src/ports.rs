@@ -265,9 +265,15 @@ pub trait Peers: Send + Sync {
     /// # Errors
     /// `Gone::Unreachable` when it could not be handed over within the time allowed.
     async fn route(&self, slot: Slot, route: Route) -> Result<(), Gone>;
+    /// Has other routers renew this router's own `lease`, because it does not reach the membership store itself. All are asked at once and
+    /// have `patience` to answer; the first that could ask the store gives the answer. `Blind` when of those that answered none could
+    /// ask it, `Unknown` when none answered. With it comes a snapshot, if one is newer than this router's own.
+    async fn keep_alive(&self, _lease: Lease, _patience: Duration) -> (Renewal, Option<Arc<Snapshot>>) {
+        (Renewal::Unknown, None)
+    }
 }
 
-/// Membership as routers offer it to edges, which do not reach etcd themselves.
+/// Membership as routers offer it to edges, which do not reach etcd themselves, and to routers that do not at the moment.
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// Joins `node` under a lease of `ttl`; `None` while it cannot be (store away, or its last life still has its key).

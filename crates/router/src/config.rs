@@ -73,7 +73,7 @@ pub enum ResourceConflict {
     Rename,
 }
 
-/// What a router does that cannot ask the membership store.
+/// What a router does when neither it nor any router that answers it reaches the membership store.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Blind {
@@ -115,8 +115,8 @@ pub struct SaslConfig {
 pub struct ClusterConfig {
     /// How long a router that has gone silent counts as alive, in milliseconds.
     pub ttl_ms: u64,
-    /// What a router does that cannot ask the membership store for longer than `ttl_ms`: `serve` goes on with the slots it has
-    /// (edges leave it as soon as any other router tells them to), `fence` stops serving until it can ask again.
+    /// What a router does when neither it nor any router that answers it reaches the membership store: `serve` goes on with the slots it
+    /// has, `fence` stops serving within `ttl_ms`, until the store is back. While a peer reaches the store, that one renews the lease.
     pub blind: Blind,
     /// Share of slots relative to other routers.
     pub weight: u32,

@@ -20,20 +20,28 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(crate) async fn run(core: Arc<Core>, member: Arc<Member>, changes: mpsc::Sender<Change>) {
     let mut held = BTreeSet::new();
     let mut life = member.watch();
+    let mut heard = member.heard();
     loop {
         let mut snapshots = watch_members(&core).await;
         loop {
             let now = *life.borrow_and_update();
-            let snapshot = snapshots.borrow_and_update().clone();
+            let snapshot = newer(&snapshots.borrow_and_update(), &heard.borrow_and_update());
             if !apply(&core, now, snapshot, &mut held, &changes).await {
                 return;
             }
             tokio::select! {
                 _ = life.changed() => {}
+                _ = heard.changed() => {}
                 changed = snapshots.changed() => if changed.is_err() { break },
             }
         }
     }
+}
+
+/// What the store told, or what a peer did while the store was silent.
+fn newer(told: &Snapshot, heard: &Snapshot) -> Snapshot {
+    let newer = if heard.revision > told.revision { heard } else { told };
+    newer.clone()
 }
 
 async fn watch_members(core: &Core) -> watch::Receiver<Snapshot> {

@@ -1,6 +1,7 @@
 //! What a router counts. Names and labels stand here alone, so that documentation and dashboards can be compared with them.
 
 use engine::Way;
+use link::Renewal;
 use metrics::{counter, gauge};
 use stanza::{Condition, Stanza};
 
@@ -40,6 +41,13 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "dunlin_router_kicks_total",
         "counter",
         "Sessions ended by their home, by `reason`; `overflow`: more than `router.queue_stanzas` or `queue_bytes` was not written",
+    ),
+    (
+        "dunlin_router_lease_renewals_total",
+        "counter",
+        "Attempts to renew this router's own lease, by the way taken (`by`): `store`, `peer` (the store was not reached), `nobody` (nor is there \
+         another router); and `outcome`: `renewed`, `ended` (it fences itself), `blind` (who answered does not reach the store either), \
+         `unknown` (nobody answered)",
     ),
     (
         "dunlin_router_managed_sessions_total",
@@ -218,6 +226,17 @@ pub(crate) fn kicked(reason: &'static str) {
 /// Something was dropped to keep a bound.
 pub(crate) fn dropped(what: &'static str) {
     counter!("dunlin_router_dropped_total", "what" => what).increment(1);
+}
+
+/// This router's own lease was to be renewed.
+pub(crate) fn lease_renewal(by: &'static str, renewal: Renewal) {
+    let outcome = match renewal {
+        Renewal::Renewed => "renewed",
+        Renewal::Ended => "ended",
+        Renewal::Blind => "blind",
+        Renewal::Unknown => "unknown",
+    };
+    counter!("dunlin_router_lease_renewals_total", "by" => by, "outcome" => outcome).increment(1);
 }
 
 /// A SASL exchange ended.

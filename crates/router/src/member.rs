@@ -1,16 +1,22 @@
 //! The router's own life in the cluster: joins, stays, fences itself when it may count as dead, and joins again.
+//!
+//! A router that does not reach the membership store asks its peers to renew its lease, as edges do: cut off from the store alone, it
+//! stays a member. If none of them reaches the store either, nobody can give its slots away, and it may go on ([`Blind`]). If none
+//! of them answers, nobody knows: it fences itself before its lease can end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use link::Renewal;
 use parking_lot::Mutex;
 use store::{Error, Members};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use topology::{Epoch, Lease, NodeRecord};
+use topology::{Epoch, Lease, NodeRecord, Role, Snapshot};
 
 use crate::config::{Blind, ClusterConfig, ms};
 use crate::core::Core;
+use crate::gauges;
 
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -21,6 +27,8 @@ pub(crate) struct Member {
     record: Mutex<NodeRecord>,
     /// Its present life; `None` while it has none.
     life: watch::Sender<Option<Life>>,
+    /// The newest snapshot that a peer brought.
+    heard: watch::Sender<Arc<Snapshot>>,
 }
 
 /// A life of a node.
@@ -35,6 +43,7 @@ impl Member {
         Self {
             record: Mutex::new(record),
             life: watch::Sender::new(None),
+            heard: watch::Sender::new(Arc::new(Snapshot::empty())),
         }
     }
 
@@ -44,6 +53,11 @@ impl Member {
 
     pub(crate) fn watch(&self) -> watch::Receiver<Option<Life>> {
         self.life.subscribe()
+    }
+
+    /// What peers tell of membership while the store does not.
+    pub(crate) fn heard(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.heard.subscribe()
     }
 
     /// Lives one life after another.
@@ -88,32 +102,62 @@ impl Member {
 
     /// Renews the lease until it has ended.
     async fn stay(&self, core: &Core, life: Life) {
-        let config = &core.config.cluster;
-        let ttl = ms(config.ttl_ms);
-        let mut pause = ttl / 3;
+        let ttl = ms(core.config.cluster.ttl_ms);
+        let (mut pause, mut usual) = (ttl / 3, "store");
         loop {
             tokio::time::sleep(pause).await;
             pause = ttl / 3;
             let asked = Instant::now();
-            let answer = tokio::time::timeout(ttl / 3, core.stores.members.keep_alive(life.lease)).await;
-            if asked.elapsed() > ttl * 2 / 3 && !matches!(answer, Ok(Ok(()) | Err(Error::Precondition(_)))) {
+            let (renewal, by) = self.renew(core, life, ttl).await;
+            gauges::lease_renewal(by, renewal);
+            if by != std::mem::replace(&mut usual, by) {
+                tracing::warn!(by, ?renewal, "the lease is renewed by another way than before");
+            }
+            let is_known = matches!(renewal, Renewal::Renewed | Renewal::Ended);
+            if asked.elapsed() > ttl * 2 / 3 && !is_known {
                 // The process slept meanwhile: nobody knows yet whether the store is away or this life is over.
                 pause = Duration::ZERO;
                 continue;
             }
-            match answer {
-                Ok(Ok(())) => core.slots.permit_until(safe_end(asked, ttl)),
-                Ok(Err(Error::Precondition(_))) => return,
-                Ok(Err(_)) | Err(_) if goes_on(config) => core.slots.permit_until(Instant::now() + ttl),
-                Ok(Err(_)) | Err(_) if core.slots.is_permitted() => {}
-                Ok(Err(_)) | Err(_) => return,
+            match renewal {
+                Renewal::Renewed => core.slots.permit_until(safe_end(asked, ttl)),
+                Renewal::Ended => return,
+                Renewal::Blind if goes_on(&core.config.cluster) => core.slots.permit_until(Instant::now() + ttl),
+                Renewal::Blind | Renewal::Unknown if core.slots.is_permitted() => {}
+                Renewal::Blind | Renewal::Unknown => return,
             }
         }
+    }
+
+    /// Renews the lease, if need be by way of a peer; says by which way. Takes at most half of `ttl`.
+    async fn renew(&self, core: &Core, life: Life, ttl: Duration) -> (Renewal, &'static str) {
+        match tokio::time::timeout(ttl / 4, core.stores.members.keep_alive(life.lease)).await {
+            Ok(Ok(())) => return (Renewal::Renewed, "store"),
+            Ok(Err(Error::Precondition(_))) => return (Renewal::Ended, "store"),
+            Ok(Err(error)) => tracing::debug!(%error, "renewing the lease"),
+            Err(_) => tracing::debug!("renewing the lease takes too long"),
+        }
+        if is_alone(core) {
+            return (Renewal::Blind, "nobody");
+        }
+        let (renewal, snapshot) = core.peers.keep_alive(life.lease, ttl / 4).await;
+        if let Some(snapshot) = snapshot {
+            self.heard.send_replace(snapshot);
+        }
+        (renewal, "peer")
     }
 }
 
 fn goes_on(config: &ClusterConfig) -> bool {
     config.blind == Blind::Serve
+}
+
+/// Whether there is no other router that could be given the slots.
+fn is_alone(core: &Core) -> bool {
+    let snapshot = core.snapshot.borrow().clone();
+    !snapshot
+        .of_role(Role::Router)
+        .any(|member| member.record.id != core.node)
 }
 
 /// When a lease asked for at `asked` may end at the earliest, with a margin for clocks that run at different speeds.

@@ -25,6 +25,35 @@ use topology::{Epoch, Lease, NodeId, NodeRecord, Role, Slot, SlotTable, Snapshot
 struct Bus {
     routers: Mutex<BTreeMap<NodeId, Router>>,
     table: Mutex<Option<watch::Receiver<Snapshot>>>,
+    /// Routers whose peers do not answer them.
+    parted: Mutex<BTreeSet<NodeId>>,
+}
+
+/// The bus as one router uses it.
+struct Seat {
+    bus: Arc<Bus>,
+    of: NodeId,
+}
+
+#[async_trait]
+impl Peers for Seat {
+    async fn route(&self, slot: Slot, route: Route) -> Result<(), Gone> {
+        self.bus.route(slot, route).await
+    }
+
+    async fn keep_alive(&self, lease: Lease, _: Duration) -> (Renewal, Option<Arc<Snapshot>>) {
+        let mut best = Renewal::Unknown;
+        let others = self.bus.routers.lock().clone();
+        let parted = self.bus.parted.lock().contains(&self.of);
+        for (_, other) in others.iter().filter(|(name, _)| **name != self.of && !parted) {
+            match other.keep_alive(lease).await {
+                Renewal::Unknown => {}
+                Renewal::Blind => best = Renewal::Blind,
+                known => return (known, Some(other.watch().borrow().clone())),
+            }
+        }
+        (best, None)
+    }
 }
 
 #[async_trait]
@@ -192,6 +221,10 @@ struct Cluster {
 
 impl Cluster {
     async fn new(users: &[&str], routers: &[&str], edges: &[&str]) -> Self {
+        Self::with(Blind::Fence, users, routers, edges).await
+    }
+
+    async fn with(blind: Blind, users: &[&str], routers: &[&str], edges: &[&str]) -> Self {
         let stores = support::stores(users).await;
         let bus = Arc::new(Bus::default());
         *bus.table.lock() = stores.members.watch().await.ok();
@@ -202,7 +235,7 @@ impl Cluster {
             edges: Vec::new(),
         };
         for router in routers {
-            cluster.start(router);
+            cluster.start_as(router, blind);
         }
         for edge in edges {
             cluster.edge(edge).await;
@@ -214,6 +247,10 @@ impl Cluster {
     }
 
     fn start(&mut self, name: &str) -> Router {
+        self.start_as(name, Blind::Fence)
+    }
+
+    fn start_as(&mut self, name: &str, blind: Blind) -> Router {
         let is_cut = Arc::new(AtomicBool::new(false));
         self.cuts.insert(name.into(), is_cut.clone());
         let stores = Stores {
@@ -224,9 +261,13 @@ impl Cluster {
             ..self.stores.clone()
         };
         let mut config = Config::default();
-        config.cluster.blind = Blind::Fence;
+        config.cluster.blind = blind;
         config.cluster.moves = 4_096;
-        let router = support::router(name, stores, self.bus.clone(), config);
+        let seat = Seat {
+            bus: self.bus.clone(),
+            of: name.into(),
+        };
+        let router = support::router(name, stores, Arc::new(seat), config);
         router.join(record(name, Role::Router));
         self.bus.routers.lock().insert(name.into(), router.clone());
         router
@@ -479,6 +520,7 @@ async fn a_router_that_may_count_as_dead_fences_itself_and_comes_back() {
     let epoch = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
     let cut = cluster.cuts[&"router-1".into()].clone();
     cut.store(true, Ordering::SeqCst);
+    cluster.bus.parted.lock().insert("router-1".into());
 
     // It stops before anybody else may begin.
     while cluster.bus.snapshot().member(&"router-1".into()).is_some() {
@@ -493,6 +535,7 @@ async fn a_router_that_may_count_as_dead_fences_itself_and_comes_back() {
     alice.available().await;
 
     cut.store(false, Ordering::SeqCst);
+    cluster.bus.parted.lock().clear();
     cluster.until(|snapshot| snapshot.table.routers().len() == 2).await;
     let again = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
     assert!(again > epoch);
@@ -502,6 +545,72 @@ async fn a_router_that_may_count_as_dead_fences_itself_and_comes_back() {
     settle().await;
     alice.send(&body(a, 2)).await.unwrap();
     assert_eq!(ids(&alice.got()), ["2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_cut_off_from_the_store_is_kept_alive_by_its_peers() {
+    let users = users_at(&["router-1", "router-2"]);
+    let (a, b) = (&*users[0], &*users[1]);
+    let mut cluster = Cluster::new(&[a, b], &["router-1", "router-2"], &["edge-1"]).await;
+    cluster.link().await;
+    let alice = cluster.client(0, a).await;
+    let epoch = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
+    cluster.cuts[&"router-1".into()].store(true, Ordering::SeqCst);
+    for n in 0..40 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        alice.send(&body(b, n)).await.unwrap();
+    }
+    let now = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
+    assert_eq!(now, epoch, "the same life");
+
+    // It was the eldest: the other publishes in its place, and it hears of the new table.
+    cluster.start("router-3");
+    cluster.until(|snapshot| snapshot.table.routers().len() == 3).await;
+    let moved = slot_of(&cluster, "router-3");
+    let old = cluster.bus.routers.lock()[&"router-1".into()].clone();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while old
+            .watch()
+            .borrow()
+            .table
+            .home(moved)
+            .is_none_or(|home| *home.router.0 != *"router-3")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+/// A slot of `router`.
+fn slot_of(cluster: &Cluster, router: &str) -> Slot {
+    let table = cluster.bus.snapshot().table;
+    Slot::all()
+        .find(|slot| table.home(*slot).is_some_and(|home| *home.router.0 == *router))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn routers_go_on_when_none_reaches_the_store_and_fence_when_nobody_answers() {
+    let users = users_at(&["router-1", "router-2"]);
+    let (a, b) = (&*users[0], &*users[1]);
+    let cluster = Cluster::with(Blind::Serve, &[a, b], &["router-1", "router-2"], &["edge-1"]).await;
+    cluster.link().await;
+    let alice = cluster.client(0, a).await;
+    for cut in cluster.cuts.values() {
+        cut.store(true, Ordering::SeqCst);
+    }
+    for n in 0..40 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The store of this test ends leases all the same: only the router's own word counts here.
+        assert!(alice.router.health().permitted, "{n}");
+    }
+    cluster.bus.parted.lock().insert("router-1".into());
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(!alice.router.health().permitted);
+    assert_eq!(alice.send(&body(b, 1)).await, Err(Gone::Home));
+    alice.unsend();
 }
 
 #[tokio::test(start_paused = true)]
@@ -519,6 +628,7 @@ async fn no_ghost_stays_when_edge_and_router_die_together() {
 
     cluster.edges[0].alive.store(false, Ordering::SeqCst);
     cluster.cuts[&"router-1".into()].store(true, Ordering::SeqCst);
+    cluster.bus.parted.lock().insert("router-1".into());
     cluster.bus.routers.lock().remove(&"router-1".into());
     tokio::time::sleep(Duration::from_secs(10)).await;
     cluster.attached().await;

@@ -11,10 +11,10 @@ use tonic::transport::Channel;
 use topology::{Epoch, Lease, NodeRecord, Role, Snapshot};
 
 use super::config::Config;
+use super::renew::{Clients, renew_by};
 use super::{metric, transport};
 use crate::Renewal;
 use crate::backoff::Backoff;
-use crate::link_id::LinkId;
 use crate::wire::pb::router_client::RouterClient;
 use crate::wire::{PROTOCOL, node_to, pb, snapshot_from};
 
@@ -29,10 +29,6 @@ pub enum Standing {
     Fenced,
 }
 
-/// Connections to routers that are up, the one that last helped first.
-#[derive(Default)]
-pub(super) struct Clients(Mutex<Vec<(LinkId, RouterClient<Channel>)>>);
-
 /// The life of this node.
 pub(super) struct Membership {
     pub(super) config: Arc<Config>,
@@ -44,28 +40,6 @@ pub(super) struct Membership {
     pub(super) standing: watch::Sender<Standing>,
     pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(super) lease: Mutex<Option<Lease>>,
-}
-
-impl Clients {
-    pub(super) fn add(&self, link: LinkId, client: RouterClient<Channel>) {
-        self.0.lock().push((link, client));
-    }
-
-    pub(super) fn remove(&self, link: LinkId) {
-        self.0.lock().retain(|(up, _)| *up != link);
-    }
-
-    fn all(&self) -> Vec<(LinkId, RouterClient<Channel>)> {
-        self.0.lock().clone()
-    }
-
-    fn demote(&self, link: LinkId) {
-        let mut clients = self.0.lock();
-        if let Some(at) = clients.iter().position(|(up, _)| *up == link) {
-            let last = clients.remove(at);
-            clients.push(last);
-        }
-    }
 }
 
 impl Membership {
@@ -190,25 +164,14 @@ impl Membership {
         best
     }
 
-    async fn renew_by(&self, mut client: RouterClient<Channel>, lease: Lease) -> Renewal {
-        use pb::keep_alive_reply::Outcome;
-        let known = Some(self.snapshots.borrow().revision);
-        let ask = client.keep_alive(pb::KeepAliveRequest { lease: lease.0, known });
-        let Ok(Ok(reply)) = tokio::time::timeout(self.patience(), ask).await else {
-            return Renewal::Unknown;
-        };
-        let reply = reply.into_inner();
-        let outcome = reply.outcome();
+    async fn renew_by(&self, client: RouterClient<Channel>, lease: Lease) -> Renewal {
+        let known = self.snapshots.borrow().revision;
+        let (renewal, snapshot) = renew_by(client, lease, known, self.patience()).await;
         // When no link is up, this is how it hears of routers that came since.
-        if let Some(Ok(snapshot)) = reply.snapshot.map(snapshot_from) {
-            self.learn(Arc::new(snapshot));
+        if let Some(snapshot) = snapshot {
+            self.learn(snapshot);
         }
-        match outcome {
-            Outcome::Renewed => Renewal::Renewed,
-            Outcome::Ended => Renewal::Ended,
-            Outcome::Unknown => Renewal::Unknown,
-            Outcome::Blind => Renewal::Blind,
-        }
+        renewal
     }
 
     /// Routers that are known, then the seeds.

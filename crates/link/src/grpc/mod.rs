@@ -10,6 +10,7 @@ mod intake;
 mod membership;
 mod metric;
 mod peer_pool;
+mod renew;
 mod router_pool;
 mod server;
 mod transport;

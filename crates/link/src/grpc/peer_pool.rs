@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
 use stanza::Jid;
 use tokio::sync::{Notify, oneshot, watch};
@@ -12,19 +14,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use topology::{Member, NodeId, Slot, Snapshot};
+use topology::{Lease, Member, NodeId, Slot, Snapshot};
 
 use super::config::Config;
 use super::dial::{Talk, frames, supervise};
 use super::handshake::{Identity, greeted, is_meant};
 use super::intake::{Intake, Replies};
 use super::metric;
+use super::renew::{Clients, renew_by};
 use crate::link_id::LinkId;
 use crate::outbox::{Batch, Marks, Outbox};
 use crate::slots::{Limits, Parcel, Port, Slots};
 use crate::wire::pb::router_client::RouterClient;
 use crate::wire::{PeerFrame, PeerReply, pb};
-use crate::{Gone, PeerHome, Peers, Route, Window};
+use crate::{Gone, PeerHome, Peers, Renewal, Route, Window};
 
 /// The other routers of a cluster. Dropping it ends all links.
 pub struct PeerPool {
@@ -41,6 +44,7 @@ struct Pool {
     me: OnceLock<Identity>,
     snapshots: OnceLock<watch::Receiver<Arc<Snapshot>>>,
     slots: Mutex<Slots<Line, Ticket>>,
+    clients: Clients,
     stir: Notify,
     stop: CancellationToken,
     /// Homes that the metrics have named: they keep them, at zero.
@@ -72,6 +76,7 @@ impl PeerPool {
                 me,
                 snapshots,
                 slots,
+                clients: Clients::default(),
                 stir,
                 stop,
                 shown: Mutex::default(),
@@ -156,6 +161,30 @@ impl Peers for PeerPool {
         metric::given_up("peer");
         Err(Gone::Unreachable)
     }
+
+    async fn keep_alive(&self, lease: Lease, patience: Duration) -> (Renewal, Option<Arc<Snapshot>>) {
+        let known = self
+            .pool
+            .snapshots
+            .get()
+            .map_or(0, |snapshots| snapshots.borrow().revision);
+        let clients = self.pool.clients.all().into_iter();
+        let mut answers: FuturesUnordered<_> = clients
+            .map(|(_, client)| renew_by(client, lease, known, patience))
+            .collect();
+        let (mut best, mut newest) = (Renewal::Unknown, None::<Arc<Snapshot>>);
+        while let Some((renewal, snapshot)) = answers.next().await {
+            if snapshot.as_ref().map(|new| new.revision) > newest.as_ref().map(|new| new.revision) {
+                newest = snapshot;
+            }
+            match renewal {
+                Renewal::Renewed | Renewal::Ended => return (renewal, newest),
+                Renewal::Blind => best = Renewal::Blind,
+                Renewal::Unknown => {}
+            }
+        }
+        (best, newest)
+    }
 }
 
 /// The recipients by slot. One recipient goes by the slot that was asked for (a remote address goes by its domain's).
@@ -210,7 +239,7 @@ impl Pool {
                 slots.publish(&snapshot.table);
                 slots.settle(Instant::now().into_std())
             };
-            let again = again.map_or_else(|| Instant::now() + std::time::Duration::from_secs(1), Instant::from_std);
+            let again = again.map_or_else(|| Instant::now() + Duration::from_secs(1), Instant::from_std);
             tokio::select! {
                 () = self.stir.notified() => {}
                 changed = snapshots.changed() => if changed.is_err() { return std::future::pending().await },
@@ -328,6 +357,7 @@ struct Up<'a>(&'a Pool, LinkId);
 impl Drop for Up<'_> {
     fn drop(&mut self) {
         self.0.slots.lock().link_down(self.1);
+        self.0.clients.remove(self.1);
         self.0.stir.notify_one();
         metric::up("peer-out", false);
     }
@@ -356,6 +386,7 @@ impl Talk for Pool {
         self.slots
             .lock()
             .link_up(node.clone(), router.epoch, link, Arc::new(Line(outbox)));
+        self.clients.add(link, client);
         metric::up("peer-out", true);
         let _up = Up(self, link);
         self.stir.notify_one();
