@@ -375,7 +375,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             stanzas: 4_000,
-            bytes: 1 << 20,
+            bytes: 16 << 20,
             held: 100,
         }
     }

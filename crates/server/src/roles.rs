@@ -410,8 +410,5 @@ fn grpc_config(link: &LinkConfig) -> Result<grpc::Config> {
         (None, None, None) => None,
         _ => anyhow::bail!("link: ca, certificate and key go together"),
     };
-    Ok(grpc::Config {
-        tls,
-        ..grpc::Config::default()
-    })
+    Ok(link.grpc(tls))
 }

@@ -28,7 +28,7 @@ pub struct Config {
     pub call_timeout: Duration,
     /// How long a client's stanza waits for room while its home is away, before the session is given up. Default 30 s.
     pub submit_timeout: Duration,
-    /// How long a stanza for another home is held while that moves or is away. Default 10 s.
+    /// How long a stanza for another home is held while that moves or is away. Default 20 s.
     pub hold: Duration,
     /// How long an edge waits for an old home to say that it is sealed. Default 5 s.
     pub seal_timeout: Duration,
@@ -90,7 +90,7 @@ impl Default for Config {
             retry_most: Duration::from_secs(2),
             call_timeout: Duration::from_secs(10),
             submit_timeout: Duration::from_secs(30),
-            hold: Duration::from_secs(10),
+            hold: Duration::from_secs(20),
             seal_timeout: Duration::from_secs(5),
             linger: Duration::from_secs(2),
             session_window: Window { items: 64, bytes: MIB },

@@ -306,6 +306,18 @@ mod tests {
                 "dunlin.toml:2: edge.outbox.stanzas: 0 would let nothing through",
             ),
             (
+                "[link.windows.slot]\nstanzas = 0\nbytes = 1\n",
+                "dunlin.toml:2: link.windows.slot.stanzas: 0 would let nothing through",
+            ),
+            (
+                "[router]\nqueue_stanzas = 9000\n",
+                "dunlin.toml or environment: edge.outbox.stanzas: must not be less than",
+            ),
+            (
+                "[link.patience]\nhold_ms = 30000\n",
+                "dunlin.toml:2: link.patience.hold_ms: must be less than",
+            ),
+            (
                 "edge.trace_ratio = 7.0\n",
                 "dunlin.toml:1: edge.trace_ratio: is a share",
             ),

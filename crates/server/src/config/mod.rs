@@ -2,6 +2,7 @@
 //! component; here they are put together.
 
 mod explain;
+mod link;
 mod load;
 mod sense;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use explain::{Entry, entries};
+pub(crate) use link::LinkConfig;
 pub(crate) use load::{Problem, load, load_as, load_readable, problem};
 
 /// Everything that can be configured.
@@ -75,26 +77,6 @@ pub(crate) struct HostConfig {
     pub(crate) plain_without_tls: bool,
     /// Settings of modules for this host only, by module name; they replace those under `modules`.
     pub(crate) modules: BTreeMap<String, Value>,
-}
-
-/// How nodes reach each other.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct LinkConfig {
-    /// Routers: where to listen for edges and other routers. Unset: this process stands alone.
-    pub(crate) listen: Option<SocketAddr>,
-    /// Routers: the address at which others reach this one, `host:port`. Default: `listen`.
-    pub(crate) advertise: Option<String>,
-    /// Edges: routers to join the cluster through, `host:port` each. Unset: the router in this process.
-    pub(crate) routers: Vec<String>,
-    /// PEM file with the CA that signs the nodes' certificates. Unset: links are not encrypted (loopback and trusted networks only).
-    pub(crate) ca: Option<PathBuf>,
-    /// The DNS name that all certificates of the cluster share, if they do; without it each names its node.
-    pub(crate) name: Option<String>,
-    /// PEM file with this node's certificate.
-    pub(crate) certificate: Option<PathBuf>,
-    /// PEM file with this node's private key.
-    pub(crate) key: Option<PathBuf>,
 }
 
 /// Where things are kept.

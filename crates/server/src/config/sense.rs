@@ -12,7 +12,9 @@ pub(super) type Complaint = (String, String);
 
 /// The first setting that makes no sense.
 pub(super) fn complaint(config: &Config) -> Option<Complaint> {
-    let checks = [roles, hosts, pairs, limits, numbers, cluster, stores, filter];
+    let checks = [
+        roles, hosts, pairs, limits, queues, patience, numbers, cluster, stores, filter,
+    ];
     checks.into_iter().find_map(|check| check(config))
 }
 
@@ -85,6 +87,7 @@ fn pairs(config: &Config) -> Option<Complaint> {
 /// Bounds of zero would let nothing through.
 fn limits(config: &Config) -> Option<Complaint> {
     let (edge, router, store) = (&config.edge, &config.router, &config.store);
+    let windows = &config.link.windows;
     let all = [
         ("edge.outbox.stanzas", edge.outbox.stanzas),
         ("edge.outbox.bytes", edge.outbox.bytes),
@@ -110,9 +113,54 @@ fn limits(config: &Config) -> Option<Complaint> {
             "store.postgres.append_connections",
             store.postgres.append_connections as usize,
         ),
+        ("link.windows.session.stanzas", windows.session.stanzas),
+        ("link.windows.session.bytes", windows.session.bytes),
+        ("link.windows.edge.stanzas", windows.edge.stanzas),
+        ("link.windows.edge.bytes", windows.edge.bytes),
+        ("link.windows.slot.stanzas", windows.slot.stanzas),
+        ("link.windows.slot.bytes", windows.slot.bytes),
+        ("link.windows.peer.stanzas", windows.peer.stanzas),
+        ("link.windows.peer.bytes", windows.peer.bytes),
+        ("link.windows.outbound.stanzas", windows.outbound.stanzas),
+        ("link.windows.outbound.bytes", windows.outbound.bytes),
+        ("link.windows.lanes", windows.lanes),
+        ("link.windows.message_bytes", windows.message_bytes),
     ];
     let (key, _) = all.into_iter().find(|(_, limit)| *limit == 0)?;
     say(key, "0 would let nothing through; leave the key out for the default")
+}
+
+/// What the home keeps for a session must fit the edge's queue when it is resumed there, or it is ended at once.
+fn queues(config: &Config) -> Option<Complaint> {
+    let (router, outbox) = (&config.router, &config.edge.outbox);
+    if !(config.has(Role::Edge) && config.has(Role::Router)) {
+        return None;
+    }
+    if router.queue_stanzas as usize > outbox.stanzas {
+        return say("edge.outbox.stanzas", "must not be less than `router.queue_stanzas`");
+    }
+    if router.queue_bytes as usize > outbox.bytes {
+        return say("edge.outbox.bytes", "must not be less than `router.queue_bytes`");
+    }
+    None
+}
+
+/// Who gives up first is not a matter of taste.
+fn patience(config: &Config) -> Option<Complaint> {
+    let patience = &config.link.patience;
+    if patience.hold_ms >= patience.submit_timeout_ms {
+        return say(
+            "link.patience.hold_ms",
+            "must be less than `submit_timeout_ms`: a client is answered before its session is given up",
+        );
+    }
+    if config.router.cluster.seal_ms >= config.router.cluster.opening_ms {
+        return say(
+            "router.cluster.seal_ms",
+            "must be less than `opening_ms`: an old home gives a slot away before the new one stops waiting",
+        );
+    }
+    None
 }
 
 fn numbers(config: &Config) -> Option<Complaint> {
