@@ -120,8 +120,7 @@ async fn take_over(
         archive::welcome(core, account, id).await;
     }
     if attach.detached && !resume::detach(core, account, id, since) {
-        end::end(core, account, id, out).await;
-        edge.edge.kick(id, StreamCondition::ConnectionTimeout);
+        end::end(core, account, id, Some(StreamCondition::ConnectionTimeout), out).await;
     }
     Ok(())
 }
@@ -137,7 +136,7 @@ fn supersede(core: &Core, account: &mut Account, older: SessionId) {
         return;
     };
     gauges::session(false);
-    core.directory.end(older, &session.handle);
     session.edge.edge.kick(older, StreamCondition::Conflict);
+    core.directory.end(older, &session.handle);
     account.let_go(&mut session);
 }

@@ -167,12 +167,8 @@ async fn choose(core: &Core, account: &mut Account, asked: &str, out: &mut Out) 
 
 /// Ends a session in favour of a new one (RFC 6120, 7.7.2.2).
 pub(crate) async fn replace(core: &Core, account: &mut Account, other: SessionId, out: &mut Out) {
-    let edge = account.sessions.get(&other).map(|session| session.edge.clone());
-    end::end(core, account, other, out).await;
     gauges::kicked("conflict");
-    if let Some(edge) = edge {
-        edge.edge.kick(other, StreamCondition::Conflict);
-    }
+    end::end(core, account, other, Some(StreamCondition::Conflict), out).await;
 }
 
 /// A resource made by the server: 26 characters that nobody can guess.

@@ -1,7 +1,7 @@
 //! The end of a session, for whatever reason: others are told, and what it did not get finds its way.
 
 use engine::{Decision, Outcome, SessionEvent, Way};
-use stanza::{MessageType, SessionId, Stanza};
+use stanza::{MessageType, SessionId, Stanza, StreamCondition};
 
 use crate::account::Account;
 use crate::archive;
@@ -12,8 +12,15 @@ use crate::gauges;
 use crate::perform::perform;
 use crate::settle;
 
-/// Ends the session under its account's lock. Returns whether there was such a session.
-pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: &mut Out) -> bool {
+/// Ends the session under its account's lock; if its stream may still be there, its edge is to close it with the condition `why`. Returns
+/// whether there was such a session.
+pub(crate) async fn end(
+    core: &Core,
+    account: &mut Account,
+    id: SessionId,
+    why: Option<StreamCondition>,
+    out: &mut Out,
+) -> bool {
     if !account.sessions.contains_key(&id) {
         return false;
     }
@@ -23,6 +30,10 @@ pub(crate) async fn end(core: &Core, account: &mut Account, id: SessionId, out: 
         return false;
     };
     gauges::session(false);
+    if let Some(condition) = why {
+        // First of all: what its client says from now on is refused, which tells its edge less.
+        session.edge.edge.kick(id, condition);
+    }
     core.directory.end(id, &session.handle);
     if let Some((first, h)) = session.handled() {
         core.directory.note_handled(first, h);

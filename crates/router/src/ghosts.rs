@@ -171,7 +171,7 @@ async fn end_one(core: &Arc<Core>, ghost: Ghost) {
     let mut out = Out::default();
     crate::gauges::session(true);
     account.open(Session::new(ghost.session, jid, edge, now), ghost.jid, mirror);
-    end::end(core, account, ghost.session, &mut out).await;
+    end::end(core, account, ghost.session, None, &mut out).await;
     let batch = finish(&cell, account, out).await;
     drop(state);
     Travel::carry(core, batch).await;

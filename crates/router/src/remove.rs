@@ -95,12 +95,8 @@ async fn part(core: &Core, jid: &Bare) -> store::Result<Option<Batch>> {
 async fn end_sessions(core: &Core, account: &mut Account, out: &mut Out) {
     let sessions: Vec<SessionId> = account.sessions.keys().copied().collect();
     for id in sessions {
-        let edge = account.sessions.get(&id).map(|session| session.edge.clone());
-        end::end(core, account, id, out).await;
         gauges::kicked("removed");
-        if let Some(edge) = edge {
-            edge.edge.kick(id, StreamCondition::NotAuthorized);
-        }
+        end::end(core, account, id, Some(StreamCondition::NotAuthorized), out).await;
     }
 }
 

@@ -155,8 +155,8 @@ fn move_over(core: &Core, account: &mut Account, before: SessionId, edge: &EdgeR
     let jid = account.view.session(before)?.jid.clone();
     if before != id {
         let old = account.rename(before, id, edge)?;
-        core.directory.end(before, &old.handle);
         old.edge.edge.kick(before, StreamCondition::Conflict);
+        core.directory.end(before, &old.handle);
     }
     account.touch(id);
     let session = account.sessions.get_mut(&id)?;

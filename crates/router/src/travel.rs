@@ -248,11 +248,9 @@ pub(crate) async fn end_session(
     let State::Loaded(account) = &mut *state else {
         return None;
     };
-    let edge = account.sessions.get(&session)?.edge.clone();
     let mut out = Out::new(None, depth);
-    end::end(core, account, session, &mut out).await;
-    if let Some(condition) = condition {
-        edge.edge.kick(session, condition);
+    if !end::end(core, account, session, condition, &mut out).await {
+        return None;
     }
     finish(&cell, account, out).await
 }
