@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::scenarios::{Place, SCENARIOS};
+use crate::scenarios::SCENARIOS;
 use crate::stage::Outcome;
 
 /// Where the table stands in the document.
@@ -87,11 +87,7 @@ fn table(results: &BTreeMap<String, Vec<Value>>) -> String {
                      |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for scenario in SCENARIOS {
-        let known = match scenario.place {
-            Place::Fails(why) => format!(" **Does not hold:** {why}."),
-            Place::Always | Place::Drill => String::new(),
-        };
-        let name = format!("`{}`: {}.{known}", scenario.name, scenario.about);
+        let name = format!("`{}`: {}.", scenario.name, scenario.about);
         table += &match results.get(scenario.name) {
             Some(runs) => row(&name, runs),
             None => format!("| {name} | 0 | | | | | | | | | | | |\n"),
@@ -114,10 +110,7 @@ fn row(name: &str, runs: &[Value]) -> String {
         .filter(|run| run["complaints"].as_array().is_some_and(|all| !all.is_empty()));
     let more = match strange.count() + sum("refused_yet_received") as usize {
         0 => String::new(),
-        _ => format!(
-            " ({} refused yet received; complaints in the results)",
-            sum("refused_yet_received")
-        ),
+        _ => format!(" (**{} refused yet received**)", sum("refused_yet_received")),
     };
     format!(
         "| {name} | {} | {} | {} | {} | {} | {}{more} | {} (+{}) | {} | {} | {} | {:.1} s, {:.1} s | {:.0} |\n",
