@@ -214,5 +214,7 @@ impl Router for Yes {
 
     fn written(&self, _: &SessionRef, _: u64) {}
 
+    async fn look(&self, _: &SessionRef, _: bool) {}
+
     async fn close(&self, _: &SessionRef, _: CloseReason) {}
 }

@@ -214,9 +214,6 @@ pub struct Outbox {
     #[serde(with = "units::size")]
     #[schemars(with = "String")]
     pub bytes: usize,
-    /// Stanzas (presence, chat states) that are held back while nobody looks at the client (XEP-0352); with one more all are sent. They
-    /// count for `router.queue_stanzas`, too. 0: none. Default 100.
-    pub held: usize,
 }
 
 /// How the edge stops (SIGTERM): it takes no more connections and closes its sessions one after another, in random order. A client
@@ -376,7 +373,6 @@ impl Default for Outbox {
         Self {
             stanzas: 4_000,
             bytes: 16 << 20,
-            held: 100,
         }
     }
 }

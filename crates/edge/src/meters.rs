@@ -45,16 +45,6 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ),
     ("dunlin_edge_handshakes_total", "counter", "TLS handshakes, by `result`"),
     (
-        "dunlin_edge_held_stanzas",
-        "gauge",
-        "Stanzas held back now, of all sessions, because nobody looks at their clients (XEP-0352)",
-    ),
-    (
-        "dunlin_edge_held_stanzas_total",
-        "counter",
-        "Stanzas held back because nobody looked at the client; they go with the next that cannot wait",
-    ),
-    (
         "dunlin_edge_logins_refused_total",
         "counter",
         "Logins told to come again later, before a router was asked, by `class`: `resume`, `token` or `password`; see `edge.rates.logins`",
@@ -134,8 +124,6 @@ pub(crate) struct Meters {
     pub(crate) repeated: Counter,
     /// Sessions closed because their client read too slowly.
     pub(crate) overflows: Counter,
-    /// Deliveries held back for an inactive client.
-    pub(crate) held: Counter,
 }
 
 /// What waits in outboxes.
@@ -147,8 +135,6 @@ pub(crate) struct Waiting {
     pub(crate) sessions: usize,
     /// The most that waits in one.
     pub(crate) fullest: usize,
-    /// Stanzas that wait for somebody to look at their clients.
-    pub(crate) held: usize,
 }
 
 /// Counts for as long as it lives.
@@ -161,7 +147,6 @@ impl Meters {
         gauge!("dunlin_edge_outbox_bytes").set(waiting.bytes as f64);
         gauge!("dunlin_edge_outbox_waiting").set(waiting.sessions as f64);
         gauge!("dunlin_edge_outbox_fullest_stanzas").set(waiting.fullest as f64);
-        gauge!("dunlin_edge_held_stanzas").set(waiting.held as f64);
     }
 
     /// Registers everything with the recorder installed now.
@@ -177,7 +162,6 @@ impl Meters {
             strayed: counter!("dunlin_edge_deliveries_dropped_total", "reason" => "no_session"),
             repeated: counter!("dunlin_edge_deliveries_dropped_total", "reason" => "repeated"),
             overflows: counter!("dunlin_edge_outbox_overflows_total"),
-            held: counter!("dunlin_edge_held_stanzas_total"),
         }
     }
 
@@ -241,11 +225,7 @@ impl Meters {
 impl Waiting {
     /// Adds an outbox.
     pub(crate) fn add(&mut self, load: Load) {
-        let Load { stanzas, bytes, held } = load;
-        if held {
-            self.held += stanzas;
-            return;
-        }
+        let Load { stanzas, bytes } = load;
         self.stanzas += stanzas;
         self.bytes += bytes;
         self.sessions += usize::from(stanzas > 0);

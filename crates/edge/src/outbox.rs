@@ -1,5 +1,4 @@
-//! What a session's task is to do next, as others leave it there: deliveries to write, and at most one order to close. While nobody
-//! looks at the client (XEP-0352), what can wait is held back, in its place: with the first that cannot, all of it goes.
+//! What a session's task is to do next, as others leave it there: deliveries to write, and at most one order to close.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +6,6 @@ use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 use stanza::{Stanza, StreamCondition};
-use stream::can_wait;
 use tracing::Span;
 
 use crate::config;
@@ -57,8 +55,6 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     Queued,
-    /// It waits until something comes that cannot, or the client is active.
-    Held,
     /// It has been here before.
     Repeated,
     /// It did not fit: the session is being closed.
@@ -72,8 +68,6 @@ pub(crate) enum Pushed {
 pub(crate) struct Load {
     pub(crate) stanzas: usize,
     pub(crate) bytes: usize,
-    /// For somebody to look at the client, not for the client to read.
-    pub(crate) held: bool,
 }
 
 #[derive(Debug, Default)]
@@ -90,10 +84,6 @@ struct Inner {
     done: u64,
     /// The task waits to hear what is done.
     awaits_done: bool,
-    /// Nobody looks at the client.
-    inactive: bool,
-    /// Something in the queue cannot wait, or too much waits: until it is empty, nothing is held back.
-    pressing: bool,
 }
 
 impl Outbox {
@@ -114,20 +104,9 @@ impl Outbox {
         }
         inner.delivered = item.number;
         inner.bytes += cost;
-        inner.pressing |= inner.inactive && (!can_wait(&item.stanza) || inner.holds_enough(limits));
         inner.queue.push_back(item);
-        if inner.is_holding() {
-            return Pushed::Held;
-        }
         inner.wake();
         Pushed::Queued
-    }
-
-    /// Somebody looks at the client, or nobody does. For the task, which goes on looking for what it can deliver.
-    pub(crate) fn set_active(&self, active: bool) {
-        let mut inner = self.0.lock();
-        inner.inactive = !active;
-        inner.pressing = !inner.queue.is_empty(); // what came before goes as it would have
     }
 
     /// Orders the session to end. The first order stands, unless this one leaves nothing to be done.
@@ -138,7 +117,6 @@ impl Outbox {
             _ if inner.ending || inner.order.is_some() => {}
             _ => {
                 inner.order = Some(order);
-                inner.pressing = true;
                 inner.wake();
             }
         }
@@ -150,7 +128,6 @@ impl Outbox {
         let urgent = matches!(inner.order, Some(Order::Overflow | Order::Fence | Order::Abort));
         if deliver
             && !urgent
-            && !inner.is_holding()
             && let Some(item) = inner.pop()
         {
             return Some(Next::Deliver(item));
@@ -188,7 +165,6 @@ impl Outbox {
         Load {
             stanzas: inner.queue.len(),
             bytes: inner.bytes,
-            held: inner.is_holding(),
         }
     }
 
@@ -199,16 +175,6 @@ impl Outbox {
 }
 
 impl Inner {
-    /// Whether what is queued waits for the client to be active.
-    fn is_holding(&self) -> bool {
-        self.inactive && !self.pressing
-    }
-
-    /// Whether no more may be held back. Bytes: well below what closes the session.
-    fn holds_enough(&self, limits: &config::Outbox) -> bool {
-        self.queue.len() >= limits.held || self.bytes > limits.bytes / 2
-    }
-
     fn pop(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
         self.bytes -= cost(&item);
@@ -220,7 +186,6 @@ impl Inner {
 
     /// Forgets what waits, and the memory it was in.
     fn clear(&mut self) {
-        self.pressing = false;
         self.queue = VecDeque::new();
         self.bytes = 0;
     }
@@ -251,7 +216,7 @@ fn cost(item: &Item) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use stanza::{Head, Message, MessageType, Payload, Presence, PresenceType};
+    use stanza::{Head, Message, MessageType, Payload};
 
     use super::*;
 
@@ -271,24 +236,8 @@ mod tests {
         }
     }
 
-    fn presence(number: u64) -> Item {
-        let stanza = Presence {
-            head: Head::default(),
-            kind: PresenceType::Available,
-            payload: Payload::default(),
-        };
-        Item {
-            stanza: Arc::new(stanza.into()),
-            ..item(number, 0)
-        }
-    }
-
     fn limits(stanzas: usize, bytes: usize) -> config::Outbox {
-        config::Outbox {
-            stanzas,
-            bytes,
-            held: 3,
-        }
+        config::Outbox { stanzas, bytes }
     }
 
     /// Everything that is there, shortly.
@@ -364,54 +313,5 @@ mod tests {
         outbox.order(Order::Kick(StreamCondition::Conflict));
         outbox.order(Order::Fence);
         assert_eq!(drain(&outbox, true), ["Fence"]);
-    }
-
-    #[test]
-    fn for_an_inactive_client_what_can_wait_goes_with_what_cannot() {
-        let (outbox, limits) = (Outbox::default(), limits(9, 9_999));
-        outbox.set_active(false);
-        let check = |item: Item, pushed, came: &[&str]| {
-            let number = item.number;
-            assert_eq!(outbox.push(item, &limits), pushed, "{number}");
-            assert_eq!(drain(&outbox, true), came, "after {number}");
-        };
-        check(presence(1), Pushed::Held, &[]);
-        check(presence(2), Pushed::Held, &[]);
-        check(item(3, 0), Pushed::Queued, &["1", "2", "3"]);
-        check(presence(4), Pushed::Held, &[]);
-        check(presence(5), Pushed::Held, &[]);
-        check(presence(6), Pushed::Held, &[]);
-        check(presence(7), Pushed::Queued, &["4", "5", "6", "7"]); // enough
-        check(presence(8), Pushed::Held, &[]);
-        outbox.set_active(true);
-        assert_eq!(drain(&outbox, true), ["8"]);
-        assert_eq!(outbox.push(presence(9), &limits), Pushed::Queued);
-    }
-
-    #[test]
-    fn what_came_while_the_client_was_active_is_not_held_back() {
-        let outbox = Outbox::default();
-        outbox.push(presence(1), &limits(9, 9_999));
-        outbox.set_active(false);
-        assert_eq!(outbox.push(presence(2), &limits(9, 9_999)), Pushed::Queued);
-        assert_eq!(drain(&outbox, true), ["1", "2"]);
-    }
-
-    #[test]
-    fn what_is_held_back_is_written_before_the_end() {
-        let outbox = Outbox::default();
-        outbox.set_active(false);
-        outbox.push(presence(1), &limits(9, 9_999));
-        outbox.order(Order::Leave(StreamCondition::SystemShutdown));
-        assert_eq!(drain(&outbox, true), ["1", "Leave(SystemShutdown)"]);
-    }
-
-    #[test]
-    fn what_is_held_back_is_bounded_in_bytes() {
-        let (outbox, limits) = (Outbox::default(), limits(9, 2 * OVERHEAD));
-        outbox.set_active(false);
-        for (number, pushed) in [(1, Pushed::Held), (2, Pushed::Queued)] {
-            assert_eq!(outbox.push(presence(number), &limits), pushed, "{number}");
-        }
     }
 }

@@ -194,17 +194,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 self.submit(number, Said::Answered(answer), shared, session)
             }
             (Event::Stanza(..) | Event::Answered(..), _) => Begun::Nothing,
-            (Event::Active(active), _) => self.looked_at(active),
             (Event::Refused(condition), _) => self.refused(&condition),
             (Event::Rejected(failure), _) => self.rejected(failure),
             (Event::Closed(closed), _) => Begun::Closed(closed),
             (event, _) => Begun::Login(Box::new(event)),
         }
-    }
-
-    fn looked_at<'a>(&self, active: bool) -> Begun<'a> {
-        self.entry.set_active(active);
-        Begun::Nothing
     }
 
     fn refused<'a>(&self, condition: &Condition) -> Begun<'a> {
@@ -249,13 +243,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             } => self.bind(account, grant, resource).await,
             Event::Resume { account, grant, id, h } => self.resume(account, grant, id, h).await,
             Event::Enable(request) => self.enable(request).await,
+            Event::Active(active) => self.look(active).await,
             // Not reached: begun elsewhere.
-            Event::Stanza(..)
-            | Event::Answered(..)
-            | Event::Active(_)
-            | Event::Refused(_)
-            | Event::Rejected(_)
-            | Event::Closed(_) => {}
+            Event::Stanza(..) | Event::Answered(..) | Event::Refused(_) | Event::Rejected(_) | Event::Closed(_) => {}
         }
     }
 
@@ -340,6 +330,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         };
         let reply = self.ask(shared.router.enable(&session, request)).await;
         self.stream.enabled(&reply, now());
+    }
+
+    async fn look(&mut self, active: bool) {
+        let shared = self.shared.clone();
+        if let Some(session) = self.bound.as_ref().map(|bound| bound.session.clone()) {
+            self.ask(shared.router.look(&session, active)).await;
+        }
     }
 
     /// The session has its address.

@@ -124,10 +124,6 @@ impl link::Edge for Sessions {
             };
             let outcome = match outbox.push(item, &self.limits) {
                 Pushed::Queued => continue,
-                Pushed::Held => {
-                    self.meters.held.increment(1);
-                    continue;
-                }
                 Pushed::Closing => "closing",
                 Pushed::Repeated => {
                     self.meters.repeated.increment(1);

@@ -336,27 +336,12 @@ async fn one_delivery_reaches_many_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nobody_looks_presence_waits_for_a_message() {
-    use link::Edge;
+async fn the_home_hears_whether_somebody_looks_at_the_client() {
     let bench = bench(plain(), None);
     let mut client = bench.login(4096).await;
-    let presence = |number| link::Delivery {
-        sessions: vec![(bench.router.session(), number)],
-        stanza: Arc::new(stanza::Stanza::parse(&"<presence/>".into()).unwrap()),
-        readdress: true,
-        archived: None,
-        trace: None,
-    };
-    client.say("<inactive xmlns='urn:xmpp:csi:0'/><message/>").await;
-    bench.router.until(|seen| seen.submitted.len() == 1).await;
-    bench.sessions.deliver(presence(1));
-    advance(seconds(600)).await;
-    assert_eq!(bench.router.seen.borrow().written, [0; 0]);
-    bench.deliver(2, "come night");
-    assert!(client.expect("come night").await.contains("<presence"));
-    bench.router.until(|seen| seen.written == [2]).await;
-    bench.sessions.deliver(presence(3));
-    client.say("<active xmlns='urn:xmpp:csi:0'/>").await;
-    client.expect("<presence").await;
-    bench.router.until(|seen| seen.written == [2, 3]).await;
+    client
+        .say("<inactive xmlns='urn:xmpp:csi:0'/><message/><active xmlns='urn:xmpp:csi:0'/>")
+        .await;
+    let seen = bench.router.until(|seen| seen.looks.len() == 2).await;
+    assert_eq!((seen.looks, seen.submitted.len()), (vec![false, true], 1));
 }

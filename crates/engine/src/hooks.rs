@@ -87,6 +87,7 @@ pub(crate) type OnSession = Box<dyn Fn(&View<'_>, SessionEvent, &mut Effects) + 
 pub type AccountFuture = Pin<Box<dyn Future<Output = store::Result<Effects>> + Send>>;
 pub(crate) type OnAccount = Box<dyn Fn(AccountCx, AccountEvent) -> AccountFuture + Send + Sync>;
 pub(crate) type Handler = Arc<dyn Fn(Cx, Element) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+pub(crate) type CanWait = Box<dyn Fn(&Stanza) -> bool + Send + Sync>;
 pub(crate) type StreamFeature = Box<dyn Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync>;
 
 /// One declared hook.
@@ -127,6 +128,7 @@ pub struct Hooks {
     pub(crate) disco: BTreeMap<At, Disco>,
     pub(crate) stream_features: Vec<StreamFeature>,
     pub(crate) keep_limit: Option<u32>,
+    pub(crate) waits: Vec<Hook<CanWait>>,
     pub(crate) problems: Vec<InstallError>,
 }
 
@@ -249,6 +251,15 @@ impl Hooks {
     /// [`crate::Effect::Flush`]).
     pub fn keep_limit(&mut self, messages: u32) {
         self.keep_limit = Some(messages);
+    }
+
+    /// Stanzas for a session that can wait until somebody looks at its client; of its kind from one address, the newest then counts.
+    pub fn can_wait<S: Kind>(&mut self, judge: impl Fn(&S) -> bool + Send + Sync + 'static) {
+        self.waits.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(move |stanza| S::of(stanza).is_some_and(&judge)),
+        });
     }
 
     fn roles<S: Kind>(&mut self, way: Way) -> &mut Roles {

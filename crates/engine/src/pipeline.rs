@@ -18,7 +18,7 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
-use crate::hooks::{AccountFuture, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
+use crate::hooks::{AccountFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{SessionEvent, View, Way};
@@ -174,6 +174,12 @@ impl Pipeline {
         self.hooks.keep_limit
     }
 
+    /// Whether a stanza can wait until somebody looks at the client.
+    pub fn can_wait(&self, stanza: &Stanza) -> bool {
+        let waits = |hook: &Hook<CanWait>| catch_unwind(AssertUnwindSafe(|| (hook.run)(stanza))).unwrap_or(false);
+        self.hooks.waits.iter().any(waits)
+    }
+
     /// Elements for the stream features of `domain` after authentication.
     pub fn stream_features(&self, domain: &str) -> Vec<Element> {
         self.hooks
@@ -198,6 +204,7 @@ impl Pipeline {
             rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
         }
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
+        rows.extend(self.hooks.waits.iter().map(|hook| hook.row("delivery", "can wait")));
         rows.extend(self.hooks.accounts.iter().map(|hook| hook.row("account", "account")));
         rows.extend(
             self.hooks

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod courier;
+mod held;
 mod lanes;
 mod link_id;
 mod local;
@@ -18,6 +19,7 @@ pub mod grpc;
 
 pub use courier::Window;
 pub use grpc::METRICS;
+pub use held::{Held, Waiting};
 pub use local::local;
 pub use ports::{
     Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Renewal, Route, Router, Said,

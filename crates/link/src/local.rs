@@ -73,6 +73,10 @@ impl Router for Local {
         self.home.written(session, number);
     }
 
+    async fn look(&self, session: &SessionRef, active: bool) {
+        self.home().await.look(session, active).await;
+    }
+
     async fn close(&self, session: &SessionRef, reason: CloseReason) {
         // The only home there is knows the session, or has ended it.
         let _ = self.home().await.close(session, reason).await;

@@ -14,6 +14,7 @@ use stanza::{
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
 
+use crate::held::{Held, Waiting};
 use crate::trace::Trace;
 
 /// A session as both tiers name it. Cheap to clone.
@@ -100,6 +101,10 @@ pub struct Attach {
     pub archived: Option<(u64, ArchiveId)>,
     /// Its stream is gone; it is kept for its client to resume.
     pub detached: bool,
+    /// Nobody looks at the client (XEP-0352).
+    pub inactive: bool,
+    /// What waits until somebody does, or the client resumes.
+    pub held: Held,
 }
 
 /// A delivery that reached the edge and was not written to the client (or acknowledged by it).
@@ -161,6 +166,8 @@ pub trait Router: Send + Sync {
     async fn resume(&self, request: ResumeRequest) -> ResumeReply;
     /// Reports that deliveries up to `number` were written to the client or, under stream management, acknowledged by it.
     fn written(&self, session: &SessionRef, number: u64);
+    /// Reports whether somebody looks at the client (XEP-0352). A new or resumed session is looked at.
+    async fn look(&self, session: &SessionRef, active: bool);
     /// A session's stream has ended, after everything submitted before. Whether the session ends with it is for the home to say.
     async fn close(&self, session: &SessionRef, reason: CloseReason);
 }
@@ -174,6 +181,9 @@ pub trait Edge: Send + Sync {
     /// The home's record of the session, to be given back in [`Attach::mirror`]. Over gRPC the link keeps it, the edge is not
     /// called; in process nobody needs it.
     fn mirror(&self, session: SessionId, state: Bytes);
+    /// A stanza that waits at the home until somebody looks at the client: the edge keeps the second copy, by the same rule ([`Held`]). The
+    /// session's next delivery says that all of it was let go, and brings what was left of it under numbers. In process nobody needs it.
+    fn hold(&self, _session: SessionId, _waiting: Waiting) {}
     /// Close the session's stream with this condition.
     fn kick(&self, session: SessionId, condition: StreamCondition);
     /// Keep a session without a stream whose edge is gone, as if it had been attached from here. Returns whether that was understood:
@@ -239,6 +249,8 @@ pub trait Home: Send + Sync {
     async fn resume(&self, edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone>;
     /// Deliveries up to `number` were written to the client or, under stream management, acknowledged by it.
     fn written(&self, session: &SessionRef, number: u64);
+    /// Whether somebody looks at the client (XEP-0352). Of a session that is not here nothing is noted: its attachment will say so.
+    async fn look(&self, session: &SessionRef, active: bool);
     /// A session's stream has ended. Returns whether the session is kept for its client to resume: then its edge keeps what it has
     /// of it, until it is kicked.
     ///

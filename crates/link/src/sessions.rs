@@ -21,7 +21,7 @@ use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
 use crate::wire::EdgeFrame;
-use crate::{Attach, CloseReason, Delivery, Gone, SessionRef, Submission, Unwritten, Window};
+use crate::{Attach, CloseReason, Delivery, Gone, Held, SessionRef, Submission, Unwritten, Waiting, Window};
 
 /// Where frames for a router go. Neither call waits or fails.
 pub(crate) trait Port {
@@ -103,6 +103,10 @@ struct Session {
     closing: Option<CloseReason>,
     /// Its stream is gone; the home keeps it for its client to resume, and so does this edge.
     detached: bool,
+    /// Nobody looks at the client.
+    inactive: bool,
+    /// The second copy of what waits at the home until somebody does.
+    held: Held,
     at: Option<At>,
     leaving: Option<Leaving>,
     refusal: Option<Refusal>,
@@ -273,6 +277,8 @@ impl<P: Port> Sessions<P> {
             archived,
             closing: None,
             detached: false,
+            inactive: false,
+            held: Held::default(),
             at,
             leaving: None,
             refusal: None,
@@ -312,6 +318,8 @@ impl<P: Port> Sessions<P> {
             archived: attach.archived,
             closing: None,
             detached: true,
+            inactive: attach.inactive,
+            held: attach.held,
             at: Some(at),
             leaving: None,
             refusal: None,
@@ -365,6 +373,16 @@ impl<P: Port> Sessions<P> {
         session.port(&self.links).inspect(|port| port.written(id, number));
     }
 
+    /// Somebody looks at the client, or nobody does.
+    pub(crate) fn look(&mut self, id: SessionId, active: bool) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.inactive = !active;
+        let frame = EdgeFrame::Look { session: id, active };
+        session.port(&self.links).inspect(|port| port.send(frame));
+    }
+
     /// The client's stream has ended: once all is done and the home has said so, the session is forgotten, or kept without it.
     pub(crate) fn close(&mut self, id: SessionId, reason: CloseReason) {
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing.is_none()) else {
@@ -394,6 +412,7 @@ impl<P: Port> Sessions<P> {
             let (delivered, last, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
                 (Some(session), _) if session.hears(link) => {
                     let has_client = !session.detached;
+                    session.held.release(); // what was left of it comes under numbers, this one first
                     (
                         &mut session.delivered,
                         &mut session.archived,
@@ -440,6 +459,13 @@ impl<P: Port> Sessions<P> {
             session.mirror = state;
         } else if let Some(early) = self.binding.get_mut(&id).filter(|early| early.link == link) {
             early.mirror = state;
+        }
+    }
+
+    /// A stanza waits at the home until somebody looks at the client.
+    pub(crate) fn hold(&mut self, link: LinkId, id: SessionId, waiting: Waiting) {
+        if let Some(session) = self.heard(link, id) {
+            session.held.hold(waiting);
         }
     }
 
@@ -679,6 +705,8 @@ impl Session {
             unwritten: self.unwritten.iter().cloned().collect(),
             archived: self.archived,
             detached: self.detached,
+            inactive: self.inactive,
+            held: self.held.clone(),
         };
         let (session, generation) = (self.session.id, self.undone.generation() + 1);
         link.port.send(EdgeFrame::Attach {

@@ -341,6 +341,8 @@ fn an_entrusted_session_is_kept_like_an_own_one() {
         unwritten: vec![unwritten],
         archived: None,
         detached: true,
+        inactive: false,
+        held: Held::default(),
     };
     sessions.keep(LinkId(5), attach.clone());
     assert_eq!(sessions.load().0, 1, "no such link");

@@ -5,6 +5,7 @@ mod archive;
 mod caps;
 mod contact;
 mod disco;
+mod inactive;
 mod last;
 mod offline;
 mod ping;
@@ -22,6 +23,7 @@ pub static ALL: &[Row] = &[
     row::<presence::Presences>(),
     row::<offline::Offline>(),
     row::<archive::Archive>(),
+    row::<inactive::Inactive>(),
     row::<session::Session>(),
     row::<disco::Disco>(),
     row::<caps::Caps>(),

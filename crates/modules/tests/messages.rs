@@ -2,7 +2,10 @@
 
 mod scene;
 
+use bytes::Bytes;
+use engine::Stanza;
 use scene::{Scene, juliet};
+use serde_json::json;
 
 const STATE: &str = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
 
@@ -112,5 +115,35 @@ fn what_was_kept_comes_with_the_first_presence_that_takes_messages() {
             flushes,
             "{stanza}: {lines:?}"
         );
+    }
+}
+
+#[test]
+fn presence_and_chat_states_can_wait() {
+    let pipeline = scene::pipeline(&json!({}));
+    let states = "xmlns='http://jabber.org/protocol/chatstates'";
+    let cases = [
+        ("<presence/>".to_owned(), true),
+        ("<presence type='unavailable'/>".to_owned(), true),
+        ("<presence type='subscribe'/>".to_owned(), false),
+        ("<presence type='error'/>".to_owned(), false),
+        ("<iq type='get' id='1'><x xmlns='y'/></iq>".to_owned(), false),
+        ("<message/>".to_owned(), false),
+        ("<message><body>Soft!</body></message>".to_owned(), false),
+        (format!("<message type='chat'><composing {states}/></message>"), true),
+        (
+            format!("<message><thread>t</thread><paused {states}/><no-store xmlns='urn:xmpp:hints'/></message>"),
+            true,
+        ),
+        (
+            format!("<message><body>Soft!</body><active {states}/></message>"),
+            false,
+        ),
+        (format!("<message><gone {states}/><x xmlns='y'/></message>"), false),
+        (format!("<message type='error'><gone {states}/></message>"), false),
+    ];
+    for (text, waits) in cases {
+        let stanza = Stanza::parse(&Bytes::from(text.clone())).unwrap();
+        assert_eq!(pipeline.can_wait(&stanza), waits, "{text}");
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::{AccountView, Outcome, SessionChange, SessionView, View, Way};
-use link::{Delivery, EdgeRef, Trace};
+use link::{Delivery, EdgeRef, Trace, Waiting};
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
 use store::Version;
 
+use crate::gauges;
 use crate::hosts::VirtualHost;
 use crate::log::Log;
 use crate::mirror::Mirror;
@@ -165,13 +166,24 @@ impl Account {
         self.dirty.insert(id);
     }
 
-    /// Delivers to those of `to` that are still here: one frame per edge.
+    /// Delivers to those of `to` that are still here: one frame per edge. For a session whose client nobody looks at, what can wait is held
+    /// back; what cannot brings that with it.
     pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner) {
         let mut frames: Vec<(EdgeRef, Vec<(SessionId, u64)>)> = Vec::new();
+        let (pipeline, mut waits) = (&self.host.pipeline, None);
         for id in to {
             let Some(session) = self.sessions.get_mut(id) else {
                 continue;
             };
+            let has_room = session.held.len() < delivery.limits.held;
+            if session.is_unattended() && has_room && *waits.get_or_insert_with(|| pipeline.can_wait(stanza)) {
+                gauges::held(session.hold(Waiting {
+                    stanza: stanza.clone(),
+                    readdress: delivery.readdress,
+                }));
+                continue;
+            }
+            session.release(delivery.trace);
             let number = session.push(stanza, delivery.readdress, delivery.fate.clone());
             if session.is_over(delivery.limits) && !self.overflown.contains(id) {
                 self.overflown.push(*id);
@@ -195,6 +207,17 @@ impl Account {
                 archived: delivery.fate.archived(),
                 trace: delivery.trace,
             });
+        }
+    }
+
+    /// Delivers what was held back for a session, if somebody looks at its client now.
+    pub(crate) fn attend(&mut self, id: SessionId, limits: QueueLimits) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_unattended()) else {
+            return;
+        };
+        session.release(None);
+        if session.is_over(limits) && !self.overflown.contains(&id) {
+            self.overflown.push(id);
         }
     }
 

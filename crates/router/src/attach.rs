@@ -72,9 +72,12 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.detached = session.detached.filter(|_| attach.detached);
     session.redeliver(attach.delivered);
+    session.inactive = attach.inactive;
+    session.hold_again();
     if attach.detached {
         resume::detach(core, account, id, core.now());
     }
+    account.attend(id, core.queue_limits());
     account.touch(id);
     is_through
 }
@@ -108,6 +111,7 @@ async fn take_over(
     (session.management, session.resumed) = (mirror.management, mirror.resumed);
     session.set_read(mirror.read, attach.archived);
     session.client = mirror.client;
+    (session.inactive, session.held) = (attach.inactive, attach.held);
     session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());
@@ -122,6 +126,7 @@ async fn take_over(
     if attach.detached && !resume::detach(core, account, id, since) {
         end::end(core, account, id, Some(StreamCondition::ConnectionTimeout), out).await;
     }
+    account.attend(id, core.queue_limits());
     Ok(())
 }
 

@@ -18,6 +18,9 @@ pub struct Config {
     pub queue_stanzas: u32,
     /// Most bytes that wait for one slow client.
     pub queue_bytes: u32,
+    /// Most stanzas (presence, chat states) that are held back for a client that nobody looks at (XEP-0352) or that has no stream, of each
+    /// sender the newest; with one more all are delivered. 0: none are.
+    pub held: u32,
     /// How long a session is kept for its client to resume once its stream is gone, in seconds (XEP-0198); clients may ask for less.
     /// 0: sessions end with their streams.
     pub resume_timeout_s: u32,
@@ -143,6 +146,7 @@ impl Default for Config {
             sessions_per_account: 20,
             queue_stanzas: 2_000,
             queue_bytes: 8 * 1024 * 1024,
+            held: 100,
             resume_timeout_s: 600,
             kept_messages: 1_000,
             owed_messages: 10_000,

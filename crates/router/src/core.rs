@@ -55,6 +55,7 @@ impl Core {
         QueueLimits {
             stanzas: self.config.queue_stanzas as usize,
             bytes: self.config.queue_bytes as usize,
+            held: self.config.held as usize,
         }
     }
 }

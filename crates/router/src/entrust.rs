@@ -30,6 +30,8 @@ pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool
             unwritten: session.unwritten().collect(),
             archived: None,
             detached: true,
+            inactive: false,
+            held: session.held.clone(),
         };
         Some((attach, session.edge.clone()))
     }) else {

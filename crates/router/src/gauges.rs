@@ -38,6 +38,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Panics of hooks and handlers, by `module`: a bug, please report it",
     ),
     (
+        "dunlin_router_held_stanzas_total",
+        "counter",
+        "Stanzas (presence, chat states) held back because nobody looked at the client (XEP-0352), or it had no stream",
+    ),
+    (
         "dunlin_router_kicks_total",
         "counter",
         "Sessions ended by their home, by `reason`; `overflow`: more than `router.queue_stanzas` or `queue_bytes` was not written",
@@ -95,6 +100,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "dunlin_router_stanzas_total",
         "counter",
         "Stanzas through accounts, by `kind`, `way` (`out` of the sender's, `in` to the recipient's) and `outcome`",
+    ),
+    (
+        "dunlin_router_superseded_stanzas_total",
+        "counter",
+        "Stanzas of these that were left out, because a newer one from the same address took their place",
     ),
     (
         "dunlin_router_unwritten_bytes",
@@ -216,6 +226,14 @@ pub(crate) fn behind(presence: usize, locations: usize) {
 /// What happened to a session under stream management: `enabled`, `detached`, `resumed`, `expired`, or `not_found` when asked for.
 pub(crate) fn managed(event: &'static str) {
     counter!("dunlin_router_managed_sessions_total", "event" => event).increment(1);
+}
+
+/// A stanza was held back for a client that nobody looks at, perhaps in place of an older one.
+pub(crate) fn held(replaced: bool) {
+    counter!("dunlin_router_held_stanzas_total").increment(1);
+    if replaced {
+        counter!("dunlin_router_superseded_stanzas_total").increment(1);
+    }
 }
 
 /// A session was ended by the home.

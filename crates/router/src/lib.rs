@@ -4,6 +4,7 @@ mod account;
 mod archive;
 mod arrive;
 mod attach;
+mod attention;
 mod auth;
 mod behind;
 mod bind;

@@ -132,6 +132,7 @@ async fn go_on(
     let has_room = session.handle.note_written(number);
     let (before, accepted) = (session.id, session.accepted);
     let jid = move_over(core, account, before, edge, request.session);
+    account.attend(request.session, core.queue_limits());
     if has_room {
         archive::feed_all(core, account, None).await;
     }
@@ -161,7 +162,7 @@ fn move_over(core: &Core, account: &mut Account, before: SessionId, edge: &EdgeR
     account.touch(id);
     let session = account.sessions.get_mut(&id)?;
     // Asked again, by an edge whose link came back or that had given up waiting: the session is this connection's now.
-    session.detached = None;
+    (session.detached, session.inactive) = (None, false);
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.redeliver(0);
     locate(core, id, &jid, edge);

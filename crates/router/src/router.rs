@@ -31,7 +31,7 @@ use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
-use crate::{archive, attach, bind, gauges, lost, receive, records, remove, resume, submit};
+use crate::{archive, attach, attention, bind, gauges, lost, receive, records, remove, resume, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -238,6 +238,18 @@ impl Home for Router {
         if handle.note_written(number) {
             let core = self.core.clone();
             tokio::spawn(async move { go_on(&core, &handle.account).await });
+        }
+    }
+
+    async fn look(&self, session: &SessionRef, active: bool) {
+        // Not while the slot moves away: the session's attachment says so to its next home.
+        if let Ok(pass) = self.core.slots.enter_opening(session.slot, Duration::ZERO).await {
+            let (core, session) = (self.core.clone(), session.clone());
+            let work = async move {
+                let _pass = pass;
+                attention::look(&core, &session, active).await;
+            };
+            Self::whole(work).await;
         }
     }
 

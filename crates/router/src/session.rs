@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use link::{Delivery, EdgeRef, Unwritten};
+use link::{Delivery, EdgeRef, Held, Trace, Unwritten, Waiting};
 use stanza::{ArchiveId, Bare, ClientId, Counts, Iq, IqType, MessageKey, SessionId, Stanza, Timestamp, handled};
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
@@ -47,6 +47,10 @@ pub(crate) struct Session {
     pub(crate) resumed: u32,
     /// While it has no stream.
     pub(crate) detached: Option<Detached>,
+    /// Its client says that nobody looks at it (XEP-0352).
+    pub(crate) inactive: bool,
+    /// What waits until somebody does. It comes before whatever is numbered next.
+    pub(crate) held: Held,
     queue: VecDeque<Queued>,
     bytes: usize,
     /// Messages in the archive that it is to get when there is room.
@@ -111,6 +115,8 @@ pub(crate) enum Fate {
 pub(crate) struct QueueLimits {
     pub(crate) stanzas: usize,
     pub(crate) bytes: usize,
+    /// Stanzas that are held back for a client that nobody looks at.
+    pub(crate) held: usize,
 }
 
 impl Handle {
@@ -172,6 +178,8 @@ impl Session {
             management: None,
             resumed: 0,
             detached: None,
+            inactive: false,
+            held: Held::default(),
             queue: VecDeque::new(),
             bytes: 0,
             owed: VecDeque::new(),
@@ -197,6 +205,42 @@ impl Session {
         self.handle.delivered.store(self.delivered, Ordering::Relaxed);
         self.handle.bytes.store(self.bytes, Ordering::Relaxed);
         self.delivered
+    }
+
+    /// Whether nobody sees what is delivered now: what can wait is better held back.
+    pub(crate) fn is_unattended(&self) -> bool {
+        self.inactive || self.detached.is_some()
+    }
+
+    /// Holds a stanza back, at its edge too. Returns whether it took the place of an older one.
+    pub(crate) fn hold(&mut self, waiting: Waiting) -> bool {
+        if self.handle.edge.is_some() {
+            self.edge.edge.hold(self.id, waiting.clone());
+        }
+        self.held.hold(waiting)
+    }
+
+    /// Delivers what was held back.
+    pub(crate) fn release(&mut self, trace: Option<Trace>) {
+        for Waiting { stanza, readdress } in self.held.release() {
+            let number = self.push(&stanza, readdress, Fate::alone(&stanza));
+            if self.handle.edge.is_some() {
+                self.edge.edge.deliver(Delivery {
+                    sessions: vec![(self.id, number)],
+                    stanza,
+                    readdress,
+                    archived: None,
+                    trace,
+                });
+            }
+        }
+    }
+
+    /// Its edge may have missed what is held back.
+    pub(crate) fn hold_again(&self) {
+        for waiting in self.held.iter() {
+            self.edge.edge.hold(self.id, waiting.clone());
+        }
     }
 
     /// What an edge kept of deliveries that were not written: they find their way as before, but nobody knows any more who else
@@ -248,7 +292,7 @@ impl Session {
             handle: std::mem::replace(&mut self.handle, Arc::new(handle)),
             edge: std::mem::replace(&mut self.edge, edge.clone()),
         };
-        (self.id, self.detached) = (id, None);
+        (self.id, self.detached, self.inactive) = (id, None, false);
         self.resumed = self.resumed.saturating_add(1);
         former
     }

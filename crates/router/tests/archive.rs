@@ -49,6 +49,8 @@ async fn attach(router: &Router, client: &mut Client, reached: usize, written: u
         unwritten: unwritten.collect(),
         archived,
         detached: false,
+        inactive: false,
+        held: Default::default(),
     };
     let edge = EdgeRef {
         id: "edge-1".into(),

@@ -373,6 +373,8 @@ impl Cluster {
             unwritten: Vec::new(),
             archived,
             detached: false,
+            inactive: false,
+            held: Default::default(),
             done: client.sent(),
         };
         client.router = router.clone();

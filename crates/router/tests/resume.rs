@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{Attach, CloseReason, Home, Said, SessionRef, Submission};
+use link::{Attach, CloseReason, Held, Home, Said, SessionRef, Submission};
 use router::{Config, NoPeers};
 use stanza::{
     Condition, Counts, EnableReply, EnableRequest, Peer, ResumeReply, ResumeRequest, Resumption, SessionId, Stanza,
@@ -448,6 +448,8 @@ async fn an_older_copy_of_a_session_gives_way_unheard() {
         archived: None,
         unwritten: Vec::new(),
         detached,
+        inactive: false,
+        held: Held::default(),
     };
     let next = House {
         router: support::router(

@@ -18,5 +18,4 @@ pub use about::About;
 pub use config::{Config, HostConfig, TlsPolicy};
 pub use event::{Closed, Event};
 pub use feature::FEATURES;
-pub use feature::client_state::can_wait;
 pub use stream::Stream;

@@ -48,6 +48,7 @@ pub struct Seen {
     pub closed: Vec<CloseReason>,
     pub enabled: Vec<EnableRequest>,
     pub resumed: Vec<ResumeRequest>,
+    pub looks: Vec<bool>,
 }
 
 impl Friendly {
@@ -140,6 +141,10 @@ impl Router for Friendly {
 
     fn written(&self, _: &SessionRef, number: u64) {
         self.seen.send_modify(|seen| seen.written.push(number));
+    }
+
+    async fn look(&self, _: &SessionRef, active: bool) {
+        self.seen.send_modify(|seen| seen.looks.push(active));
     }
 
     async fn close(&self, _: &SessionRef, reason: CloseReason) {

@@ -20,7 +20,7 @@ use super::metric;
 use crate::lanes::{Lanes, Worker};
 use crate::outbox::{Batch, Outbox};
 use crate::wire::{EdgeFrame, RouterFrame, pb};
-use crate::{Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, SessionRef, Submission};
+use crate::{Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, SessionRef, Submission, Waiting};
 
 /// How long the end of a link waits for what its edge has asked for before.
 const FINISH: Duration = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl EdgeLink {
 /// The edge as the home sees it. Frames for a link that is down are dropped: the edge attaches again.
 struct Remote {
     outbox: Arc<ToEdge>,
-    /// Whether it understands that it is to keep a session (protocol 1.2).
+    /// Whether it understands that it is to keep a session, or a stanza that waits (protocol 1.2).
     keeps: bool,
 }
 
@@ -117,6 +117,12 @@ impl Edge for Remote {
 
     fn mirror(&self, session: SessionId, state: Bytes) {
         self.send(RouterFrame::Mirror(session, state));
+    }
+
+    fn hold(&self, session: SessionId, waiting: Waiting) {
+        if self.keeps {
+            self.send(RouterFrame::Hold(session, waiting));
+        }
     }
 
     fn kick(&self, session: SessionId, condition: StreamCondition) {
@@ -147,6 +153,7 @@ enum Job {
     Attached(u64, BTreeSet<Slot>, mpsc::Receiver<()>),
     Submit(SessionId, u32, Submission),
     Unreadable(SessionId, u64),
+    Look(SessionId, bool),
     Close(SessionId, u32, CloseReason),
 }
 
@@ -235,6 +242,7 @@ impl Desk {
                 }
                 return None;
             }
+            EdgeFrame::Look { session, active } => (session, Job::Look(session, active)),
             EdgeFrame::Close {
                 session,
                 generation,
@@ -259,6 +267,7 @@ impl Desk {
             }
             Job::Submit(session, generation, submission) => self.submit(session, generation, submission).await,
             Job::Unreadable(session, number) => self.outbox.mark(session, number),
+            Job::Look(session, active) => self.look(session, active).await,
             Job::Close(session, generation, reason) => self.close(session, generation, reason).await,
         }
     }
@@ -307,6 +316,13 @@ impl Desk {
             Ok(()) => self.outbox.mark(id, number),
             // A home that has lost sight of the session may take it again: only an attachment can be refused for good.
             Err(_) => self.refuse(id, generation, Gone::Home),
+        }
+    }
+
+    async fn look(&self, id: SessionId, active: bool) {
+        let attached = self.sessions.lock().get(&id).map(|(_, session)| session.clone());
+        if let Some(session) = attached {
+            self.home.look(&session, active).await;
         }
     }
 

@@ -220,7 +220,9 @@ impl Router for RouterPool {
             let outcome = self.pool.sessions.lock().submit(session.id, submission, size);
             match outcome {
                 Submit::Taken => return Ok(()),
-                Submit::Gone => return Err(Gone::Session),
+                Submit::Gone if self.pool.is_live() => return Err(Gone::Session),
+                // Every session was let go with the edge's life: its client may go on elsewhere.
+                Submit::Gone => return Err(Gone::Unreachable),
                 Submit::Full(back, room) => {
                     submission = *back;
                     metric::waits("edge");
@@ -235,6 +237,10 @@ impl Router for RouterPool {
 
     fn written(&self, session: &SessionRef, number: u64) {
         self.pool.sessions.lock().written(session.id, number);
+    }
+
+    async fn look(&self, session: &SessionRef, active: bool) {
+        self.pool.sessions.lock().look(session.id, active);
     }
 
     async fn close(&self, session: &SessionRef, reason: CloseReason) {
@@ -267,6 +273,10 @@ impl Pool {
                 return;
             }
         }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(*self.membership.standing.borrow(), Standing::Live(_))
     }
 
     /// Moves sessions whenever something happened that may move them.
@@ -426,6 +436,7 @@ impl Pool {
                 news.into_iter().for_each(|(id, number)| edge.done(id, number));
             }
             RouterFrame::Mirror(id, state) => self.sessions.lock().mirror(link, id, state),
+            RouterFrame::Hold(id, waiting) => self.sessions.lock().hold(link, id, waiting),
             RouterFrame::Kick(id, condition) => {
                 if self.sessions.lock().kicked(link, id) {
                     edge.kick(id, condition);

@@ -14,7 +14,7 @@ use super::managed::{enable_from, enable_to, resume_from, resume_to};
 use super::pb;
 use super::pb::edge_frame::Frame;
 use super::stanza::{stanza_from, stanza_size, stanza_to};
-use crate::{Attach, CloseReason, Said, SessionRef, Submission, Unwritten};
+use crate::{Attach, CloseReason, Said, SessionRef, Submission, Unwritten, Waiting};
 
 /// A frame as a value; see the protocol file.
 #[derive(Clone, Debug)]
@@ -48,6 +48,11 @@ pub(crate) enum EdgeFrame {
     Written {
         session: SessionId,
         number: u64,
+    },
+    /// Whether somebody looks at the client.
+    Look {
+        session: SessionId,
+        active: bool,
     },
     Close {
         session: SessionId,
@@ -116,6 +121,10 @@ impl EdgeFrame {
                 session: Some(session_to(session)),
                 number,
             }),
+            Self::Look { session, active } => Frame::Look(pb::Look {
+                session: Some(session_to(session)),
+                active,
+            }),
             Self::Close {
                 session,
                 generation,
@@ -154,6 +163,10 @@ impl EdgeFrame {
             Frame::Written(written) => Self::Written {
                 session: session_from(written.session)?,
                 number: written.number,
+            },
+            Frame::Look(look) => Self::Look {
+                session: session_from(look.session)?,
+                active: look.active,
             },
             Frame::Close(close) => {
                 let reason = reason_from(close.reason());
@@ -204,6 +217,8 @@ pub(super) fn attach_to(generation: u32, attach: Attach) -> pb::Attach {
         archived_number: attach.archived.map_or(0, |(number, _)| number),
         archived: attach.archived.map(|(_, id)| archived_to(id)),
         detached: attach.detached,
+        inactive: attach.inactive,
+        held: attach.held.iter().map(waiting_to).collect(),
     }
 }
 
@@ -214,6 +229,20 @@ fn unwritten_to(unwritten: &Unwritten) -> pb::attach::Unwritten {
         readdress: unwritten.readdress,
         archived: unwritten.archived.map(archived_to),
     }
+}
+
+pub(super) fn waiting_to(waiting: &Waiting) -> pb::Waiting {
+    pb::Waiting {
+        stanza: Some(stanza_to(&waiting.stanza)),
+        readdress: waiting.readdress,
+    }
+}
+
+pub(super) fn waiting_from(waiting: pb::Waiting) -> Result<Waiting, Malformed> {
+    Ok(Waiting {
+        stanza: Arc::new(stanza_from(waiting.stanza)?),
+        readdress: waiting.readdress,
+    })
 }
 
 /// `None` when nobody can read it.
@@ -240,6 +269,12 @@ pub(super) fn attach_from(attach: pb::Attach) -> Result<(u32, Attach), Malformed
         unwritten: attach.unwritten.into_iter().filter_map(unwritten_from).collect(),
         archived: attach.archived.map(|id| (attach.archived_number, archived_from(id))),
         detached: attach.detached,
+        inactive: attach.inactive,
+        held: attach
+            .held
+            .into_iter()
+            .filter_map(|held| waiting_from(held).ok())
+            .collect(),
     };
     Ok((generation, value))
 }

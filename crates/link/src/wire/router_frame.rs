@@ -10,14 +10,14 @@ use super::address::{
     Malformed, archived_from, archived_to, session_from, session_to, target_from, target_to, trace_from, trace_to,
 };
 use super::condition::{kick_from, kick_to};
-use super::edge_frame::{attach_from, attach_to};
+use super::edge_frame::{attach_from, attach_to, waiting_from, waiting_to};
 use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
 use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
 use super::pb;
 use super::pb::router_frame::Frame;
 use super::snapshot::{snapshot_from, snapshot_to};
 use super::stanza::{stanza_from, stanza_size, stanza_to};
-use crate::{Attach, Delivery, Gone};
+use crate::{Attach, Delivery, Gone, Waiting};
 
 /// A frame as a value; see the protocol file.
 #[derive(Clone, Debug)]
@@ -30,6 +30,7 @@ pub(crate) enum RouterFrame {
     Delivery(Delivery),
     Done(Vec<(SessionId, u64)>),
     Mirror(SessionId, Bytes),
+    Hold(SessionId, Waiting),
     Kick(SessionId, StreamCondition),
     /// A session without a stream, to be kept.
     Keep(Box<Attach>),
@@ -53,6 +54,7 @@ impl RouterFrame {
         match self {
             Self::Delivery(delivery) => stanza_size(&delivery.stanza) + 24 * delivery.sessions.len(),
             Self::Mirror(_, state) => 64 + state.len(),
+            Self::Hold(_, waiting) => stanza_size(&waiting.stanza),
             Self::Snapshot(snapshot) => 16 * 1024 + 128 * snapshot.members.len(),
             Self::Sasl(..) | Self::Bind(..) | Self::Enable(..) | Self::Resume(..) => 512,
             _ => 64,
@@ -79,6 +81,10 @@ impl RouterFrame {
             Self::Mirror(session, state) => Frame::Mirror(pb::Mirror {
                 session: Some(session_to(session)),
                 state,
+            }),
+            Self::Hold(session, waiting) => Frame::Hold(pb::Hold {
+                session: Some(session_to(session)),
+                waiting: Some(waiting_to(&waiting)),
             }),
             Self::Kick(session, condition) => Frame::Kick(kick_to(session_to(session), &condition)),
             Self::Keep(attach) => Frame::Keep(attach_to(0, *attach)),
@@ -124,6 +130,10 @@ impl RouterFrame {
             }),
             Frame::Done(done) => Self::Done(done.sessions.iter().map(target_from).collect()),
             Frame::Mirror(mirror) => Self::Mirror(session_from(mirror.session)?, mirror.state),
+            Frame::Hold(hold) => Self::Hold(
+                session_from(hold.session)?,
+                waiting_from(hold.waiting.ok_or(Malformed("waiting"))?)?,
+            ),
             Frame::Kick(kick) => {
                 let condition = kick_from(&kick);
                 Self::Kick(session_from(kick.session)?, condition)

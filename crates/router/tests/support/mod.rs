@@ -19,7 +19,9 @@ use engine::{
     About, AccountCx, At, Cx, Effect, Effects, Hooks, Host, Module, Outcome, Pipeline, Presence, PresenceType, Reply,
     RosterChange, Row, SessionChange, SessionEvent, Way, row,
 };
-use link::{Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Home, Peers, Said, SessionRef, Submission};
+use link::{
+    Attach, CloseReason, Delivery, Edge, EdgeRef, Gone, Held, Home, Peers, Said, SessionRef, Submission, Waiting,
+};
 use parking_lot::Mutex;
 use router::{Clock, Config, Entropy, Parts, Router, VirtualHost};
 use serde_json::Value;
@@ -37,6 +39,8 @@ pub struct FakeEdge {
     pub kicks: Mutex<Vec<(SessionId, StreamCondition)>>,
     pub mirrors: Mutex<BTreeMap<SessionId, Bytes>>,
     pub sealed: Mutex<Vec<u64>>,
+    /// What waits for its sessions.
+    pub held: Mutex<BTreeMap<SessionId, Held>>,
     /// Sessions that were entrusted to it.
     pub kept: Mutex<Vec<Attach>>,
     archived: Mutex<BTreeMap<(SessionId, u64), ArchiveId>>,
@@ -75,6 +79,7 @@ impl Edge for FakeEdge {
                 self.archived.lock().insert((session, number), id);
             }
             log.entry(session).or_default().push((number, text.clone()));
+            self.held.lock().remove(&session);
         }
     }
 
@@ -84,6 +89,10 @@ impl Edge for FakeEdge {
         let before = self.log.lock().get(&session).map_or(0, Vec::len);
         self.records.lock().push((session, before, state.clone()));
         self.mirrors.lock().insert(session, state);
+    }
+
+    fn hold(&self, session: SessionId, waiting: Waiting) {
+        self.held.lock().entry(session).or_default().hold(waiting);
     }
 
     fn kick(&self, session: SessionId, condition: StreamCondition) {
@@ -204,6 +213,7 @@ impl Module for Fake {
             Ok(effects)
         });
         on.account(async |cx: AccountCx, _| panic!("removed: {}", cx.account.jid));
+        on.can_wait(|presence: &Presence| presence.kind != PresenceType::Subscribe);
         on.get(At::Account, async |_: Cx, _: Ping| Ok(Reply::empty()));
         on.get(At::Server, async |_: Cx, _: Ping| Ok(Reply::empty()));
         on.get(At::Server, async |cx: Cx, _: Panic| panic!("{}", cx.host.domain));

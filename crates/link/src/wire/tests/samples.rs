@@ -11,7 +11,7 @@ use ::stanza::{
 use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
 
 use crate::wire::{EdgeFrame, Part, PeerFrame, PeerReply, RouterFrame};
-use crate::{Attach, CloseReason, Delivery, Gone, Said, SessionRef, Submission, Unwritten};
+use crate::{Attach, CloseReason, Delivery, Gone, Held, Said, SessionRef, Submission, Unwritten, Waiting};
 
 pub(in crate::wire) fn stanza() -> Stanza {
     let head = Head {
@@ -96,6 +96,8 @@ pub(in crate::wire) fn edge_frames() -> Vec<EdgeFrame> {
         }],
         archived: Some((3, ArchiveId(u128::MAX / 7))),
         detached: true,
+        inactive: false,
+        held: Held::default(),
     };
     let submission = Submission {
         number: 4,
@@ -283,6 +285,9 @@ pub(in crate::wire) fn newer_edge_frames() -> Vec<EdgeFrame> {
         resource,
         peer: Peer::default(),
     };
+    let mut inactive = an_attach();
+    inactive.inactive = true;
+    inactive.held.hold(waiting());
     let tagged = ResourceRequest::Tagged {
         tag: Some("Client".into()),
         client: Some(client),
@@ -291,6 +296,14 @@ pub(in crate::wire) fn newer_edge_frames() -> Vec<EdgeFrame> {
         EdgeFrame::Sasl(1, start),
         EdgeFrame::Bind(2, bind(tagged)),
         EdgeFrame::Bind(3, bind(ResourceRequest::Named("balcony".into()))),
+        EdgeFrame::Look {
+            session: SessionId(9),
+            active: true,
+        },
+        EdgeFrame::Attach {
+            generation: 2,
+            attach: inactive,
+        },
     ]
 }
 
@@ -322,15 +335,27 @@ pub(in crate::wire) fn newer_router_frames() -> Vec<RouterFrame> {
             expiry: Timestamp(7),
         }),
     };
+    vec![
+        RouterFrame::Snapshot(Arc::new(snapshot)),
+        RouterFrame::Sasl(1, success),
+        RouterFrame::Keep(an_attach()),
+        RouterFrame::Hold(SessionId(9), waiting()),
+    ]
+}
+
+fn an_attach() -> Box<Attach> {
     let attach = edge_frames().into_iter().find_map(|frame| match frame {
         EdgeFrame::Attach { attach, .. } => Some(attach),
         _ => None,
     });
-    vec![
-        RouterFrame::Snapshot(Arc::new(snapshot)),
-        RouterFrame::Sasl(1, success),
-        RouterFrame::Keep(attach.unwrap()),
-    ]
+    attach.unwrap()
+}
+
+fn waiting() -> Waiting {
+    Waiting {
+        stanza: Arc::new(stanza()),
+        readdress: true,
+    }
 }
 
 /// What is answered beside what is in [`router_frames`].
