@@ -38,10 +38,13 @@ const TROUBLE: &[&str] = &[
     "dunlin_router_dropped_total",
     "dunlin_router_effect_failures_total",
     "dunlin_router_hook_panics_total",
+    "dunlin_router_held_stanzas_total",
     "dunlin_router_kicks_total",
+    "dunlin_router_lease_renewals_total",
     "dunlin_router_repeated_messages_total",
     "dunlin_router_slot_waits",
     "dunlin_router_slot_waits_given_up_total",
+    "dunlin_router_superseded_stanzas_total",
     "dunlin_store_errors_total",
     "dunlin_store_watch_breaks_total",
 ];

@@ -78,7 +78,6 @@ async fn a_client_that_reads_too_slowly_is_closed_and_the_home_knows_what_it_mis
     config.outbox = Outbox {
         stanzas: 10,
         bytes: 1 << 20,
-        ..Outbox::default()
     };
     let bench = bench(config, None);
     let client = bench.login(512).await;
@@ -98,7 +97,6 @@ async fn an_overflow_is_a_policy_violation_for_a_client_that_reads_at_last() {
     config.outbox = Outbox {
         stanzas: 1_000,
         bytes: 4_096,
-        ..Outbox::default()
     };
     let bench = bench(config, None);
     let mut client = bench.login(512).await;

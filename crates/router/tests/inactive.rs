@@ -1,5 +1,7 @@
 //! Sessions whose client nobody looks at (XEP-0352), or that have no stream: of presence the newest waits.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod support;
 
 use std::sync::Arc;
