@@ -35,6 +35,7 @@ const TROUBLE: &[&str] = &[
     "dunlin_link_reconnects_total",
     "dunlin_link_waits_total",
     "dunlin_router_accounts_removed_total",
+    "dunlin_router_buried_total",
     "dunlin_router_dropped_total",
     "dunlin_router_effect_failures_total",
     "dunlin_router_hook_panics_total",

@@ -321,6 +321,17 @@ impl store::Members for Gate {
         self.back(marked).await
     }
 
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+        self.there().await?;
+        let buried = self.shelf.write(|state, _| {
+            if state.nodes.get(node).is_some_and(|life| life.member.epoch == epoch) {
+                state.nodes.remove(node);
+            }
+            Ok(())
+        });
+        self.back(buried).await
+    }
+
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()> {
         self.there().await?;
         let left = self.shelf.write(|state, _| {

@@ -265,6 +265,9 @@ pub trait PeerHome: Send + Sync {
     /// Takes in a stanza for recipients that are at home here. Recipients that are not are given back, for the peer to
     /// send again by a newer table.
     async fn route(&self, from: &NodeId, route: Route) -> Vec<Jid>;
+    /// Nothing listens any more where `router` was reached in that life, though it counts as alive: its process has died. Said again
+    /// for as long as that is so.
+    fn found_dead(&self, _router: &NodeId, _epoch: Epoch) {}
 }
 
 /// What a router calls to reach other homes.

@@ -23,6 +23,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Retired accounts that their home has removed, with all that was kept for them",
     ),
     (
+        "dunlin_router_buried_total",
+        "counter",
+        "Lives of routers that were ended before their leases, because nothing listened at their addresses any more",
+    ),
+    (
         "dunlin_router_dropped_total",
         "counter",
         "Stanzas dropped, by `what`: beyond the `depth` or `steps` of what one stanza may set off; of a life that is over (`fenced`)",
@@ -244,6 +249,11 @@ pub(crate) fn kicked(reason: &'static str) {
 /// Something was dropped to keep a bound.
 pub(crate) fn dropped(what: &'static str) {
     counter!("dunlin_router_dropped_total", "what" => what).increment(1);
+}
+
+/// The life of a dead router was ended before its lease.
+pub(crate) fn buried() {
+    counter!("dunlin_router_buried_total").increment(1);
 }
 
 /// This router's own lease was to be renewed.

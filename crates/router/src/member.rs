@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use store::{Error, Members};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use topology::{Epoch, Lease, NodeRecord, Role, Snapshot};
+use topology::{Epoch, Lease, NodeId, NodeRecord, Role, Snapshot};
 
 use crate::config::{Blind, ClusterConfig, ms};
 use crate::core::Core;
@@ -93,6 +93,7 @@ impl Member {
                     core.slots.permit_until(safe_end(asked, ttl));
                     return Life { epoch, lease };
                 }
+                Ok(Err(Error::Conflict)) => bury_former(core, &record).await,
                 Ok(Err(error)) => tracing::debug!(%error, "joining the cluster"),
                 Err(_) => tracing::debug!("joining the cluster takes too long"),
             }
@@ -145,6 +146,26 @@ impl Member {
             self.heard.send_replace(snapshot);
         }
         (renewal, "peer")
+    }
+}
+
+/// Ends a life that is known to be over, so that nobody waits for its lease to end.
+pub(crate) async fn bury(core: &Core, node: &NodeId, epoch: Epoch) {
+    match core.stores.members.bury(node, epoch).await {
+        Ok(()) => {
+            tracing::warn!(%node, epoch = epoch.0, "dead: nothing listens at its address any more");
+            gauges::buried();
+        }
+        Err(error) => tracing::debug!(%error, %node, "burying a dead node"),
+    }
+}
+
+/// This node's former life still counts as alive. Nobody else can listen at its address, so it is over.
+async fn bury_former(core: &Core, record: &NodeRecord) {
+    let snapshot = core.snapshot.borrow().clone();
+    let former = snapshot.member(&record.id);
+    if let Some(former) = former.filter(|former| former.record.address == record.address) {
+        bury(core, &record.id, former.epoch).await;
     }
 }
 

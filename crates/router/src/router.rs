@@ -26,7 +26,7 @@ use crate::entrust::{entrust_lone, entrust_one};
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::marks::Marks;
-use crate::member::Member;
+use crate::member::{self, Member};
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
@@ -326,6 +326,11 @@ impl PeerHome for Router {
         Self::whole(async move { receive::receive(&core, route).await })
             .await
             .unwrap_or(all)
+    }
+
+    fn found_dead(&self, router: &NodeId, epoch: Epoch) {
+        let (core, router) = (self.core.clone(), router.clone());
+        tokio::spawn(async move { member::bury(&core, &router, epoch).await });
     }
 }
 

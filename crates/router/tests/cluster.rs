@@ -139,6 +139,10 @@ impl Members for Cut {
         self.reach().await;
         self.members.leave(node, lease).await
     }
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> store::Result<()> {
+        self.reach().await;
+        self.members.bury(node, epoch).await
+    }
     async fn publish(&self, table: &SlotTable) -> store::Result<()> {
         self.reach().await;
         self.members.publish(table).await

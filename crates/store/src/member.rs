@@ -34,6 +34,8 @@ pub trait Members: Send + Sync {
     async fn drain(&self, node: &NodeId) -> Result<bool>;
     /// Ends the lease and removes the key at once.
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()>;
+    /// Ends a life that is known to be over, before its lease does: removes the key if it is still that life's, and does nothing otherwise.
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()>;
     /// Publishes `table` if the published one has revision `table.revision - 1`.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Bytes read at a time.
 const CHUNK: usize = 16 << 10;
+/// How often it is looked whether somebody listens again.
+const AGAIN: Duration = Duration::from_millis(20);
 /// Chunks under way in each direction of a connection; more wait in the sender's socket.
 const UNDER_WAY: usize = 64;
 
@@ -72,15 +74,14 @@ impl Network {
         let guard = self.tasks.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
         drop(guard);
-        self.tasks.spawn(async move {
-            while let Ok((socket, peer)) = listener.accept().await {
-                let (from, to, rules) = (from.clone(), to.clone(), rules.clone());
-                tokio::spawn(async move {
-                    let way = (name_of(from, peer).await, to);
-                    Line { way, rules }.join(socket, target).await;
-                });
-            }
-        });
+        let door = Door {
+            from,
+            to,
+            target,
+            address,
+            rules,
+        };
+        self.tasks.spawn(door.keep(listener));
         Ok(address)
     }
 
@@ -112,6 +113,50 @@ impl Network {
     }
 }
 
+/// Where one process, or any, reaches another.
+struct Door {
+    from: Option<String>,
+    to: String,
+    target: SocketAddr,
+    address: SocketAddr,
+    rules: watch::Receiver<BTreeMap<Way, Rule>>,
+}
+
+impl Door {
+    /// Takes connections for as long as there is somebody behind it; meanwhile it refuses them, as an address without a process does.
+    async fn keep(self, mut listener: tokio::net::TcpListener) {
+        let (deserted, mut refused) = mpsc::channel(1);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let Ok((socket, peer)) = accepted else { return };
+                    self.let_in(socket, peer, deserted.clone());
+                }
+                _ = refused.recv() => {
+                    drop(listener);
+                    while TcpStream::connect(self.target).await.is_err() {
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    let Ok(again) = tokio::net::TcpListener::bind(self.address).await else { return };
+                    listener = again;
+                    while refused.try_recv().is_ok() {}
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, socket: TcpStream, peer: SocketAddr, deserted: mpsc::Sender<()>) {
+        let (from, to, rules, target) = (self.from.clone(), self.to.clone(), self.rules.clone(), self.target);
+        tokio::spawn(async move {
+            let way = (name_of(from, peer).await, to);
+            let line = Line { way, rules };
+            if line.join(socket, target).await.is_err() {
+                let _ = deserted.try_send(()); // one that has been said already is as good
+            }
+        });
+    }
+}
+
 /// Who connects. Looking takes a while; nothing else waits for it.
 async fn name_of(known: Option<String>, peer: SocketAddr) -> String {
     match known {
@@ -132,15 +177,16 @@ struct Line {
 
 impl Line {
     /// Carries bytes both ways until both sides have ended.
-    async fn join(self, near: TcpStream, target: SocketAddr) {
+    ///
+    /// # Errors
+    /// When nobody is there.
+    async fn join(self, near: TcpStream, target: SocketAddr) -> std::io::Result<()> {
         let back = (self.way.1.clone(), self.way.0.clone());
         let rules = self.rules;
         // A connection comes about only when both can hear each other.
         open(&mut rules.clone(), &self.way).await;
         open(&mut rules.clone(), &back).await;
-        let Ok(far) = TcpStream::connect(target).await else {
-            return;
-        };
+        let far = TcpStream::connect(target).await?;
         // Without delays of its own; a socket that is gone already fails below.
         let _ = near.set_nodelay(true).and(far.set_nodelay(true));
         let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
@@ -148,6 +194,7 @@ impl Line {
             carry(near_in, far_out, rules.clone(), &self.way),
             carry(far_in, near_out, rules.clone(), &back)
         );
+        Ok(())
     }
 }
 

@@ -119,10 +119,23 @@ impl store::Members for Members {
     }
 
     async fn leave(&self, _: &NodeId, lease: Lease) -> Result<()> {
-        AT.call_within(self.timeout, "leave", async {
-            match self.client.clone().lease_revoke(lease.0).await {
-                Err(error) if is_lease_gone(&error) => Ok(()),
-                done => done.map(drop).map_err(failed),
+        AT.call_within(self.timeout, "leave", async { self.revoke(lease.0).await })
+            .await
+    }
+
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+        AT.call_within(self.timeout, "bury", async {
+            let found = self
+                .client
+                .clone()
+                .get(self.keys.node(node), None)
+                .await
+                .map_err(failed)?;
+            let is_that_life = |found: &&etcd_client::KeyValue| found.create_revision() == epoch.0.cast_signed();
+            match found.kvs().first().filter(is_that_life) {
+                // Not the key alone: who still has the lease must hear that it has ended.
+                Some(found) => self.revoke(found.lease()).await,
+                None => Ok(()),
             }
         })
         .await
@@ -190,6 +203,14 @@ impl Members {
             .map_err(failed)?;
         done.map(|revision| Epoch(revision.cast_unsigned()))
             .ok_or(Error::Conflict)
+    }
+
+    /// Ends a lease, and with it its key; one that has ended is as good.
+    async fn revoke(&self, lease: i64) -> Result<()> {
+        match self.client.clone().lease_revoke(lease).await {
+            Err(error) if is_lease_gone(&error) => Ok(()),
+            done => done.map(drop).map_err(failed),
+        }
     }
 
     /// The revision of the write, or `None` when its conditions did not hold.

@@ -29,7 +29,12 @@ pub(super) trait Talk: Send + Sync + 'static {
         client: RouterClient<Channel>,
         stop: &CancellationToken,
     ) -> Result<(), Status>;
+    /// Nothing listens at the router's address, seen several times in a row.
+    fn found_dead(&self, _router: &Member) {}
 }
+
+/// A router whose address refuses this many connections in a row is dead.
+const REFUSALS: u32 = 3;
 
 /// Follows the snapshots and keeps a link to every live router that `wanted` accepts, until `stop`.
 pub(super) async fn supervise<T: Talk>(
@@ -97,11 +102,20 @@ fn key_of(member: &Member) -> (NodeId, Epoch, String) {
 
 async fn keep<T: Talk>(talk: Arc<T>, config: Arc<Config>, router: Member, stop: CancellationToken) {
     let mut backoff = Backoff::new(config.retry_first, config.retry_most);
+    let mut refusals = 0;
     while !stop.is_cancelled() {
         let began = tokio::time::Instant::now();
         let once = async {
-            let client = transport::connect(&router.record.address, Some(&router.record.id), &config).await?;
-            talk.talk(&router, client, &stop).await
+            let connected = transport::connect(&router.record.address, Some(&router.record.id), &config).await;
+            refusals = if connected.as_ref().is_err_and(|unreached| unreached.refused) {
+                refusals + 1
+            } else {
+                0
+            };
+            if refusals >= REFUSALS {
+                talk.found_dead(&router);
+            }
+            talk.talk(&router, connected?, &stop).await
         };
         let ended = tokio::select! {
             ended = once => ended,

@@ -43,6 +43,7 @@ struct Pool {
     config: Arc<Config>,
     me: OnceLock<Identity>,
     snapshots: OnceLock<watch::Receiver<Arc<Snapshot>>>,
+    home: OnceLock<Arc<dyn PeerHome>>,
     slots: Mutex<Slots<Line, Ticket>>,
     clients: Clients,
     stir: Notify,
@@ -68,13 +69,14 @@ impl PeerPool {
             total: config.peer_window,
             linger: config.linger,
         }));
-        let (me, snapshots) = (OnceLock::new(), OnceLock::new());
+        let (me, snapshots, home) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (stir, stop) = (Notify::new(), CancellationToken::new());
         Self {
             pool: Arc::new(Pool {
                 config: Arc::new(config),
                 me,
                 snapshots,
+                home,
                 slots,
                 clients: Clients::default(),
                 stir,
@@ -90,6 +92,7 @@ impl PeerPool {
         if self.pool.me.set(me.clone()).is_err() || self.pool.snapshots.set(snapshots.clone()).is_err() {
             return;
         }
+        let home = Arc::clone(self.pool.home.get_or_init(|| home));
         let stop = self.pool.stop.clone();
         let [a, b, c] = [(); 3].map(|()| Arc::clone(&self.pool));
         let (config, id) = (Arc::clone(&self.pool.config), me.id.clone());
@@ -366,6 +369,12 @@ impl Drop for Up<'_> {
 #[async_trait]
 impl Talk for Pool {
     const NAME: &'static str = "peer";
+
+    fn found_dead(&self, router: &Member) {
+        if let Some(home) = self.home.get() {
+            home.found_dead(&router.record.id, router.epoch);
+        }
+    }
 
     async fn talk(
         &self,

@@ -17,15 +17,30 @@ use crate::wire::pb::router_client::RouterClient;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 
+/// A router could not be reached.
+#[derive(Debug)]
+pub(super) struct Unreached {
+    /// Nothing listens there.
+    pub(super) refused: bool,
+    status: Status,
+}
+
+impl From<Unreached> for Status {
+    fn from(unreached: Unreached) -> Self {
+        unreached.status
+    }
+}
+
 /// Connects to the router at `address` (`host:port`), named `id` if that is known.
 pub(super) async fn connect(
     address: &str,
     id: Option<&NodeId>,
     config: &Config,
-) -> Result<RouterClient<Channel>, Status> {
+) -> Result<RouterClient<Channel>, Unreached> {
+    let not_tried = |status| Unreached { refused: false, status };
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
-        .map_err(|error| Status::unavailable(format!("address {address}: {error}")))?
+        .map_err(|error| not_tried(Status::unavailable(format!("address {address}: {error}"))))?
         .connect_timeout(config.connect_timeout)
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -36,14 +51,17 @@ pub(super) async fn connect(
     let endpoint = match &config.tls {
         Some(tls) => endpoint
             .tls_config(client_tls(tls, id))
-            .map_err(|error| Status::internal(detail(&error)))?,
+            .map_err(|error| not_tried(Status::internal(detail(&error))))?,
         None => endpoint,
     };
     let connected = match &config.connector {
         Some(connector) => endpoint.connect_with_connector(Dialled(Arc::clone(connector))).await,
         None => endpoint.connect().await,
     };
-    let channel = connected.map_err(|error| Status::unavailable(detail(&error)))?;
+    let channel = connected.map_err(|error| Unreached {
+        refused: is_refused(&error),
+        status: Status::unavailable(detail(&error)),
+    })?;
     Ok(RouterClient::new(channel).max_decoding_message_size(config.message_bytes))
 }
 
@@ -90,6 +108,13 @@ fn client_tls(tls: &Tls, id: Option<&NodeId>) -> ClientTlsConfig {
         Some(name) => config.domain_name(name),
         None => config,
     }
+}
+
+/// Whether the other side's system answered that nothing listens there.
+fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut io = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    io.any(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 /// An error with its causes: the outermost says only "transport error".

@@ -126,6 +126,17 @@ impl crate::Members for Members {
         })
     }
 
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+        let is_that_life = |lives: &Lives| lives.nodes.get(node).is_some_and(|life| life.member.epoch == epoch);
+        if !is_that_life(&self.state.lives.lock()) {
+            return Ok(());
+        }
+        self.state.write(|lives| {
+            lives.nodes.remove(node);
+            Ok(())
+        })
+    }
+
     async fn publish(&self, table: &SlotTable) -> Result<()> {
         self.state.write(|lives| {
             if lives.table.revision.checked_add(1) != Some(table.revision) {

@@ -111,6 +111,21 @@ pub async fn update_keeps_the_epoch(stores: &Stores) {
     ok(members.keep_alive(lease).await);
 }
 
+/// A life that is known to be over can be ended early: whoever still has its lease hears so, and the next one is left alone.
+pub async fn bury_ends_one_life_alone(stores: &Stores) {
+    let members = &stores.members;
+    let id = node("router-1").id;
+    let (epoch, lease) = ok(members.join(&node("router-1"), TTL).await);
+    ok(members.bury(&id, Epoch(epoch.0 + 1)).await);
+    ok(members.keep_alive(lease).await);
+    ok(members.bury(&id, epoch).await);
+    assert!(matches!(members.keep_alive(lease).await, Err(Error::Precondition(_))));
+    let (next, lease) = ok(members.join(&node("router-1"), TTL).await);
+    assert!(next > epoch);
+    ok(members.bury(&id, epoch).await);
+    ok(members.keep_alive(lease).await);
+}
+
 /// Whoever asks a node to drain leaves its life alone.
 pub async fn drain_marks_a_live_node(stores: &Stores) {
     let members = &stores.members;

@@ -59,7 +59,7 @@ macro_rules! suite_port {
     };
     (members, $make:ident) => {
         $crate::promises!($make, members: joins_once_per_life, later_lives_have_later_epochs, leases_end_unless_kept,
-            update_keeps_the_epoch, drain_marks_a_live_node, update_of_a_past_life_is_refused, leave_of_a_past_life_does_nothing,
+            update_keeps_the_epoch, drain_marks_a_live_node, bury_ends_one_life_alone, update_of_a_past_life_is_refused, leave_of_a_past_life_does_nothing,
             publishes_in_order, one_of_two_publishers_wins, watch_starts_with_what_is, every_watcher_is_told,
             secret_is_made_once);
     };
