@@ -5,15 +5,16 @@
 mod fakes;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dunlin_link::grpc::Config;
-use dunlin_link::{Gone, Peers, Route, Window};
+use dunlin_link::{Gone, Peers, Renewal, Route, Window};
 use fakes::{Cluster, FakeRouter, Ledger, World, config, message, record, submit_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use stanza::Jid;
 use tokio::sync::Semaphore;
-use topology::{Role, Slot};
+use topology::{Lease, Role, Slot};
 
 fn user(n: u64) -> Jid {
     Jid::parse(&format!("user{n}@example.com")).unwrap()
@@ -206,4 +207,37 @@ async fn a_router_that_joined_again_is_reached_in_its_new_life_and_reaches_other
             from.peers.route(slot(&user(n)), route(vec![user(n)], n)).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_whose_process_has_died_is_found_dead() {
+    let (_cluster, _ledger, routers) = start(&["router-1", "router-2"], &config()).await;
+    routers[0]
+        .peers
+        .route(slot(&user(1)), route(vec![user(1)], 1))
+        .await
+        .unwrap();
+    assert!(routers[0].home.dead.lock().is_empty());
+    routers[1].stop.cancel(); // its listener closes with it
+    let dead = ("router-2".into(), routers[1].me.epoch);
+    fakes::eventually(|| routers[0].home.dead.lock().contains(&dead)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_has_its_lease_renewed_by_its_peers() {
+    let (cluster, _ledger, routers) = start(&["router-1", "router-2"], &config()).await;
+    let ask = || routers[0].peers.keep_alive(Lease(7), Duration::from_secs(5));
+    let mut answer = ask().await;
+    while answer.0 != Renewal::Renewed {
+        answer = ask().await; // the link is not up yet
+    }
+    assert!(cluster.renewals.load(Ordering::SeqCst) > 0);
+    cluster.renews.store(false, Ordering::SeqCst);
+    assert_eq!(ask().await.0, Renewal::Unknown);
+    let (lone, _ledger, alone) = start(&["router-1"], &config()).await;
+    assert_eq!(
+        alone[0].peers.keep_alive(Lease(7), Duration::from_secs(5)).await.0,
+        Renewal::Unknown
+    );
+    assert_eq!(lone.renewals.load(Ordering::SeqCst), 0, "it does not ask itself");
 }

@@ -598,6 +598,25 @@ fn slot_of(cluster: &Cluster, router: &str) -> Slot {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_router_that_starts_again_does_not_wait_for_its_former_lease() {
+    let mut cluster = Cluster::new(&[], &["router-1", "router-2"], &[]).await;
+    let epoch = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
+    // Its process is gone, its lease is not: nobody renews it, and it has not ended.
+    cluster.cuts[&"router-1".into()].store(true, Ordering::SeqCst);
+    cluster.bus.parted.lock().insert("router-1".into());
+    cluster.bus.routers.lock().remove(&"router-1".into());
+    cluster.start("router-1");
+    let began = tokio::time::Instant::now();
+    let is_next = |snapshot: &Snapshot| {
+        snapshot
+            .member(&"router-1".into())
+            .is_some_and(|member| member.epoch > epoch)
+    };
+    cluster.until(is_next).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn routers_go_on_when_none_reaches_the_store_and_fence_when_nobody_answers() {
     let users = users_at(&["router-1", "router-2"]);
     let (a, b) = (&*users[0], &*users[1]);

@@ -163,6 +163,8 @@ pub struct FakeHome {
     pub attached: Mutex<Vec<(u64, BTreeSet<Slot>)>>,
     pub closed: Mutex<Vec<SessionId>>,
     pub written: Mutex<HashMap<SessionId, u64>>,
+    /// Routers that were found dead.
+    pub dead: Mutex<BTreeSet<(NodeId, Epoch)>>,
     /// Each submission takes a permit, if there is a gate.
     pub gate: Option<Arc<Semaphore>>,
 }
@@ -332,6 +334,9 @@ impl PeerHome for FakeHome {
         self.ledger.changed.notify_waiters();
         back
     }
+    fn found_dead(&self, router: &NodeId, epoch: Epoch) {
+        self.dead.lock().insert((router.clone(), epoch));
+    }
 }
 
 /// A router that serves on a free port.
@@ -368,6 +373,7 @@ impl FakeRouter {
             attached: Mutex::default(),
             closed: Mutex::default(),
             written: Mutex::default(),
+            dead: Mutex::default(),
             gate,
         });
         let me = Identity {
