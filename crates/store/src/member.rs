@@ -32,7 +32,7 @@ pub trait Members: Send + Sync {
     /// # Errors
     /// `Conflict` when the node changed its record at the same time: ask again.
     async fn drain(&self, node: &NodeId) -> Result<bool>;
-    /// Ends the lease and removes the key at once.
+    /// Ends the node's life at once, if `lease` is its lease.
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()>;
     /// Ends a life that is known to be over, before its lease does: removes the key if it is still that life's, and does nothing otherwise.
     async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()>;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{Client, Compare, CompareOp, Error as Failure, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Client, Compare, CompareOp, Error as Failure, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
 use store::{Error, Result};
 use tokio::sync::{OnceCell, watch};
 use topology::{Epoch, Lease, NodeId, NodeRecord, SlotTable, Snapshot};
@@ -118,25 +118,18 @@ impl store::Members for Members {
         .await
     }
 
-    async fn leave(&self, _: &NodeId, lease: Lease) -> Result<()> {
-        AT.call_within(self.timeout, "leave", async { self.revoke(lease.0).await })
-            .await
+    async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()> {
+        AT.call_within(self.timeout, "leave", async {
+            // Another node's lease is not this one's to end.
+            self.end(node, |life| life.lease() == lease.0).await
+        })
+        .await
     }
 
     async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
         AT.call_within(self.timeout, "bury", async {
-            let found = self
-                .client
-                .clone()
-                .get(self.keys.node(node), None)
+            self.end(node, |life| life.create_revision() == epoch.0.cast_signed())
                 .await
-                .map_err(failed)?;
-            let is_that_life = |found: &&etcd_client::KeyValue| found.create_revision() == epoch.0.cast_signed();
-            match found.kvs().first().filter(is_that_life) {
-                // Not the key alone: who still has the lease must hear that it has ended.
-                Some(found) => self.revoke(found.lease()).await,
-                None => Ok(()),
-            }
         })
         .await
     }
@@ -205,9 +198,14 @@ impl Members {
             .ok_or(Error::Conflict)
     }
 
-    /// Ends a lease, and with it its key; one that has ended is as good.
-    async fn revoke(&self, lease: i64) -> Result<()> {
-        match self.client.clone().lease_revoke(lease).await {
+    /// Ends the node's life, if it is that one. Not the key alone: who still has the lease must hear that it has ended.
+    async fn end(&self, node: &NodeId, is_it: impl Fn(&KeyValue) -> bool) -> Result<()> {
+        let mut client = self.client.clone();
+        let found = client.get(self.keys.node(node), None).await.map_err(failed)?;
+        let Some(life) = found.kvs().first().filter(|life| is_it(life)) else {
+            return Ok(());
+        };
+        match client.lease_revoke(life.lease()).await {
             Err(error) if is_lease_gone(&error) => Ok(()),
             done => done.map(drop).map_err(failed),
         }

@@ -247,11 +247,15 @@ impl pb::router_server::Router for Service {
     }
 
     async fn leave(&self, request: Request<pb::LeaveRequest>) -> Result<Response<pb::LeaveReply>, Status> {
+        let certificates = request.peer_certs();
         let request = request.into_inner();
-        self.ports
-            .registry
-            .leave(&request.node.as_str().into(), Lease(request.lease))
-            .await;
+        let node = request.node.as_str().into();
+        transport::is_certified(
+            &node,
+            self.config.tls.as_ref(),
+            certificates.as_deref().map(Vec::as_slice),
+        )?;
+        self.ports.registry.leave(&node, Lease(request.lease)).await;
         Ok(Response::new(pb::LeaveReply {}))
     }
 }
