@@ -102,7 +102,7 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
 /// What is to become of a message that the last home wrote: who has it, and who still is to get it.
 fn find_place(core: &Core, account: &mut Account, log: &mut Log, entry: &Entry) {
     log.append(entry.id);
-    let Some((outcome, how)) = judge(core, account, entry) else {
+    let Some(Judged { outcome, how, to }) = judge(core, account, entry) else {
         return;
     };
     let sessions = match outcome {
@@ -117,7 +117,7 @@ fn find_place(core: &Core, account: &mut Account, log: &mut Log, entry: &Entry) 
     };
     let was_taken = account.sessions.values().any(|session| session.has_taken(entry.id));
     if was_taken || sessions.iter().any(is_taken) {
-        log.open(entry.id, 0, how.lasting);
+        log.open(entry.id, 0, how.lasting, to.as_ref());
         return log.take(entry.id);
     }
     let is_to_come = |id: &SessionId| {
@@ -129,12 +129,19 @@ fn find_place(core: &Core, account: &mut Account, log: &mut Log, entry: &Entry) 
         account.owe(*id, entry.id, core.config.owed_messages as usize);
     }
     if holders + missing.len() > 0 || how.waits {
-        log.open(entry.id, holders + missing.len(), how.lasting);
+        log.open(entry.id, holders + missing.len(), how.lasting, to.as_ref());
     }
 }
 
-/// What would become of a message in the archive now; `None` when nobody is to get it.
-fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<(Outcome, How)> {
+/// What would become of a message in the archive now.
+struct Judged {
+    outcome: Outcome,
+    how: How,
+    to: Option<Jid>,
+}
+
+/// `None` when nobody is to get it.
+fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<Judged> {
     let stanza = Stanza::parse(&entry.stanza).ok()?;
     if stanza.to().is_some_and(|to| to.bare() != *account.jid()) {
         return None; // the account said it
@@ -142,7 +149,8 @@ fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<(Outcome, How)
     let look = account.look(Way::In, core.now(), None);
     let Decision { outcome, effects, .. } = account.host.pipeline.incoming(&look, &stanza);
     let (_, how) = asked(&effects)?;
-    Some((outcome, how))
+    let to = stanza.to().cloned();
+    Some(Judged { outcome, how, to })
 }
 
 /// A session has come from the last home after the account's log was opened: what it has is noted, what it took is taken, what it did
@@ -181,7 +189,7 @@ fn adopt_one(core: &Core, account: &mut Account, id: SessionId, entry: &Entry) {
     };
     let (was_for, is_for) = (session.read().is_past(entry.id), session.read().is_to_come(entry.id));
     let goes_to = |outcome: &Outcome| matches!(outcome, Outcome::Sessions(sessions) if sessions.contains(&id));
-    if !judge(core, account, entry).is_some_and(|(outcome, _)| goes_to(&outcome)) {
+    if !judge(core, account, entry).is_some_and(|judged| goes_to(&judged.outcome)) {
         return;
     }
     if is_for {
@@ -302,6 +310,7 @@ pub(crate) fn deliver(
     archived: Archived,
     trace: Option<Trace>,
 ) {
+    to.iter().for_each(|id| call_up(core, account, *id));
     let limits = core.queue_limits();
     let of = |id: &SessionId| account.sessions.get(id);
     // One that its former home wrote after this one had looked may have come by way of the edge.
@@ -316,6 +325,7 @@ pub(crate) fn deliver(
             archived.id,
             having.len() + later.len() + now.len(),
             archived.how.lasting,
+            stanza.to(),
         );
         if is_taken {
             log.take(archived.id);
@@ -333,13 +343,23 @@ pub(crate) fn deliver(
     account.deliver(&now, stanza, manner);
 }
 
+/// What waits for the very address of a session comes before what finds the session by that address now, though it may not take yet what
+/// waits for the account (RFC 6121, 8.5.3.1).
+fn call_up(core: &Core, account: &mut Account, id: SessionId) {
+    let (Some(log), Some(session)) = (&account.log, account.view.session(id)) else {
+        return;
+    };
+    let waiting: Vec<ArchiveId> = log.waiting_for(&session.jid).collect();
+    owe_all(core, account, id, &waiting);
+}
+
 /// A message that stands in the archive finds nobody.
-pub(crate) fn leave(account: &mut Account, archived: Archived) {
+pub(crate) fn leave(account: &mut Account, archived: Archived, to: Option<&Jid>) {
     if archived.how.waits
         && let Some(log) = &mut account.log
     {
         gauges::kept(true);
-        log.open(archived.id, 0, archived.how.lasting);
+        log.open(archived.id, 0, archived.how.lasting, to);
     }
 }
 
@@ -353,24 +373,30 @@ pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId
         .log
         .as_ref()
         .map_or_else(Vec::new, |log| log.waiting().collect());
-    let (Some(first), true) = (waiting.first().copied(), account.sessions.contains_key(&session)) else {
+    if waiting.is_empty() || !account.sessions.contains_key(&session) {
         return feed_all(core, account, trace).await;
-    };
+    }
     // The next home must not believe that what this session got beyond, and took, is still to come.
     save(core, account).await;
-    for id in waiting {
+    owe_all(core, account, session, &waiting);
+    feed(core, account, session, trace).await;
+}
+
+/// What waits, in order, is owed to a session that did not get it before.
+fn owe_all(core: &Core, account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
+    let Some(first) = waiting.first() else { return };
+    for message in waiting {
         if let Some(log) = &mut account.log {
-            log.hold(id);
+            log.hold(*message);
         }
-        account.owe(session, id, core.config.owed_messages as usize);
+        account.owe(id, *message, core.config.owed_messages as usize);
     }
-    if let Some(session) = account.sessions.get_mut(&session) {
-        session.read_from(first);
+    if let Some(session) = account.sessions.get_mut(&id) {
+        session.read_from(*first);
     }
     // Its edge is to know that before the first of them.
-    account.touch(session);
+    account.touch(id);
     account.mirror();
-    feed(core, account, session, trace).await;
 }
 
 /// Delivers what is owed to a session, as far as there is room for it.

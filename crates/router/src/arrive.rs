@@ -73,7 +73,9 @@ pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &
         Outcome::Bounce(error) => out.send(refuse(&stanza, error)),
         Outcome::Ignore => out.send(unanswered(&stanza)),
         Outcome::Nobody => {
-            settled.archived.inspect(|archived| archive::leave(account, *archived));
+            settled
+                .archived
+                .inspect(|archived| archive::leave(account, *archived, stanza.to()));
         }
         Outcome::Undecided => {}
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::{Buf, BufMut, Bytes};
-use stanza::{ArchiveId, Timestamp};
+use stanza::{ArchiveId, Jid, Timestamp};
 
 /// How many of the newest messages are remembered one by one.
 const SEEN: usize = 1_024;
@@ -32,12 +32,14 @@ pub(crate) struct Log {
 }
 
 /// A message that nobody took yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Open {
     /// How many sessions have it, or are to get it.
     holders: usize,
     /// Whether it stays when it is taken.
     lasting: bool,
+    /// To which address it was said.
+    to: Option<Jid>,
 }
 
 /// What is written of a log.
@@ -83,9 +85,10 @@ impl Log {
         id <= self.floor || self.seen.contains(&id)
     }
 
-    /// Somebody is to take the message; so many sessions will get it, or have it.
-    pub(crate) fn open(&mut self, id: ArchiveId, holders: usize, lasting: bool) {
-        self.open.insert(id, Open { holders, lasting });
+    /// Somebody is to take the message, which was said to that address; so many sessions will get it, or have it.
+    pub(crate) fn open(&mut self, id: ArchiveId, holders: usize, lasting: bool, to: Option<&Jid>) {
+        let to = to.cloned();
+        self.open.insert(id, Open { holders, lasting, to });
     }
 
     /// Whether nobody took the message yet.
@@ -120,6 +123,13 @@ impl Log {
     /// What nobody has, in order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = ArchiveId> {
         let waiting = self.open.iter().filter(|(_, open)| open.holders == 0);
+        waiting.map(|(id, _)| *id)
+    }
+
+    /// Of that, what was said to this very address.
+    pub(crate) fn waiting_for(&self, address: &Jid) -> impl Iterator<Item = ArchiveId> {
+        let is_for = |open: &Open| open.holders == 0 && open.to.as_ref() == Some(address);
+        let waiting = self.open.iter().filter(move |(_, open)| is_for(open));
         waiting.map(|(id, _)| *id)
     }
 
@@ -205,7 +215,7 @@ mod tests {
     fn log(open: &[u128]) -> Log {
         let mut log = Log::new(&Record::default());
         (1..=9).for_each(|id| log.append(ArchiveId(id)));
-        open.iter().for_each(|id| log.open(ArchiveId(*id), 1, true));
+        open.iter().for_each(|id| log.open(ArchiveId(*id), 1, true, None));
         log
     }
 
@@ -258,9 +268,29 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_knows_its_address() {
+        let [balcony, bare, orchard] =
+            ["a@b.example/balcony", "a@b.example", "a@b.example/orchard"].map(|jid| Jid::parse(jid).unwrap());
+        let mut log = log(&[]);
+        for (id, holders, to) in [
+            (3, 0, &balcony),
+            (4, 0, &bare),
+            (5, 1, &balcony),
+            (6, 0, &orchard),
+            (7, 0, &balcony),
+        ] {
+            log.open(ArchiveId(id), holders, true, Some(to));
+        }
+        assert_eq!(
+            log.waiting_for(&balcony).collect::<Vec<_>>(),
+            [ArchiveId(3), ArchiveId(7)]
+        );
+    }
+
+    #[test]
     fn only_what_is_not_to_stay_is_spent() {
         let mut log = log(&[3]);
-        log.open(ArchiveId(4), 1, false);
+        log.open(ArchiveId(4), 1, false, None);
         for id in [3, 4, 4, 5] {
             log.take(ArchiveId(id));
         }

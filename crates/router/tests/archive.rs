@@ -230,6 +230,31 @@ async fn nobody_gets_what_another_resource_took() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_resource_comes_before_what_finds_it() {
+    let house = House::new(&["alice", "bob"]).await;
+    let alice = house.client("alice", "a").await;
+    let to_b = |id| chat(id).replace("bob@a.example", "bob@a.example/b");
+    for text in [to_b(1), chat(2), to_b(3)] {
+        alice.send(&text).await.unwrap();
+    }
+    let mut bob = house.client("bob", "b").await;
+    assert!(ids(&bob).is_empty());
+    alice.send(&to_b(4)).await.unwrap();
+    assert_eq!(
+        ids(&bob),
+        [1, 3, 4],
+        "and nothing that is for the account as long as it sends no presence"
+    );
+    bob.written();
+    // The next home knows what was taken so.
+    let router = next("router-2", &house.stores);
+    let reached = bob.numbers().len();
+    attach(&router, &mut bob, reached, reached, 0).await;
+    bob.available().await;
+    assert_eq!(ids(&bob), [2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn both_the_edge_and_the_home_die() {
     let house = House::new(&["alice", "bob"]).await;
     let (alice, bob) = pair(&house).await;
