@@ -167,7 +167,8 @@ class Profanity(Client):
         home = pathlib.Path(self.home.name)
         self.configure(home)
         os.mkfifo(home / "log")
-        threading.Thread(target=self.listen, args=(home / "log", self.events), daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, args=(home / "log", self.events), daemon=True)
+        self.listener.start()
         environment = {**os.environ, "SSL_CERT_FILE": self.ca, "LANG": "C.UTF-8", "TERM": "screen"}
         environment |= {"XDG_CONFIG_HOME": str(home / "config"), "XDG_DATA_HOME": str(home / "data")}
         self.tmux = ["tmux", "-f", "/dev/null", "-S", str(home / "tmux")]
@@ -186,8 +187,8 @@ class Profanity(Client):
 
     def perform(self, command):
         line = self.KEYS[command["do"]].format(**command)
-        subprocess.run([*self.tmux, "send-keys", "-l", line], check=True)
-        subprocess.run([*self.tmux, "send-keys", "Enter"], check=True)
+        for keys in (["-l", line], ["Enter"]):
+            subprocess.run([*self.tmux, "send-keys", *keys], check=True, stderr=subprocess.DEVNULL)
 
     @staticmethod
     def listen(log, events):
@@ -203,6 +204,10 @@ class Profanity(Client):
         events.put({"event": "failed", "why": "profanity has ended"})
 
     def end(self):
+        """Logs out, as Scripted.end does: the end of the log is that of the process."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.do("quit")
+            self.listener.join(timeout=3)
         subprocess.run([*self.tmux, "kill-server"], check=False, stderr=subprocess.DEVNULL)
         self.home.cleanup()
 

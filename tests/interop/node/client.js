@@ -29,6 +29,13 @@ const timeout = 20_000; // its SCRAM takes seconds on a busy machine
 const xmpp = client({ service, domain, resource: "xmppjs", username, password: login.password, timeout });
 xmpp.reconnect.stop();
 
+// xmpp.js 0.14 does not count the answers to its requests (XEP-0198, 4): its iqCaller takes them before its stream management sees them. So the
+// server rightly sent again, or kept for the next session, the last stanzas that the client had.
+xmpp.prependListener("element", (stanza) => {
+  const isAnswer = stanza.is("iq") && ["result", "error"].includes(stanza.attrs.type);
+  if (isAnswer && xmpp.iqCaller.handlers.has(stanza.attrs.id)) xmpp.streamManagement.inbound += 1;
+});
+
 let moving = false; // then the connection may break
 xmpp.on("error", (why) => moving || tell("failed", { why: String(why) }));
 xmpp.streamManagement.on("resumed", () => {
