@@ -259,11 +259,7 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let id = NodeId::from(name.as_str());
-    let mut snapshots = router.watch();
-    let joined = snapshots.wait_for(|snapshot| snapshot.member(&id).is_some()).await;
-    let epoch = joined
-        .ok()
-        .and_then(|joined| joined.member(&id).map(|member| member.epoch));
+    let epoch = router.joined().await;
     let me = Identity {
         id,
         epoch: epoch.unwrap_or_default(),

@@ -55,6 +55,28 @@ impl Router {
         self.tasks.spawn(member.run(self.core.clone()));
     }
 
+    /// The life in which this router has joined the cluster, once what it follows of the cluster tells of it; `None` when it was not to
+    /// join. Its name alone says nothing: after a crash the life before stands there until its lease has ended, and links must not
+    /// take this router for that one.
+    pub async fn joined(&self) -> Option<Epoch> {
+        let mut life = self.member.get()?.watch();
+        let mut snapshots = self.core.snapshot.subscribe();
+        loop {
+            let mine = life.borrow_and_update().map(|life| life.epoch);
+            let told = snapshots
+                .borrow_and_update()
+                .member(&self.core.node)
+                .map(|member| member.epoch);
+            if mine.is_some() && mine == told {
+                return mine;
+            }
+            tokio::select! {
+                changed = life.changed() => changed.ok()?,
+                changed = snapshots.changed() => changed.ok()?,
+            }
+        }
+    }
+
     /// How the router is.
     pub fn health(&self) -> Health {
         let (serving, opening) = self.core.slots.count();

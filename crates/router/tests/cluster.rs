@@ -639,6 +639,19 @@ async fn routers_go_on_when_none_reaches_the_store_and_fence_when_nobody_answers
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_router_that_starts_again_does_not_go_by_the_life_before() {
+    let mut cluster = Cluster::new(&[], &["router-1"], &[]).await;
+    let before = cluster.bus.snapshot().member(&"router-1".into()).unwrap().epoch;
+    // It was killed; its lease goes on for a while.
+    cluster.cuts[&"router-1".into()].store(true, Ordering::SeqCst);
+    let again = cluster.start("router-1");
+    let joined = again.joined().await.unwrap();
+    assert!(joined > before, "{joined:?} after {before:?}");
+    let told = again.watch().borrow().member(&"router-1".into()).unwrap().epoch;
+    assert_eq!(told, joined);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_ghost_stays_when_edge_and_router_die_together() {
     let users = users_at(&["router-1", "router-2"]);
     let (a, b) = (&*users[0], &*users[1]);

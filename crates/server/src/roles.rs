@@ -296,13 +296,7 @@ async fn join(
     let record = record(config, config.node.clone(), topology::Role::Router, address);
     let id = record.id.clone();
     router.join(record);
-    let mut snapshots = router.watch();
-    let mine = snapshots
-        .wait_for(|snapshot| snapshot.member(&id).is_some())
-        .await
-        .context("joining the cluster")?
-        .clone();
-    let epoch = mine.member(&id).map(|member| member.epoch).unwrap_or_default();
+    let epoch = router.joined().await.context("joining the cluster")?;
     let me = Identity {
         id,
         epoch,

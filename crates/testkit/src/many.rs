@@ -187,9 +187,7 @@ impl Seat {
 
 async fn identity(router: &Router, name: &str) -> Result<Identity> {
     let id = NodeId::from(name);
-    let mut snapshots = router.watch();
-    let joined = snapshots.wait_for(|snapshot| snapshot.member(&id).is_some()).await?;
-    let epoch = joined.member(&id).map(|member| member.epoch).unwrap_or_default();
+    let epoch = router.joined().await.context("joining the cluster")?;
     Ok(Identity {
         id,
         epoch,
