@@ -251,12 +251,12 @@ impl Client {
             Hear::Resumed(h) => self.resumed(line, h, ledger),
             Hear::NotResumed(h) => {
                 ledger.note(format!("{:?} is not resumed, h {h:?}", self.me()));
-                h.into_iter().for_each(|h| self.handled(h, ledger));
+                h.into_iter().for_each(|h| self.handled(h, true, ledger));
                 self.end_chain(ledger);
                 line.say(Say::Bind);
                 self.ask(line.clone());
             }
-            Hear::Handled(h) => self.handled(h, ledger),
+            Hear::Handled(h) => self.handled(h, false, ledger),
             Hear::Stanza(stanza) => {
                 if let Some(managed) = self.managed.as_mut().filter(|managed| managed.enabled) {
                     managed.handled += 1;
@@ -279,15 +279,15 @@ impl Client {
 
     fn resumed(&mut self, line: &Arc<Line>, h: u32, ledger: &mut Ledger) {
         ledger.note(format!("{:?} is resumed, h {h}", self.me()));
-        self.handled(h, ledger);
+        self.handled(h, false, ledger);
         self.state = State::Up(line.clone());
         for sent in self.managed.iter().flat_map(|managed| &managed.waiting) {
             line.say(Say::Stanza(Box::new(sent.stanza.clone())));
         }
     }
 
-    /// The server has handled that much.
-    fn handled(&mut self, h: u32, ledger: &mut Ledger) {
+    /// The server has handled that much; `late`: by the end of the session.
+    fn handled(&mut self, h: u32, late: bool, ledger: &mut Ledger) {
         let me = self.me();
         let Some(managed) = &mut self.managed else { return };
         let h = u64::from(h);
@@ -297,7 +297,7 @@ impl Client {
         }
         for sent in managed.waiting.drain(..(h - managed.acknowledged) as usize) {
             if let What::Message(id) = &sent.what {
-                ledger.handled(id);
+                ledger.handled(id, late);
             }
         }
         if h > managed.acknowledged {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::plan::Plan;
 use crate::pulse::Pulse;
 
 /// Which client, and which session of it.
@@ -18,6 +19,7 @@ pub(crate) type To = (usize, bool);
 pub(crate) struct Ledger {
     pulse: Arc<Pulse>,
     is_rough: bool,
+    refuses: bool,
     messages: BTreeMap<String, Message>,
     queries: BTreeMap<String, Query>,
     /// By sender's chain and recipient: the highest number that was heard at all.
@@ -70,6 +72,8 @@ enum Promise {
     None,
     /// It was acknowledged: it arrives, once.
     Handled,
+    /// It was acknowledged with the news that its session is over: it arrives, or was refused, and the error went with the session.
+    Ended,
     /// It came back as an error, or its session ended before it was acknowledged: it may have arrived.
     Unknown,
 }
@@ -82,11 +86,12 @@ struct Query {
 }
 
 impl Ledger {
-    /// Of a world that [is rough](crate::plan::Plan::is_rough) or is not.
-    pub(crate) fn new(pulse: Arc<Pulse>, is_rough: bool) -> Self {
+    /// Of the world of `plan`.
+    pub(crate) fn new(pulse: Arc<Pulse>, plan: &Plan) -> Self {
         Self {
             pulse,
-            is_rough,
+            is_rough: plan.is_rough,
+            refuses: plan.refuses(),
             messages: BTreeMap::new(),
             queries: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -153,14 +158,14 @@ impl Ledger {
         self.queries.insert(id.to_owned(), query);
     }
 
-    /// The server has acknowledged a message.
-    pub(crate) fn handled(&mut self, id: &str) {
+    /// The server has acknowledged a message; `late`: when its session was over.
+    pub(crate) fn handled(&mut self, id: &str, late: bool) {
         if let Some(message) = self
             .messages
             .get_mut(id)
             .filter(|message| message.promise == Promise::None)
         {
-            message.promise = Promise::Handled;
+            message.promise = if late { Promise::Ended } else { Promise::Handled };
         }
     }
 
@@ -242,10 +247,11 @@ impl Ledger {
 
     /// Once everybody has heard what was kept: what was promised arrived.
     pub(crate) fn check_messages(&mut self) {
+        let is_due = |promise| promise == Promise::Handled || (promise == Promise::Ended && !self.refuses);
         let lost: Vec<String> = self
             .messages
             .iter()
-            .filter(|(_, message)| message.promise == Promise::Handled && message.got.is_empty())
+            .filter(|(_, message)| is_due(message.promise) && message.got.is_empty())
             .map(|(id, message)| format!("{id}: acknowledged to {:?} and lost", message.from))
             .collect();
         lost.into_iter().for_each(|what| self.violated(what));

@@ -133,6 +133,21 @@ impl Plan {
         plan
     }
 
+    /// Whether a home may have to refuse messages: it cannot keep them, or hand them on.
+    pub(crate) fn refuses(&self) -> bool {
+        let may = |fault: &Fault| {
+            matches!(
+                fault,
+                Fault::Cut { .. }
+                    | Fault::Shut {
+                        which: Which::Durable,
+                        ..
+                    }
+            )
+        };
+        self.faults.iter().any(|(_, fault)| may(fault))
+    }
+
     fn fault(&self, chance: &mut Chance, kind: Kind) -> Fault {
         let router = chance.within(0..=self.routers as u64 - 1) as usize;
         let edge = ROUTERS + chance.within(0..=EDGES as u64 - 1) as usize;

@@ -117,7 +117,7 @@ impl World {
         Self {
             places: (0..ROUTERS + EDGES).map(|_| Place::default()).collect(),
             clients,
-            ledger: Ledger::new(pulse, plan.is_rough),
+            ledger: Ledger::new(pulse, plan),
             chance: Chance::new(plan.seed, "world"),
             later: Vec::new(),
             verbose: std::env::var_os("SIM_LOG").is_some(),
