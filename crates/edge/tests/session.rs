@@ -322,6 +322,7 @@ async fn one_delivery_reaches_many_sessions() {
         stanza,
         readdress: true,
         archived: None,
+        settled: false,
         trace: None,
     });
     for (n, client) in clients.iter_mut().enumerate() {

@@ -60,6 +60,8 @@ pub struct Delivery {
     /// Where it stands in the account's archive, if it does, and in its turn: what stands before it and is for these sessions went
     /// before it.
     pub archived: Option<ArchiveId>,
+    /// Whether nobody else is to get it should these sessions end before it was written: it was for them alone, or is answered.
+    pub settled: bool,
     /// Trace context, when the edge chose to sample.
     pub trace: Option<Trace>,
 }
@@ -118,6 +120,8 @@ pub struct Unwritten {
     pub readdress: bool,
     /// As in [`Delivery`].
     pub archived: Option<ArchiveId>,
+    /// As in [`Delivery`], or the client has answered it since.
+    pub settled: bool,
 }
 
 /// Why a session ended.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{ArchiveId, Counts, Grant, Peer, SessionId};
+use stanza::{ArchiveId, Counts, Grant, Iq, Peer, SessionId, Stanza};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
@@ -21,7 +21,7 @@ use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
 use crate::wire::EdgeFrame;
-use crate::{Attach, CloseReason, Delivery, Gone, Held, SessionRef, Submission, Unwritten, Waiting, Window};
+use crate::{Attach, CloseReason, Delivery, Gone, Held, Said, SessionRef, Submission, Unwritten, Waiting, Window};
 
 /// Where frames for a router go. Neither call waits or fails.
 pub(crate) trait Port {
@@ -344,6 +344,9 @@ impl<P: Port> Sessions<P> {
         if self.load.items >= self.limits.total.items || self.load.bytes >= self.limits.total.bytes {
             return Submit::Full(Box::new(submission), Arc::clone(&self.relief).notified_owned());
         }
+        if let Said::Stanza(Stanza::Iq(answer)) = &submission.said {
+            session.note_answer(answer);
+        }
         self.load.items += 1;
         self.load.bytes += size;
         let flows = session.undone.push(Item {
@@ -406,6 +409,7 @@ impl<P: Port> Sessions<P> {
             stanza,
             readdress,
             archived,
+            settled,
             ..
         } = delivery;
         sessions.retain(|(id, number)| {
@@ -435,6 +439,7 @@ impl<P: Port> Sessions<P> {
                 stanza: Arc::clone(stanza),
                 readdress: *readdress,
                 archived: *archived,
+                settled: *settled,
             });
             has_client
         });
@@ -726,6 +731,14 @@ impl Session {
                 generation,
                 reason,
             });
+        }
+    }
+
+    /// The client answers a request: should it not come back to acknowledge that, nobody else is to answer it.
+    fn note_answer(&mut self, answer: &Iq) {
+        let mut unwritten = self.unwritten.iter_mut();
+        if let Some(request) = unwritten.find(|unwritten| answer.answers(&unwritten.stanza)) {
+            request.settled = true;
         }
     }
 

@@ -71,6 +71,17 @@ fn stanza() -> Stanza {
     })
 }
 
+fn delivery(session: u128, numbers: &[u64], stanza: Stanza) -> Delivery {
+    Delivery {
+        sessions: numbers.iter().map(|number| (SessionId(session), *number)).collect(),
+        stanza: Arc::new(stanza),
+        readdress: false,
+        archived: None,
+        settled: false,
+        trace: None,
+    }
+}
+
 fn submission(number: u64) -> Submission {
     Submission {
         number,
@@ -287,13 +298,7 @@ fn deliveries_reach_each_session_once_and_only_from_its_home() {
 
 /// What the edge takes of these deliveries to session 7 over a link.
 fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u64> {
-    let mut delivery = Delivery {
-        sessions: numbers.iter().map(|n| (SessionId(7), *n)).collect(),
-        stanza: Arc::new(stanza()),
-        readdress: false,
-        archived: None,
-        trace: None,
-    };
+    let mut delivery = delivery(7, numbers, stanza());
     sessions.delivery(LinkId(link), &mut delivery);
     delivery.sessions.iter().map(|(_, n)| *n).collect()
 }
@@ -329,6 +334,7 @@ fn an_entrusted_session_is_kept_like_an_own_one() {
         stanza: Arc::new(stanza()),
         readdress: false,
         archived: None,
+        settled: false,
     };
     let attach = Attach {
         session: session(9),
@@ -363,18 +369,36 @@ fn an_entrusted_session_is_kept_like_an_own_one() {
 }
 
 #[test]
+fn what_the_client_has_answered_is_handed_on_as_settled() {
+    let (mut sessions, wires, table) = edge();
+    let read = |text: &str| Stanza::parse(&Bytes::copy_from_slice(text.as_bytes())).unwrap();
+    for number in [1, 2] {
+        let request = format!("<iq type='get' id='{number}' from='a@b.c/d'><ping xmlns='urn:xmpp:ping'/></iq>");
+        sessions.delivery(LinkId(0), &mut delivery(7, &[number], read(&request)));
+    }
+    let answer = Submission {
+        number: 1,
+        said: Said::Stanza(read("<iq type='result' id='2' to='a@b.c/d'/>")),
+        trace: None,
+    };
+    assert!(matches!(sessions.submit(SessionId(7), answer, 1), Submit::Taken));
+    sessions.link_down(LinkId(0));
+    sessions.publish(&moved(&table));
+    sessions.settle(Instant::now());
+    let handed_on = wires[1].drain().into_iter().find_map(|frame| match frame {
+        EdgeFrame::Attach { attach, .. } => Some(attach.unwritten),
+        _ => None,
+    });
+    let settled = |unwritten: Vec<Unwritten>| unwritten.iter().map(|one| one.settled).collect::<Vec<_>>();
+    assert_eq!(handed_on.map(settled), Some(vec![false, true]));
+}
+
+#[test]
 fn a_home_may_deliver_before_it_has_answered_the_bind() {
     let (mut sessions, _, _) = edge();
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));
     let delivered = |sessions: &mut Sessions<Wire>, number| {
-        let stanza = Arc::new(stanza());
-        let mut delivery = Delivery {
-            sessions: vec![(SessionId(8), number)],
-            stanza,
-            readdress: false,
-            archived: None,
-            trace: None,
-        };
+        let mut delivery = delivery(8, &[number], stanza());
         sessions.delivery(LinkId(0), &mut delivery);
         !delivery.sessions.is_empty()
     };

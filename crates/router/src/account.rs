@@ -205,6 +205,7 @@ impl Account {
                 stanza: stanza.clone(),
                 readdress: delivery.readdress,
                 archived: delivery.fate.archived(),
+                settled: delivery.fate.is_settled(),
                 trace: delivery.trace,
             });
         }

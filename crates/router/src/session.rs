@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use link::{Delivery, EdgeRef, Held, Trace, Unwritten, Waiting};
-use stanza::{ArchiveId, Bare, ClientId, Counts, Iq, IqType, MessageKey, SessionId, Stanza, Timestamp, handled};
+use stanza::{ArchiveId, Bare, ClientId, Counts, Iq, MessageKey, SessionId, Stanza, Timestamp, handled};
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
 
@@ -223,13 +223,16 @@ impl Session {
     /// Delivers what was held back.
     pub(crate) fn release(&mut self, trace: Option<Trace>) {
         for Waiting { stanza, readdress } in self.held.release() {
-            let number = self.push(&stanza, readdress, Fate::alone(&stanza));
+            let fate = Fate::alone(&stanza);
+            let settled = fate.is_settled();
+            let number = self.push(&stanza, readdress, fate);
             if self.handle.edge.is_some() {
                 self.edge.edge.deliver(Delivery {
                     sessions: vec![(self.id, number)],
                     stanza,
                     readdress,
                     archived: None,
+                    settled,
                     trace,
                 });
             }
@@ -250,9 +253,11 @@ impl Session {
             self.bytes += size(&unwritten.stanza);
             self.queue.push_back(Queued {
                 number: unwritten.number,
-                fate: unwritten
-                    .archived
-                    .map_or_else(|| Fate::alone(&unwritten.stanza), Fate::Archived),
+                fate: match unwritten.archived {
+                    Some(id) => Fate::Archived(id),
+                    None if unwritten.settled => Fate::Lost,
+                    None => Fate::alone(&unwritten.stanza),
+                },
                 stanza: unwritten.stanza,
                 readdress: unwritten.readdress,
             });
@@ -270,6 +275,7 @@ impl Session {
                 stanza: queued.stanza.clone(),
                 readdress: queued.readdress,
                 archived: queued.fate.archived(),
+                settled: queued.fate.is_settled(),
                 trace: None,
             });
         }
@@ -282,6 +288,7 @@ impl Session {
             stanza: queued.stanza.clone(),
             readdress: queued.readdress,
             archived: queued.fate.archived(),
+            settled: queued.fate.is_settled(),
         })
     }
 
@@ -421,15 +428,8 @@ impl Session {
 
     /// The client answers a request: whatever it acknowledges, nobody else is to answer it.
     pub(crate) fn note_answer(&mut self, answer: &Iq) {
-        let answers = |queued: &&mut Queued| {
-            matches!(&*queued.stanza, Stanza::Iq(request)
-                if matches!(request.kind, IqType::Get | IqType::Set)
-                    && request.head.id == answer.head.id
-                    && request.head.from == answer.head.to)
-        };
-        if matches!(answer.kind, IqType::Result | IqType::Error)
-            && let Some(queued) = self.queue.iter_mut().find(answers)
-        {
+        let mut queue = self.queue.iter_mut();
+        if let Some(queued) = queue.find(|queued| answer.answers(&queued.stanza)) {
             queued.fate = Fate::Lost;
         }
     }
@@ -479,6 +479,11 @@ impl Fate {
             Self::Archived(id) => Some(*id),
             Self::Lost | Self::Again(_) => None,
         }
+    }
+
+    /// Whether nobody else is to get it.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(self, Self::Lost)
     }
 
     /// The fate of a stanza that only this session got.

@@ -36,6 +36,7 @@ async fn attach(router: &Router, client: &mut Client, reached: usize, written: u
         stanza: Arc::new(Stanza::parse(&text.clone().into()).unwrap()),
         readdress: false,
         archived: *archived,
+        settled: false,
     });
     let archived = log.iter().rev().find_map(|(number, _, id)| Some((*number, (*id)?)));
     let attach = Attach {

@@ -231,6 +231,15 @@ impl Iq {
             payload: payload.into(),
         }
     }
+
+    /// Whether this is the answer to `request`, which came to whoever gives it (RFC 6120, 8.2.3).
+    pub fn answers(&self, request: &Stanza) -> bool {
+        matches!(self.kind, IqType::Result | IqType::Error)
+            && matches!(request, Stanza::Iq(request)
+                if matches!(request.kind, IqType::Get | IqType::Set)
+                    && request.head.id == self.head.id
+                    && request.head.from == self.head.to)
+    }
 }
 
 impl Presence {

@@ -216,6 +216,7 @@ impl Bench {
             stanza,
             readdress: true,
             archived: None,
+            settled: false,
             trace: None,
         });
     }

@@ -228,6 +228,7 @@ fn unwritten_to(unwritten: &Unwritten) -> pb::attach::Unwritten {
         stanza: Some(stanza_to(&unwritten.stanza)),
         readdress: unwritten.readdress,
         archived: unwritten.archived.map(archived_to),
+        settled: unwritten.settled,
     }
 }
 
@@ -252,6 +253,7 @@ fn unwritten_from(unwritten: pb::attach::Unwritten) -> Option<Unwritten> {
         stanza: Arc::new(stanza_from(unwritten.stanza).ok()?),
         readdress: unwritten.readdress,
         archived: unwritten.archived.map(archived_from),
+        settled: unwritten.settled,
     })
 }
 

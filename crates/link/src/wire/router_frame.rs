@@ -73,6 +73,7 @@ impl RouterFrame {
                 stanza: Some(stanza_to(&delivery.stanza)),
                 readdress: delivery.readdress,
                 archived: delivery.archived.map(archived_to),
+                settled: delivery.settled,
                 trace: trace_to(delivery.trace),
             }),
             Self::Done(sessions) => Frame::Done(pb::Done {
@@ -126,6 +127,7 @@ impl RouterFrame {
                 stanza: Arc::new(stanza_from(delivery.stanza)?),
                 readdress: delivery.readdress,
                 archived: delivery.archived.map(archived_from),
+                settled: delivery.settled,
                 trace: trace_from(&delivery.trace),
             }),
             Frame::Done(done) => Self::Done(done.sessions.iter().map(target_from).collect()),

@@ -197,6 +197,7 @@ impl FakeHome {
             stanza,
             readdress: true,
             archived: None,
+            settled: false,
             trace: None,
         };
         if let Some(edge) = self.edges.lock().get(&edge.into()) {

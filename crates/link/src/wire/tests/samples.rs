@@ -93,6 +93,7 @@ pub(in crate::wire) fn edge_frames() -> Vec<EdgeFrame> {
             stanza: Arc::new(stanza()),
             readdress: true,
             archived: Some(ArchiveId(u128::MAX / 7)),
+            settled: false,
         }],
         archived: Some((3, ArchiveId(u128::MAX / 7))),
         detached: true,
@@ -169,6 +170,7 @@ pub(in crate::wire) fn router_frames() -> Vec<RouterFrame> {
         stanza: Arc::new(stanza()),
         readdress: true,
         archived: Some(ArchiveId(5)),
+        settled: false,
         trace: None,
     };
     vec![
@@ -304,6 +306,10 @@ pub(in crate::wire) fn newer_edge_frames() -> Vec<EdgeFrame> {
             generation: 2,
             attach: inactive,
         },
+        EdgeFrame::Attach {
+            generation: 5,
+            attach: settled(),
+        },
     ]
 }
 
@@ -340,6 +346,14 @@ pub(in crate::wire) fn newer_router_frames() -> Vec<RouterFrame> {
         RouterFrame::Sasl(1, success),
         RouterFrame::Keep(an_attach()),
         RouterFrame::Hold(SessionId(9), waiting()),
+        RouterFrame::Delivery(Delivery {
+            sessions: vec![(SessionId(9), 1)],
+            stanza: Arc::new(stanza()),
+            readdress: false,
+            archived: None,
+            settled: true,
+            trace: None,
+        }),
     ]
 }
 
@@ -356,6 +370,13 @@ fn waiting() -> Waiting {
         stanza: Arc::new(stanza()),
         readdress: true,
     }
+}
+
+/// A session whose client has answered what was delivered.
+fn settled() -> Box<Attach> {
+    let mut attach = an_attach();
+    attach.unwritten.iter_mut().for_each(|one| one.settled = true);
+    attach
 }
 
 /// What is answered beside what is in [`router_frames`].
