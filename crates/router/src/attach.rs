@@ -1,14 +1,17 @@
 //! An edge hands a session over whose home moved here, or whose link broke for a moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use link::{Attach, EdgeRef, Gone};
 use stanza::{SessionId, StreamCondition, Timestamp};
+use tokio::sync::MutexGuard;
 use topology::{LiveNodes, Verdict};
 
 use crate::account::Account;
 use crate::archive;
 use crate::bind::{locate, replace};
+use crate::cells::{Cell, State};
 use crate::core::Core;
 use crate::end;
 use crate::errand::Out;
@@ -21,6 +24,9 @@ use crate::session::{Management, Session};
 use crate::slots::Phase;
 use crate::travel::Travel;
 
+/// How long to wait before the store is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Takes over a session whose grant has been checked and was `given` then. The caller holds the slot's pass.
 ///
 /// # Errors
@@ -31,10 +37,11 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     }
     let jid = attach.session.account();
     let cell = core.cells.get(&jid);
-    let mut state = cell.state.lock().await;
-    let account = load::account(core, &jid, &mut state)
-        .await
-        .map_err(|_| Gone::Unreachable)?;
+    let mut state = loaded(core, &cell).await?;
+    let account = match &mut *state {
+        State::Loaded(account) => Some(account),
+        State::Absent(_) | State::Cold => None,
+    };
     let Some(account) = account.filter(|account| account.vouched(given)) else {
         // Removed while its session was between two homes (XEP-0077, 3.2).
         edge.edge.kick(attach.session.id, StreamCondition::NotAuthorized);
@@ -53,6 +60,22 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     drop(state);
     Travel::carry(core, batch).await;
     taken
+}
+
+/// The cell with what the store knows of its account. While its slot opens, a store that is away is asked again: what comes for the session waits
+/// until then, and would find nobody in a slot that opened without it.
+async fn loaded<'a>(core: &Core, cell: &'a Cell) -> Result<MutexGuard<'a, State>, Gone> {
+    loop {
+        let mut state = cell.state.lock().await;
+        if load::account(core, &cell.jid, &mut state).await.is_ok() {
+            return Ok(state);
+        }
+        drop(state);
+        if core.slots.phase(cell.slot) != Phase::Opening {
+            return Err(Gone::Unreachable);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// Whether the edge is known to be dead in that life.

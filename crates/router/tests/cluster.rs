@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use dunlin_router::{Blind, Config, Router};
 use link::{Attach, Delivery, Edge, EdgeRef, Gone, Home, PeerHome, Peers, Registry, Renewal, Route};
 use parking_lot::Mutex;
-use stanza::{Jid, Peer, SessionId, StreamCondition};
-use store::{Members, Stores};
+use stanza::{Bare, Jid, Peer, SessionId, StreamCondition};
+use store::{Contact, Members, Roster, Rosters, Stores};
 use support::{Client, FakeEdge, bare, settle};
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Role, Slot, SlotTable, Snapshot};
@@ -166,6 +166,25 @@ impl Members for Cut {
     }
 }
 
+/// Rosters that can be away.
+struct Away {
+    rosters: Arc<dyn Rosters>,
+    is_away: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Rosters for Away {
+    async fn load(&self, owner: &Bare) -> store::Result<Roster> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(store::Error::Unavailable("away".into()));
+        }
+        self.rosters.load(owner).await
+    }
+    async fn change(&self, owner: &Bare, seen: u64, put: &[Contact], remove: &[Jid]) -> store::Result<u64> {
+        self.rosters.change(owner, seen, put, remove).await
+    }
+}
+
 /// The end of one router's link at one edge.
 struct Port {
     edge: Arc<FakeEdge>,
@@ -229,7 +248,10 @@ impl Cluster {
     }
 
     async fn with(blind: Blind, users: &[&str], routers: &[&str], edges: &[&str]) -> Self {
-        let stores = support::stores(users).await;
+        Self::over(support::stores(users).await, blind, routers, edges).await
+    }
+
+    async fn over(stores: Stores, blind: Blind, routers: &[&str], edges: &[&str]) -> Self {
         let bus = Arc::new(Bus::default());
         *bus.table.lock() = stores.members.watch().await.ok();
         let mut cluster = Self {
@@ -514,6 +536,45 @@ async fn a_router_that_stops_hands_its_sessions_over() {
         bob.got().iter().any(|text| text.contains("type='unavailable'")),
         "its presence came with it"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_waits_for_a_session_whose_account_cannot_be_loaded_yet() {
+    let users = users_at(&["router-1", "router-2"]);
+    let (a, b) = (&*users[0], &*users[1]);
+    let (stores, is_away) = (support::stores(&[a, b]).await, Arc::new(AtomicBool::new(false)));
+    let rosters = Arc::new(Away {
+        rosters: stores.rosters.clone(),
+        is_away: is_away.clone(),
+    });
+    let cluster = Cluster::over(
+        Stores { rosters, ..stores },
+        Blind::Fence,
+        &["router-1", "router-2"],
+        &["edge-1"],
+    )
+    .await;
+    cluster.link().await;
+    let (mut alice, bob) = (cluster.client(0, a).await, cluster.client(0, b).await);
+    alice.available().await;
+    let leaving = cluster.bus.routers.lock()[&"router-1".into()].clone();
+    is_away.store(true, Ordering::SeqCst);
+    let drained = tokio::spawn(async move { leaving.drain().await });
+    cluster.until(|snapshot| snapshot.table.routers().len() == 1).await;
+    drained.await.unwrap();
+
+    let text = body(a, 1);
+    let meanwhile = async { bob.send(&text).await.unwrap() };
+    let moved = async {
+        cluster.attach(0, &mut alice).await.unwrap();
+        cluster.attached().await;
+    };
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        is_away.store(false, Ordering::SeqCst);
+    };
+    tokio::join!(meanwhile, moved, back);
+    assert_eq!(ids(&alice.got()), ["1"]);
 }
 
 #[tokio::test(start_paused = true)]
