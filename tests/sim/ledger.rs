@@ -18,7 +18,8 @@ pub(crate) type To = (usize, bool);
 /// Everything that is known from the clients' side.
 pub(crate) struct Ledger {
     pulse: Arc<Pulse>,
-    is_rough: bool,
+    /// The shortcomings of such worlds.
+    shortcomings: Vec<&'static Shortcoming>,
     refuses: bool,
     messages: BTreeMap<String, Message>,
     queries: BTreeMap<String, Query>,
@@ -34,18 +35,26 @@ pub(crate) struct Ledger {
 
 /// Where the server falls short so far. What stands here does not fail a world; it is counted. A line that goes away is progress; none is
 /// ever added without its reason.
-pub(crate) const FALLS_SHORT: &[Shortcoming] = &[Shortcoming {
-    words: "answered 2 times",
-    only_rough: true,
-    why: "what a home had done when it died is done again by the next one: only messages have keys (decision 11)",
-}];
+pub(crate) const FALLS_SHORT: &[Shortcoming] = &[
+    Shortcoming {
+        words: "answered 2 times",
+        worlds: |plan| plan.is_rough,
+        why: "what a home had done when it died is done again by the next one: only messages have keys (decision 11)",
+    },
+    Shortcoming {
+        words: "never answered",
+        worlds: Plan::has_cuts,
+        why: "only messages are in a store: what a home sent over a link that is cut is gone when the slot moves before the link is whole, and what comes \
+              for a session that its edge cannot attach in time finds nobody",
+    },
+];
 
 /// A violation that is known.
 pub(crate) struct Shortcoming {
     /// What the violation is called.
     words: &'static str,
-    /// Only in worlds where a router dies, sleeps or is cut off.
-    only_rough: bool,
+    /// In which worlds.
+    worlds: fn(&Plan) -> bool,
     /// Why.
     why: &'static str,
 }
@@ -83,7 +92,7 @@ impl Ledger {
     pub(crate) fn new(pulse: Arc<Pulse>, plan: &Plan) -> Self {
         Self {
             pulse,
-            is_rough: plan.is_rough,
+            shortcomings: FALLS_SHORT.iter().filter(|known| (known.worlds)(plan)).collect(),
             refuses: plan.refuses(),
             messages: BTreeMap::new(),
             queries: BTreeMap::new(),
@@ -103,8 +112,7 @@ impl Ledger {
     }
 
     pub(crate) fn violated(&mut self, what: String) {
-        let is_known = |known: &&Shortcoming| what.contains(known.words) && (self.is_rough || !known.only_rough);
-        if let Some(known) = FALLS_SHORT.iter().find(is_known) {
+        if let Some(known) = self.shortcomings.iter().find(|known| what.contains(known.words)) {
             self.note(format!("KNOWN {what} ({})", known.why));
             self.known.push(what);
         } else {

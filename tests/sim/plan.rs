@@ -133,19 +133,15 @@ impl Plan {
         plan
     }
 
-    /// Whether a home may have to refuse messages: it cannot keep them, or hand them on.
+    /// Whether links are cut for a while.
+    pub(crate) fn has_cuts(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Cut { .. }))
+    }
+
+    /// Whether a home may have to refuse messages: it cannot hand them on, or keep them.
     pub(crate) fn refuses(&self) -> bool {
-        let may = |fault: &Fault| {
-            matches!(
-                fault,
-                Fault::Cut { .. }
-                    | Fault::Shut {
-                        which: Which::Durable,
-                        ..
-                    }
-            )
-        };
-        self.faults.iter().any(|(_, fault)| may(fault))
+        let is_away = |fault: &Fault| matches!(fault, Fault::Shut { which, .. } if *which == Which::Durable);
+        self.has_cuts() || self.faults.iter().any(|(_, fault)| is_away(fault))
     }
 
     fn fault(&self, chance: &mut Chance, kind: Kind) -> Fault {
