@@ -284,6 +284,10 @@ pub trait Peers: Send + Sync {
     /// # Errors
     /// `Gone::Unreachable` when it could not be handed over within the time allowed.
     async fn route(&self, slot: Slot, route: Route) -> Result<(), Gone>;
+    /// Whether something for `slot` is held or on its way: what follows must not be taken in here past it.
+    fn holds(&self, _slot: Slot) -> bool {
+        false
+    }
     /// Has other routers renew this router's own `lease`, because it does not reach the membership store itself. All are asked at once and
     /// have `patience` to answer; the first that could ask the store gives the answer. `Blind` when of those that answered none could
     /// ask it, `Unknown` when none answered. With it comes a snapshot, if one is newer than this router's own.

@@ -204,6 +204,11 @@ impl<P: Port, T: Clone> Slots<P, T> {
         Slot::all().filter_map(|slot| self.settle_slot(slot, now)).min()
     }
 
+    /// Whether something is kept for `slot`.
+    pub(crate) fn holds(&self, slot: Slot) -> bool {
+        self.load.items > 0 && self.flows[usize::from(slot.index())].parcels.load().items > 0
+    }
+
     /// What is kept.
     pub(crate) fn load(&self) -> Window {
         self.load

@@ -21,6 +21,7 @@ use crate::hosts::{VirtualHost, Whose, whose};
 use crate::perform::finish;
 use crate::query;
 use crate::refuse::refuse;
+use crate::slots::Pass;
 
 /// Longest chain of errands that lead to errands.
 const DEPTH: u32 = 16;
@@ -138,7 +139,7 @@ impl Travel {
     async fn carry_to_user(&mut self, to: Bare, sent: Sent, trace: Option<Trace>, depth: u32) {
         let slot = Slot::of(to.as_str());
         let Sent { stanza, key } = sent;
-        if let Ok(_pass) = self.core.slots.arrive_now(slot) {
+        if let Some(_pass) = self.arrive_now(slot) {
             let sent = Sent {
                 stanza: stanza.clone(),
                 key,
@@ -155,6 +156,12 @@ impl Travel {
             trace,
         };
         self.carry_to_peers(slot, route, depth).await;
+    }
+
+    /// Permission to take a stanza in here at once. What is held for the slot since before it came here goes first.
+    fn arrive_now(&self, slot: Slot) -> Option<Pass> {
+        let pass = self.core.slots.arrive_now(slot).ok()?;
+        (!self.core.peers.holds(slot)).then_some(pass)
     }
 
     /// RFC 6120, 10.5.1 and 10.5.2 (RFC 6121, 8.4): stanzas to a domain that is hosted here.
@@ -183,7 +190,7 @@ impl Travel {
                 self.send(own(&jid).into(), trace, depth).await;
             } else if !self.may_step() {
                 return;
-            } else if let Ok(_pass) = self.core.slots.arrive_now(slot) {
+            } else if let Some(_pass) = self.arrive_now(slot) {
                 let batch = arrive(&self.core, &jid.bare(), own(&jid).into(), trace, depth).await;
                 self.add(batch);
             } else {

@@ -188,6 +188,10 @@ impl Peers for PeerPool {
         }
         (best, newest)
     }
+
+    fn holds(&self, slot: Slot) -> bool {
+        self.pool.slots.lock().holds(slot)
+    }
 }
 
 /// The recipients by slot. One recipient goes by the slot that was asked for (a remote address goes by its domain's).
