@@ -13,22 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{ArchiveId, Counts, Grant, Iq, Peer, SessionId, Stanza};
+use stanza::{ArchiveId, Counts, Grant, Peer, SessionId, Stanza};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
+use crate::session::{At, Link, Port, Refusal, Session, Standing, target};
 use crate::wire::EdgeFrame;
 use crate::{Attach, CloseReason, Delivery, Gone, Held, Said, SessionRef, Submission, Unwritten, Waiting, Window};
-
-/// Where frames for a router go. Neither call waits or fails.
-pub(crate) trait Port {
-    fn send(&self, frame: EdgeFrame);
-    /// The session's deliveries up to `number` were written; only the highest counts.
-    fn written(&self, session: SessionId, number: u64);
-}
 
 /// Bounds and patience.
 #[derive(Clone, Copy, Debug)]
@@ -76,84 +70,6 @@ struct Binding {
     delivered: u64,
     archived: Option<(u64, ArchiveId)>,
     unwritten: VecDeque<Unwritten>,
-}
-
-struct Link<P> {
-    id: LinkId,
-    epoch: Epoch,
-    port: Arc<P>,
-    /// Highest table the router has sealed; `None` until it has said so for the first time.
-    sealed: Option<u64>,
-    /// The table for which it was last told that all is attached but the sessions of these slots.
-    told: Option<(u64, BTreeSet<Slot>)>,
-}
-
-struct Session {
-    session: SessionRef,
-    grant: Grant,
-    peer: Peer,
-    mirror: Bytes,
-    delivered: u64,
-    written: u64,
-    done: u64,
-    undone: Courier<Submission>,
-    /// The second copy of what the home keeps for the client, within the home's limits.
-    unwritten: VecDeque<Unwritten>,
-    archived: Option<(u64, ArchiveId)>,
-    closing: Option<CloseReason>,
-    /// Its stream is gone; the home keeps it for its client to resume, and so does this edge.
-    detached: bool,
-    /// Nobody looks at the client.
-    inactive: bool,
-    /// The second copy of what waits at the home until somebody does.
-    held: Held,
-    at: Option<At>,
-    leaving: Option<Leaving>,
-    refusal: Option<Refusal>,
-    room: Option<Arc<Notify>>,
-}
-
-/// Where a session is attached. A slot that moved away and back has another slot epoch: its home may have let go of the session.
-struct At {
-    node: NodeId,
-    link: LinkId,
-    slot_epoch: u64,
-    /// The table up to which the home had applied tables before. If the slot has changed hands since, the home took the session
-    /// by a table that is older than the edge's, and may yet let go of it before it comes to that one.
-    sealed: u64,
-}
-
-/// The home of a slot, and the link to it.
-struct Target<'a, P> {
-    node: &'a NodeId,
-    link: &'a Link<P>,
-    slot_epoch: u64,
-    /// The table by which the slot came to it.
-    since: u64,
-    /// The table up to which it has applied tables.
-    sealed: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Leaving {
-    table: u64,
-    since: Instant,
-}
-
-#[derive(Clone, Copy)]
-struct Refusal {
-    table: u64,
-    times: u32,
-    until: Instant,
-}
-
-/// Where a session stands after it was looked at.
-enum Standing {
-    Attached,
-    /// At a home that has yet to apply the table by which it is that.
-    Early,
-    /// Not yet; look again then, if not before.
-    Waiting(Option<Instant>),
 }
 
 impl<P: Port> Sessions<P> {
@@ -632,152 +548,6 @@ impl<P: Port> Sessions<P> {
         self.load.bytes -= freed.bytes;
         self.relief.notify_waiters();
     }
-}
-
-impl Session {
-    fn settle<P: Port>(
-        &mut self,
-        table: &SlotTable,
-        links: &BTreeMap<NodeId, Link<P>>,
-        target: Option<&Target<'_, P>>,
-        patience: Duration,
-        now: Instant,
-    ) -> Standing {
-        let is_home = |at: &At| target.is_some_and(|to| to.link.id == at.link && to.slot_epoch == at.slot_epoch);
-        if let (true, Some(at), Some(to)) = (
-            self.undone.is_flowing(),
-            self.at.as_ref().filter(|at| is_home(at)),
-            target,
-        ) {
-            if at.sealed >= to.since {
-                return Standing::Attached;
-            }
-            if to.sealed < to.since {
-                return Standing::Early;
-            }
-            self.attach(to); // it may have let go of the session before it came to that table
-            return Standing::Attached;
-        }
-        if let Some(at) = self.at.as_ref().filter(|at| !is_home(at)) {
-            let unsealed = |table| {
-                links
-                    .get(&at.node)
-                    .is_some_and(|link| link.id == at.link && link.sealed.is_none_or(|sealed| sealed < table))
-            };
-            self.undone.pause();
-            let leaving = *self.leaving.get_or_insert(Leaving {
-                table: table.revision,
-                since: now,
-            });
-            let until = leaving.since + patience;
-            if unsealed(leaving.table) && now < until {
-                return Standing::Waiting(Some(until));
-            }
-            self.leave();
-        }
-        match (self.refusal, target) {
-            (Some(refusal), _) if refusal.table == table.revision && now < refusal.until => {
-                Standing::Waiting(Some(refusal.until))
-            }
-            (_, None) => Standing::Waiting(None),
-            (_, Some(target)) => {
-                self.attach(target);
-                if target.sealed < target.since {
-                    Standing::Early
-                } else {
-                    Standing::Attached
-                }
-            }
-        }
-    }
-
-    fn attach<P: Port>(&mut self, to: &Target<'_, P>) {
-        let link = to.link;
-        self.at = Some(At {
-            node: to.node.clone(),
-            link: link.id,
-            slot_epoch: to.slot_epoch,
-            sealed: to.sealed,
-        });
-        let attach = Attach {
-            session: self.session.clone(),
-            grant: self.grant.clone(),
-            peer: self.peer.clone(),
-            mirror: self.mirror.clone(),
-            delivered: self.delivered,
-            written: self.written,
-            done: self.done,
-            unwritten: self.unwritten.iter().cloned().collect(),
-            archived: self.archived,
-            detached: self.detached,
-            inactive: self.inactive,
-            held: self.held.clone(),
-        };
-        let (session, generation) = (self.session.id, self.undone.generation() + 1);
-        link.port.send(EdgeFrame::Attach {
-            generation,
-            attach: Box::new(attach),
-        });
-        for item in self.undone.resume() {
-            link.port.send(EdgeFrame::Submit {
-                session,
-                generation,
-                submission: item.value.clone(),
-            });
-        }
-        if let Some(reason) = self.closing {
-            link.port.send(EdgeFrame::Close {
-                session,
-                generation,
-                reason,
-            });
-        }
-    }
-
-    /// The client answers a request: should it not come back to acknowledge that, nobody else is to answer it.
-    fn note_answer(&mut self, answer: &Iq) {
-        let mut unwritten = self.unwritten.iter_mut();
-        if let Some(request) = unwritten.find(|unwritten| answer.answers(&unwritten.stanza)) {
-            request.settled = true;
-        }
-    }
-
-    /// Nobody is home any more; what is on its way will not be answered.
-    fn leave(&mut self) {
-        self.at = None;
-        self.leaving = None;
-        self.undone.reset();
-    }
-
-    fn hears(&self, link: LinkId) -> bool {
-        self.at.as_ref().is_some_and(|at| at.link == link)
-    }
-
-    fn port<'a, P>(&self, links: &'a BTreeMap<NodeId, Link<P>>) -> Option<&'a P> {
-        let at = self.at.as_ref()?;
-        links
-            .get(&at.node)
-            .filter(|link| link.id == at.link)
-            .map(|link| &*link.port)
-    }
-}
-
-/// The home of `slot` since the table `since`, and the link to it, if that is up and the home has said which table it is at.
-fn target<'a, P>(
-    table: &'a SlotTable,
-    since: u64,
-    links: &'a BTreeMap<NodeId, Link<P>>,
-    slot: Slot,
-) -> Option<Target<'a, P>> {
-    let (node, epoch, slot_epoch) = table.at(slot)?;
-    let link = links.get(node).filter(|link| link.epoch == epoch)?;
-    Some(Target {
-        node,
-        link,
-        slot_epoch,
-        since,
-        sealed: link.sealed?,
-    })
 }
 
 #[cfg(test)]
