@@ -53,10 +53,21 @@ pub(crate) struct Sessions<P> {
     slots: Vec<(u64, BTreeSet<SessionId>)>,
     /// Slots whose sessions are to be looked at: something happened to them, or they wait.
     restless: BTreeSet<Slot>,
+    /// Slots that living homes have still to give away, whether they have sessions here or not.
+    handing: Vec<Handing>,
     /// Binds that a router has not answered.
     binding: HashMap<SessionId, Binding>,
     load: Window,
     relief: Arc<Notify>,
+}
+
+/// Slots that a table took from a home to which there is a link. Until it says that it is sealed, it takes in what comes for them: their next
+/// home is not to open them, and read what is kept for their accounts, before that.
+struct Handing {
+    table: u64,
+    from: (NodeId, Epoch),
+    slots: BTreeSet<Slot>,
+    since: Option<Instant>,
 }
 
 /// A bind under way. The home may speak of the session before it answers.
@@ -81,6 +92,7 @@ impl<P: Port> Sessions<P> {
             sessions: HashMap::new(),
             slots: vec![(0, BTreeSet::new()); usize::from(SLOTS)],
             restless: BTreeSet::new(),
+            handing: Vec::new(),
             binding: HashMap::new(),
             load: Window { items: 0, bytes: 0 },
             relief: Arc::default(),
@@ -93,6 +105,7 @@ impl<P: Port> Sessions<P> {
             return;
         }
         let old = std::mem::replace(&mut self.table, table.clone());
+        self.note_handing(&old);
         for slot in Slot::all().filter(|slot| old.at(*slot) != table.at(*slot)) {
             let (since, sessions) = &mut self.slots[usize::from(slot.index())];
             *since = table.revision;
@@ -100,6 +113,25 @@ impl<P: Port> Sessions<P> {
                 self.restless.insert(slot);
             }
         }
+    }
+
+    fn note_handing(&mut self, old: &SlotTable) {
+        let mut taken = BTreeMap::<(NodeId, Epoch), BTreeSet<Slot>>::new();
+        for slot in Slot::all() {
+            let (Some((node, epoch, _)), Some((next, next_epoch, _))) = (old.at(slot), self.table.at(slot)) else {
+                continue;
+            };
+            if (node, epoch) != (next, next_epoch) {
+                taken.entry((node.clone(), epoch)).or_default().insert(slot);
+            }
+        }
+        let table = self.table.revision;
+        self.handing.extend(taken.into_iter().map(|(from, slots)| Handing {
+            table,
+            from,
+            slots,
+            since: None,
+        }));
     }
 
     pub(crate) fn link_up(&mut self, node: NodeId, epoch: Epoch, id: LinkId, port: Arc<P>) {
@@ -456,6 +488,7 @@ impl<P: Port> Sessions<P> {
     /// Forgets everything but the table: this life of the edge is over.
     pub(crate) fn clear(&mut self) -> Vec<SessionId> {
         self.links.clear();
+        self.handing.clear();
         self.binding.clear();
         let mut ids: Vec<_> = self.sessions.keys().copied().collect();
         ids.sort_unstable(); // whoever waits is woken in the same order in every run
@@ -486,8 +519,22 @@ impl<P: Port> Sessions<P> {
                 }
             }
         }
+        again = again.into_iter().chain(self.hand_over(&mut waiting, now)).min();
         self.tell_attached(&waiting);
         again
+    }
+
+    /// Adds the slots that homes have still to give away to `waiting`. Returns when the first of them has taken too long.
+    fn hand_over(&mut self, waiting: &mut BTreeSet<Slot>, now: Instant) -> Option<Instant> {
+        let (links, patience) = (&self.links, self.limits.seal);
+        let until = |handing: &Handing| handing.since.map_or(now, |since| since + patience);
+        self.handing.retain_mut(|handing| {
+            handing.since.get_or_insert(now);
+            let link = links.get(&handing.from.0).filter(|link| link.epoch == handing.from.1);
+            link.is_some_and(|link| link.sealed.is_none_or(|sealed| sealed < handing.table)) && now < until(handing)
+        });
+        waiting.extend(self.handing.iter().flat_map(|handing| handing.slots.iter().copied()));
+        self.handing.iter().map(until).min()
     }
 
     /// What to wait for, then ask again, while something of a client is undone, or a home has not said what becomes of a session whose

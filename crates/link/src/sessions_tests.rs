@@ -152,7 +152,7 @@ fn a_moved_session_is_held_until_the_old_home_has_sealed_then_attached_with_what
     );
     assert_eq!(
         (wires[0].said(), wires[1].said()),
-        (vec!["attached 2".to_owned()], vec!["attached 2 but 1".to_owned()])
+        (vec!["attached 2".to_owned()], vec!["attached 2 but 4096".to_owned()])
     );
     sessions.sealed(LinkId(0), 2);
     assert_eq!(sessions.settle(now), None);
@@ -180,7 +180,7 @@ fn a_home_that_never_seals_is_left_in_the_end() {
     let now = Instant::now();
     sessions.publish(&moved(&table));
     let until = sessions.settle(now).unwrap();
-    assert_eq!(wires[1].said(), ["attached 2 but 1"]);
+    assert_eq!(wires[1].said(), ["attached 2 but 4096"]);
     sessions.settle(until);
     assert_eq!(wires[1].said(), ["attach 7 g1 after 0", "attached 2"]);
 }
@@ -221,7 +221,7 @@ fn a_refused_session_tries_again_by_a_newer_table_or_after_a_while() {
     assert!(!sessions.refused(LinkId(0), SessionId(7), 1, Gone::Home, until));
     sessions.publish(&moved(&table));
     sessions.settle(until);
-    assert_eq!(wires[1].said(), ["attached 2 but 1"], "the old home may still speak");
+    assert_eq!(wires[1].said(), ["attached 2 but 4096"], "the old home may still speak");
     sessions.sealed(LinkId(0), 2);
     sessions.settle(until);
     assert_eq!(wires[1].said(), ["attach 7 g2 after 0", "attached 2"]);
@@ -438,8 +438,8 @@ fn a_new_home_is_told_which_slots_wait_for_their_sessions_or_for_binds_under_way
     sessions.publish(&moved(&table));
     sessions.settle(Instant::now());
     sessions.settle(Instant::now());
-    let slots = [7, 8].map(|id| session(id).slot).into();
-    assert_eq!(pending(&wires[1]), [slots], "once");
+    // All that the old home has still to give away, also where nobody is: it may still take something in.
+    assert_eq!(pending(&wires[1]), [Slot::all().collect()], "once");
     sessions.sealed(LinkId(0), 2);
     sessions.settle(Instant::now());
     assert_eq!(pending(&wires[1]), [[session(8).slot].into()]);
