@@ -23,16 +23,30 @@ use crate::travel::Travel;
 pub(crate) async fn submit(core: &Arc<Core>, session: &SessionRef, submission: Submission) -> Result<(), Gone> {
     let Step { span, trace } = Step::next("router.out", submission.said.name(), submission.trace);
     let submission = Submission { trace, ..submission };
+    let number = submission.number;
     let work = async {
         let batch = leave(core, session, submission).await?;
-        // What was not carried is not done: the next home is to do it.
         if Travel::carry(core, batch).await {
-            Ok(())
-        } else {
-            Err(Gone::Home)
+            return Ok(());
         }
+        // What was not carried is not done: the next home is to do it, or this one, should it go on after all.
+        give_back(core, session, number).await;
+        Err(Gone::Home)
     };
     work.instrument(span).await
+}
+
+/// The stanza `number`, which was accepted last, counts as if it had not come.
+async fn give_back(core: &Core, session: &SessionRef, number: u64) {
+    let Some(cell) = core.cells.find(&session.account()) else {
+        return;
+    };
+    if let State::Loaded(account) = &mut *cell.state.lock().await
+        && let Some(session) = account.sessions.get_mut(&session.id)
+        && session.accepted == number
+    {
+        session.accepted = number - 1;
+    }
 }
 
 /// The way out, under the account's lock.
