@@ -321,13 +321,14 @@ impl store::Members for Gate {
         self.back(marked).await
     }
 
-    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<bool> {
         self.there().await?;
         let buried = self.shelf.write(|state, _| {
-            if state.nodes.get(node).is_some_and(|life| life.member.epoch == epoch) {
+            let is_it = state.nodes.get(node).is_some_and(|life| life.member.epoch == epoch);
+            if is_it {
                 state.nodes.remove(node);
             }
-            Ok(())
+            Ok(is_it)
         });
         self.back(buried).await
     }

@@ -7,7 +7,10 @@ use stanza::Stanza;
 
 /// Stanzas that wait, in the order in which they go when somebody looks.
 #[derive(Clone, Debug, Default)]
-pub struct Held(Vec<Waiting>);
+pub struct Held {
+    all: Vec<Waiting>,
+    bytes: usize,
+}
 
 /// A stanza that waits. It has no number yet: if a newer one takes its place, it never gets one.
 #[derive(Clone, Debug)]
@@ -21,31 +24,58 @@ pub struct Waiting {
 impl Held {
     /// Keeps a stanza, in place of what waited of its kind from its sender. Returns whether there was something like that.
     pub fn hold(&mut self, waiting: Waiting) -> bool {
-        let before = self.0.len();
-        self.0.retain(|other| !is_superseded(&other.stanza, &waiting.stanza));
-        let replaced = self.0.len() < before;
-        self.0.push(waiting);
+        let before = self.all.len();
+        self.drop_where(|other| is_superseded(&other.stanza, &waiting.stanza));
+        let replaced = self.all.len() < before;
+        self.bytes += waiting.size();
+        self.all.push(waiting);
         replaced
+    }
+
+    /// A stanza was delivered: if it waited here, it does not any more. If it did not, it brought all that waited along before it.
+    pub fn note_delivered(&mut self, stanza: &Stanza) {
+        let before = self.all.len();
+        self.drop_where(|waiting| *waiting.stanza == *stanza);
+        if self.all.len() == before {
+            self.release();
+        }
     }
 
     /// Takes out everything.
     pub fn release(&mut self) -> Vec<Waiting> {
-        std::mem::take(&mut self.0)
+        self.bytes = 0;
+        std::mem::take(&mut self.all)
     }
 
     /// What waits.
     pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// How much waits.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     /// Whether nothing does.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
+    }
+
+    /// Roughly the memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn drop_where(&mut self, is_it: impl Fn(&Waiting) -> bool) {
+        self.all.retain(|waiting| !is_it(waiting));
+        self.bytes = self.all.iter().map(Waiting::size).sum();
+    }
+}
+
+impl Waiting {
+    fn size(&self) -> usize {
+        256 + self.stanza.payload().bytes().len()
     }
 }
 
@@ -96,6 +126,21 @@ mod tests {
             chatting,
         ];
         assert_eq!(left, wanted.map(|text| (*waiting(text).stanza).clone()));
+        assert!(held.is_empty() && held.bytes() == 0);
+    }
+
+    #[test]
+    fn what_was_delivered_waits_no_longer_nor_does_what_came_before_another() {
+        let all = [
+            "<presence from='a@x/1'/>",
+            "<presence from='a@x/2'/>",
+            "<presence from='a@x/3'/>",
+        ]
+        .map(waiting);
+        let mut held: Held = all.iter().cloned().collect();
+        held.note_delivered(&all[0].stanza);
+        assert_eq!(held.len(), 2, "the others are still on their way");
+        held.note_delivered(&waiting("<presence from='a@x/9'/>").stanza);
         assert!(held.is_empty());
     }
 }

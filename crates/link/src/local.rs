@@ -74,7 +74,8 @@ impl Router for Local {
     }
 
     async fn look(&self, session: &SessionRef, active: bool) {
-        self.home().await.look(session, active).await;
+        // The only home there is; while it is none, nothing is delivered either.
+        let _ = self.home().await.look(session, active).await;
     }
 
     async fn close(&self, session: &SessionRef, reason: CloseReason) {

@@ -253,8 +253,11 @@ pub trait Home: Send + Sync {
     async fn resume(&self, edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone>;
     /// Deliveries up to `number` were written to the client or, under stream management, acknowledged by it.
     fn written(&self, session: &SessionRef, number: u64);
-    /// Whether somebody looks at the client (XEP-0352). Of a session that is not here nothing is noted: its attachment will say so.
-    async fn look(&self, session: &SessionRef, active: bool);
+    /// Whether somebody looks at the client (XEP-0352).
+    ///
+    /// # Errors
+    /// `Gone::Home` when this router is not the account's home (any more): the session's attachment is to say so.
+    async fn look(&self, session: &SessionRef, active: bool) -> Result<(), Gone>;
     /// A session's stream has ended. Returns whether the session is kept for its client to resume: then its edge keeps what it has
     /// of it, until it is kicked.
     ///
@@ -289,8 +292,9 @@ pub trait Peers: Send + Sync {
         false
     }
     /// Has other routers renew this router's own `lease`, because it does not reach the membership store itself. All are asked at once and
-    /// have `patience` to answer; the first that could ask the store gives the answer. `Blind` when of those that answered none could
-    /// ask it, `Unknown` when none answered. With it comes a snapshot, if one is newer than this router's own.
+    /// have `patience` to answer; the first that could ask the store gives the answer. `Blind` when all of them answered that they
+    /// cannot (those whose process has died aside); `Unknown` when one that might know is silent. With it comes a snapshot, if one is newer
+    /// than this router's own.
     async fn keep_alive(&self, _lease: Lease, _patience: Duration) -> (Renewal, Option<Arc<Snapshot>>) {
         (Renewal::Unknown, None)
     }

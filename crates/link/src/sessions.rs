@@ -364,7 +364,7 @@ impl<P: Port> Sessions<P> {
             let (delivered, last, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
                 (Some(session), _) if session.hears(link) => {
                     let has_client = !session.detached;
-                    session.held.release(); // what was left of it comes under numbers, this one first
+                    session.held.note_delivered(stanza);
                     (
                         &mut session.delivered,
                         &mut session.archived,

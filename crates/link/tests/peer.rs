@@ -237,7 +237,8 @@ async fn a_router_has_its_lease_renewed_by_its_peers() {
     let (lone, _ledger, alone) = start(&["router-1"], &config()).await;
     assert_eq!(
         alone[0].peers.keep_alive(Lease(7), Duration::from_secs(5)).await.0,
-        Renewal::Unknown
+        Renewal::Blind,
+        "there is nobody who could know"
     );
     assert_eq!(lone.renewals.load(Ordering::SeqCst), 0, "it does not ask itself");
 }

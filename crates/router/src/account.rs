@@ -175,12 +175,16 @@ impl Account {
             let Some(session) = self.sessions.get_mut(id) else {
                 continue;
             };
-            let has_room = session.held.len() < delivery.limits.held;
-            if session.is_unattended() && has_room && *waits.get_or_insert_with(|| pipeline.can_wait(stanza)) {
+            // What stands in the archive has its turn there.
+            let may_wait = session.is_unattended() && delivery.limits.held > 0 && delivery.fate.archived().is_none();
+            if may_wait && *waits.get_or_insert_with(|| pipeline.can_wait(stanza)) {
                 gauges::held(session.hold(Waiting {
                     stanza: stanza.clone(),
                     readdress: delivery.readdress,
                 }));
+                if session.holds_enough(delivery.limits) {
+                    session.release(delivery.trace);
+                }
                 continue;
             }
             session.release(delivery.trace);

@@ -67,8 +67,11 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
 async fn loaded<'a>(core: &Core, cell: &'a Cell) -> Result<MutexGuard<'a, State>, Gone> {
     loop {
         let mut state = cell.state.lock().await;
-        if load::account(core, &cell.jid, &mut state).await.is_ok() {
-            return Ok(state);
+        match load::account(core, &cell.jid, &mut state).await {
+            Ok(_) => return Ok(state),
+            Err(store::Error::Unavailable(_)) => {}
+            // It does not pass, and must not hold up everybody else.
+            Err(_) => return Err(Gone::Unreachable),
         }
         drop(state);
         if core.slots.phase(cell.slot) != Phase::Opening {

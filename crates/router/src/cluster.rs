@@ -23,7 +23,7 @@ const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Longest time that the membership store may take to renew an edge's lease.
+/// Longest time that the membership store may take to renew another node's lease.
 const ASK: Duration = Duration::from_millis(500);
 
 /// What a health check needs to know of a router.
@@ -149,7 +149,8 @@ impl Registry for Router {
 
     async fn keep_alive(&self, lease: Lease) -> Renewal {
         // The edge must hear in time that the store is away, whatever the store's own patience.
-        let ask = tokio::time::timeout(ASK, self.core.stores.members.keep_alive(lease));
+        let patience = ASK.min(ms(self.core.config.cluster.ttl_ms) / 8);
+        let ask = tokio::time::timeout(patience, self.core.stores.members.keep_alive(lease));
         match ask.await {
             Ok(Ok(())) => Renewal::Renewed,
             Ok(Err(Error::Precondition(_))) => Renewal::Ended,

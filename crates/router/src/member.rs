@@ -4,9 +4,12 @@
 //! stays a member. If none of them reaches the store either, nobody can give its slots away, and it may go on ([`Blind`]). If none
 //! of them answers, nobody knows: it fences itself before its lease can end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use link::Renewal;
 use parking_lot::Mutex;
 use store::{Error, Members};
@@ -20,6 +23,8 @@ use crate::gauges;
 
 /// How long to wait before asking the membership store again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How soon after a router was buried it is not buried again.
+const BURIED: Duration = Duration::from_secs(60);
 
 /// This router as a member of the cluster.
 pub(crate) struct Member {
@@ -29,6 +34,10 @@ pub(crate) struct Member {
     life: watch::Sender<Option<Life>>,
     /// The newest snapshot that a peer brought.
     heard: watch::Sender<Arc<Snapshot>>,
+    /// When routers were last buried by this one.
+    buried: Mutex<BTreeMap<NodeId, Instant>>,
+    /// Whether this process has not looked yet for a former life of its own.
+    is_new: AtomicBool,
 }
 
 /// A life of a node.
@@ -44,6 +53,8 @@ impl Member {
             record: Mutex::new(record),
             life: watch::Sender::new(None),
             heard: watch::Sender::new(Arc::new(Snapshot::empty())),
+            buried: Mutex::default(),
+            is_new: AtomicBool::new(true),
         }
     }
 
@@ -93,7 +104,7 @@ impl Member {
                     core.slots.permit_until(safe_end(asked, ttl));
                     return Life { epoch, lease };
                 }
-                Ok(Err(Error::Conflict)) => bury_former(core, &record).await,
+                Ok(Err(Error::Conflict)) => self.bury_former(core, &record).await,
                 Ok(Err(error)) => tracing::debug!(%error, "joining the cluster"),
                 Err(_) => tracing::debug!("joining the cluster takes too long"),
             }
@@ -107,10 +118,14 @@ impl Member {
         let (mut pause, mut usual) = (ttl / 3, "store");
         loop {
             tokio::time::sleep(pause).await;
-            // What peers tell may be all that it hears of the slot table: it must not fall far behind.
-            pause = if usual == "store" { ttl / 3 } else { ttl / 6 };
             let asked = Instant::now();
-            let (renewal, by) = self.renew(core, life, ttl).await;
+            let (renewal, by) = self.renew(core, life, usual, ttl).await;
+            // What peers tell may be all that it hears of the slot table: it must not fall far behind. Nor may a round that failed cost the lease.
+            pause = if (renewal, by) == (Renewal::Renewed, "store") {
+                ttl / 3
+            } else {
+                ttl / 12
+            };
             gauges::lease_renewal(by, renewal);
             if by != std::mem::replace(&mut usual, by) {
                 tracing::warn!(by, ?renewal, "the lease is renewed by another way than before");
@@ -122,7 +137,12 @@ impl Member {
                 continue;
             }
             match renewal {
-                Renewal::Renewed => core.slots.permit_until(safe_end(asked, ttl)),
+                Renewal::Renewed => {
+                    core.slots.permit_until(safe_end(asked, ttl));
+                    if !core.slots.is_permitted() {
+                        pause = Duration::ZERO; // it slept while it asked, and the lease goes on
+                    }
+                }
                 Renewal::Ended => return,
                 Renewal::Blind if goes_on(&core.config.cluster) => core.slots.permit_until(Instant::now() + ttl),
                 Renewal::Blind | Renewal::Unknown if core.slots.is_permitted() => {}
@@ -132,41 +152,95 @@ impl Member {
     }
 
     /// Renews the lease, if need be by way of a peer; says by which way. Takes at most half of `ttl`.
-    async fn renew(&self, core: &Core, life: Life, ttl: Duration) -> (Renewal, &'static str) {
-        match tokio::time::timeout(ttl / 4, core.stores.members.keep_alive(life.lease)).await {
-            Ok(Ok(())) => return (Renewal::Renewed, "store"),
-            Ok(Err(Error::Precondition(_))) => return (Renewal::Ended, "store"),
-            Ok(Err(error)) => tracing::debug!(%error, "renewing the lease"),
-            Err(_) => tracing::debug!("renewing the lease takes too long"),
+    async fn renew(&self, core: &Core, life: Life, usual: &str, ttl: Duration) -> (Renewal, &'static str) {
+        let store = ask_store(core, life, ttl / 4).fuse();
+        tokio::pin!(store);
+        if usual == "store"
+            && let Some(renewal) = store.as_mut().await
+        {
+            return (renewal, "store");
         }
+        let peers = self.ask_peers(core, life, ttl / 4);
+        if usual == "store" {
+            return peers.await;
+        }
+        // Of late it was peers that answered: the store is asked beside them, and preferred when it is quick.
+        tokio::pin!(peers);
+        tokio::select! {
+            biased;
+            Some(renewal) = &mut store => (renewal, "store"),
+            answer = &mut peers => match tokio::time::timeout(ttl / 24, store).await {
+                Ok(Some(renewal)) => (renewal, "store"),
+                _ => answer,
+            },
+        }
+    }
+
+    async fn ask_peers(&self, core: &Core, life: Life, patience: Duration) -> (Renewal, &'static str) {
         if is_alone(core) {
             return (Renewal::Blind, "nobody");
         }
-        let (renewal, snapshot) = core.peers.keep_alive(life.lease, ttl / 4).await;
+        let (renewal, snapshot) = core.peers.keep_alive(life.lease, patience).await;
         if let Some(snapshot) = snapshot {
             self.heard.send_replace(snapshot);
         }
         (renewal, "peer")
     }
-}
 
-/// Ends a life that is known to be over, so that nobody waits for its lease to end.
-pub(crate) async fn bury(core: &Core, node: &NodeId, epoch: Epoch) {
-    match core.stores.members.bury(node, epoch).await {
-        Ok(()) => {
-            tracing::warn!(%node, epoch = epoch.0, "dead: nothing listens at its address any more");
-            gauges::buried();
+    /// Ends the life of a router at whose address nothing listens any more. Not twice in a short time: then it lives, and something on the way to it
+    /// refuses in its place.
+    pub(crate) async fn bury(&self, core: &Core, router: &NodeId, epoch: Epoch) {
+        let now = Instant::now();
+        let lately = |buried: &Instant| now.duration_since(*buried) < BURIED;
+        if self.buried.lock().get(router).is_some_and(lately) {
+            return;
         }
-        Err(error) => tracing::debug!(%error, %node, "burying a dead node"),
+        if end_life(core, router, epoch).await {
+            self.buried.lock().insert(router.clone(), now);
+            tracing::warn!(%router, epoch = epoch.0, "dead: nothing listens at its address any more");
+        }
+    }
+
+    /// A former life of this node still counts as alive, at the address where this process listens now: it is over. Looked for once: two
+    /// processes with one name and one address must not end each other for ever.
+    async fn bury_former(&self, core: &Core, record: &NodeRecord) {
+        let snapshot = core.snapshot.borrow().clone();
+        let former = snapshot.member(&record.id);
+        if let Some(former) = former.filter(|former| former.record.address == record.address)
+            && self.is_new.swap(false, Ordering::Relaxed)
+            && end_life(core, &record.id, former.epoch).await
+        {
+            tracing::info!(epoch = former.epoch.0, "ended the former life of this node");
+        }
     }
 }
 
-/// This node's former life still counts as alive. Nobody else can listen at its address, so it is over.
-async fn bury_former(core: &Core, record: &NodeRecord) {
-    let snapshot = core.snapshot.borrow().clone();
-    let former = snapshot.member(&record.id);
-    if let Some(former) = former.filter(|former| former.record.address == record.address) {
-        bury(core, &record.id, former.epoch).await;
+/// Ends a life that is over, so that nobody waits for its lease to end. Returns whether it still counted as alive.
+async fn end_life(core: &Core, node: &NodeId, epoch: Epoch) -> bool {
+    match core.stores.members.bury(node, epoch).await {
+        Ok(ended) => {
+            if ended {
+                gauges::buried();
+            }
+            ended
+        }
+        Err(error) => {
+            tracing::debug!(%error, %node, "burying a dead node");
+            false
+        }
+    }
+}
+
+/// `None` when the store does not answer in time.
+async fn ask_store(core: &Core, life: Life, patience: Duration) -> Option<Renewal> {
+    match tokio::time::timeout(patience, core.stores.members.keep_alive(life.lease)).await {
+        Ok(Ok(())) => Some(Renewal::Renewed),
+        Ok(Err(Error::Precondition(_))) => Some(Renewal::Ended),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "renewing the lease");
+            None
+        }
+        Err(_) => None,
     }
 }
 

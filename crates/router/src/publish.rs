@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::Error;
+use tokio::time::Instant;
 use topology::{Epoch, NodeId, Role, SlotTable, Snapshot};
 
 use crate::core::Core;
@@ -22,14 +23,19 @@ const STEP_IN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(core: Arc<Core>, member: Arc<Member>) {
     let mut snapshots = core.snapshot.subscribe();
     let mut life = member.watch();
+    // The table that is to change, and since when.
+    let mut wanted = (0, Instant::now());
     loop {
         let now = *life.borrow_and_update();
         let snapshot = snapshots.borrow_and_update().clone();
         if let Some((next, wait)) = now.and_then(|life| next(&core, life, &snapshot)) {
+            if wanted.0 != snapshot.table.revision + 1 {
+                wanted = (snapshot.table.revision + 1, Instant::now());
+            }
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep_until(wanted.1 + wait) => {}
                 _ = life.changed() => continue,
-                _ = snapshots.changed() => continue,
+                _ = snapshots.changed() => continue, // whatever else changes, the older ones have had their time
             }
             match core.stores.members.publish(&next).await {
                 Ok(()) => tokio::time::sleep(PACE).await,

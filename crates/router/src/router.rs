@@ -26,7 +26,7 @@ use crate::entrust::{entrust_lone, entrust_one};
 use crate::expiry::Expiry;
 use crate::hosts::Hosts;
 use crate::marks::Marks;
-use crate::member::{self, Member};
+use crate::member::Member;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
@@ -241,16 +241,15 @@ impl Home for Router {
         }
     }
 
-    async fn look(&self, session: &SessionRef, active: bool) {
-        // Not while the slot moves away: the session's attachment says so to its next home.
-        if let Ok(pass) = self.core.slots.enter_opening(session.slot, Duration::ZERO).await {
-            let (core, session) = (self.core.clone(), session.clone());
-            let work = async move {
-                let _pass = pass;
-                attention::look(&core, &session, active).await;
-            };
-            Self::whole(work).await;
-        }
+    async fn look(&self, session: &SessionRef, active: bool) -> Result<(), Gone> {
+        let pass = self.core.slots.attach_now(session.slot).map_err(|_| Gone::Home)?;
+        let (core, session) = (self.core.clone(), session.clone());
+        let work = async move {
+            let _pass = pass;
+            attention::look(&core, &session, active).await;
+        };
+        Self::whole(work).await;
+        Ok(())
     }
 
     async fn enable(&self, session: &SessionRef, request: EnableRequest) -> Result<EnableReply, Gone> {
@@ -329,8 +328,11 @@ impl PeerHome for Router {
     }
 
     fn found_dead(&self, router: &NodeId, epoch: Epoch) {
+        let Some(member) = self.member.get().cloned() else {
+            return;
+        };
         let (core, router) = (self.core.clone(), router.clone());
-        tokio::spawn(async move { member::bury(&core, &router, epoch).await });
+        tokio::spawn(async move { member.bury(&core, &router, epoch).await });
     }
 }
 

@@ -220,19 +220,22 @@ impl Session {
         self.held.hold(waiting)
     }
 
-    /// Delivers what was held back.
+    /// Whether more is held back than is allowed; in bytes, a share of what may wait at all.
+    pub(crate) fn holds_enough(&self, limits: QueueLimits) -> bool {
+        self.held.len() > limits.held || self.held.bytes() > limits.bytes / 4
+    }
+
+    /// Delivers what was held back; nobody else needs it, should this session end before.
     pub(crate) fn release(&mut self, trace: Option<Trace>) {
         for Waiting { stanza, readdress } in self.held.release() {
-            let fate = Fate::alone(&stanza);
-            let settled = fate.is_settled();
-            let number = self.push(&stanza, readdress, fate);
+            let number = self.push(&stanza, readdress, Fate::Lost);
             if self.handle.edge.is_some() {
                 self.edge.edge.deliver(Delivery {
                     sessions: vec![(self.id, number)],
                     stanza,
                     readdress,
                     archived: None,
-                    settled,
+                    settled: true,
                     trace,
                 });
             }

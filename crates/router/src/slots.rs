@@ -92,9 +92,13 @@ impl Slots {
     /// From `until` on nothing is taken in unless this is said again: the membership lease may have ended by then, even if
     /// the process slept through it.
     pub(crate) fn permit_until(&self, until: Instant) {
+        let was_permitted = self.is_permitted();
         let until = until.saturating_duration_since(self.start).as_millis();
         self.until
             .store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+        if !was_permitted {
+            self.changes.send_modify(|n| *n += 1);
+        }
     }
 
     /// Whether this router may act as a home now.
@@ -139,6 +143,11 @@ impl Slots {
     /// before this router does: it waits a little.
     pub(crate) async fn enter_opening(self: &Arc<Self>, slot: Slot, wait: Duration) -> Result<Pass, NotHome> {
         self.wait_for(slot, wait, Entry::Attach, |_| true).await
+    }
+
+    /// Permission to change something of a session that is attached, without waiting.
+    pub(crate) fn attach_now(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
+        self.try_enter(slot, Entry::Attach).map_err(|_| NotHome)
     }
 
     /// Changes what this router is to `slots` by the slot table `table`.

@@ -139,7 +139,7 @@ impl Members for Cut {
         self.reach().await;
         self.members.leave(node, lease).await
     }
-    async fn bury(&self, node: &NodeId, epoch: Epoch) -> store::Result<()> {
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> store::Result<bool> {
         self.reach().await;
         self.members.bury(node, epoch).await
     }

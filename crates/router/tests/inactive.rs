@@ -55,7 +55,7 @@ fn short(got: &[String]) -> Vec<&str> {
 #[tokio::test(start_paused = true)]
 async fn the_newest_waits_for_somebody_to_look_or_for_a_message() {
     let (_house, juliet, romeo) = house().await;
-    juliet.router.look(&juliet.session, false).await;
+    juliet.router.look(&juliet.session, false).await.unwrap();
     show(&romeo, "away").await;
     show(&romeo, "xa").await;
     assert_eq!(short(&juliet.got()), [""; 0]);
@@ -64,7 +64,7 @@ async fn the_newest_waits_for_somebody_to_look_or_for_a_message() {
     show(&romeo, "dnd").await;
     show(&romeo, "away").await;
     assert_eq!(short(&juliet.got()), [""; 0]);
-    juliet.router.look(&juliet.session, true).await;
+    juliet.router.look(&juliet.session, true).await.unwrap();
     assert_eq!(short(&juliet.got()), ["away"]);
     show(&romeo, "dnd").await;
     assert_eq!(short(&juliet.got()), ["dnd"]);
@@ -89,7 +89,7 @@ async fn beyond_the_bound_nothing_waits() {
     );
     juliet.available().await;
     juliet.got();
-    juliet.router.look(&juliet.session, false).await;
+    juliet.router.look(&juliet.session, false).await.unwrap();
     show(&romeo, "away").await;
     show(&romeo, "xa").await;
     assert_eq!(short(&juliet.got()), ["away", "xa"]);
@@ -136,6 +136,6 @@ async fn what_waits_outlives_its_home() {
     };
     next.attach(&at, attach).await.unwrap();
     assert_eq!(short(&juliet.got()), [""; 0]);
-    next.look(&juliet.session, true).await;
+    next.look(&juliet.session, true).await.unwrap();
     assert_eq!(short(&juliet.got()), ["xa"]);
 }

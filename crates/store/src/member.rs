@@ -34,8 +34,8 @@ pub trait Members: Send + Sync {
     async fn drain(&self, node: &NodeId) -> Result<bool>;
     /// Ends the node's life at once, if `lease` is its lease.
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()>;
-    /// Ends a life that is known to be over, before its lease does: removes the key if it is still that life's, and does nothing otherwise.
-    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()>;
+    /// Ends a life that is known to be over, before its lease does: removes the key if it is still that life's. Returns whether it was.
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<bool>;
     /// Publishes `table` if the published one has revision `table.revision - 1`.
     ///
     /// # Errors

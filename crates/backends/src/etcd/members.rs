@@ -121,12 +121,12 @@ impl store::Members for Members {
     async fn leave(&self, node: &NodeId, lease: Lease) -> Result<()> {
         AT.call_within(self.timeout, "leave", async {
             // Another node's lease is not this one's to end.
-            self.end(node, |life| life.lease() == lease.0).await
+            self.end(node, |life| life.lease() == lease.0).await.map(drop)
         })
         .await
     }
 
-    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<bool> {
         AT.call_within(self.timeout, "bury", async {
             self.end(node, |life| life.create_revision() == epoch.0.cast_signed())
                 .await
@@ -198,16 +198,16 @@ impl Members {
             .ok_or(Error::Conflict)
     }
 
-    /// Ends the node's life, if it is that one. Not the key alone: who still has the lease must hear that it has ended.
-    async fn end(&self, node: &NodeId, is_it: impl Fn(&KeyValue) -> bool) -> Result<()> {
+    /// Ends the node's life, if it is that one; returns whether it was. Not the key alone: who still has the lease must hear that it has ended.
+    async fn end(&self, node: &NodeId, is_it: impl Fn(&KeyValue) -> bool) -> Result<bool> {
         let mut client = self.client.clone();
         let found = client.get(self.keys.node(node), None).await.map_err(failed)?;
         let Some(life) = found.kvs().first().filter(|life| is_it(life)) else {
-            return Ok(());
+            return Ok(false);
         };
         match client.lease_revoke(life.lease()).await {
-            Err(error) if is_lease_gone(&error) => Ok(()),
-            done => done.map(drop).map_err(failed),
+            Err(error) if is_lease_gone(&error) => Ok(false),
+            done => done.map(|_| true).map_err(failed),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{Stream, StreamExt};
@@ -29,12 +30,12 @@ pub(super) trait Talk: Send + Sync + 'static {
         client: RouterClient<Channel>,
         stop: &CancellationToken,
     ) -> Result<(), Status>;
-    /// Nothing listens at the router's address, seen several times in a row.
+    /// Nothing listens at the router's address, for a while now.
     fn found_dead(&self, _router: &Member) {}
 }
 
-/// A router whose address refuses this many connections in a row is dead.
-const REFUSALS: u32 = 3;
+/// A router whose address refuses connections for so long, and nothing else comes of them, is dead.
+const REFUSES: Duration = Duration::from_millis(500);
 
 /// Follows the snapshots and keeps a link to every live router that `wanted` accepts, until `stop`.
 pub(super) async fn supervise<T: Talk>(
@@ -102,17 +103,14 @@ fn key_of(member: &Member) -> (NodeId, Epoch, String) {
 
 async fn keep<T: Talk>(talk: Arc<T>, config: Arc<Config>, router: Member, stop: CancellationToken) {
     let mut backoff = Backoff::new(config.retry_first, config.retry_most);
-    let mut refusals = 0;
+    let mut refused = None;
     while !stop.is_cancelled() {
         let began = tokio::time::Instant::now();
         let once = async {
             let connected = transport::connect(&router.record.address, Some(&router.record.id), &config).await;
-            refusals = if connected.as_ref().is_err_and(|unreached| unreached.refused) {
-                refusals + 1
-            } else {
-                0
-            };
-            if refusals >= REFUSALS {
+            let is_refused = connected.as_ref().is_err_and(|unreached| unreached.refused);
+            refused = is_refused.then(|| refused.unwrap_or_else(tokio::time::Instant::now));
+            if refused.is_some_and(|since| since.elapsed() >= REFUSES) {
                 talk.found_dead(&router);
             }
             talk.talk(&router, connected?, &stop).await

@@ -320,9 +320,11 @@ impl Desk {
     }
 
     async fn look(&self, id: SessionId, active: bool) {
-        let attached = self.sessions.lock().get(&id).map(|(_, session)| session.clone());
-        if let Some(session) = attached {
-            self.home.look(&session, active).await;
+        let attached = self.sessions.lock().get(&id).cloned();
+        if let Some((generation, session)) = attached
+            && self.home.look(&session, active).await.is_err()
+        {
+            self.refuse(id, generation, Gone::Home);
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use topology::{Lease, Member, NodeId, Slot, Snapshot};
+use topology::{Epoch, Lease, Member, NodeId, Role, Slot, Snapshot};
 
 use super::config::Config;
 use super::dial::{Talk, frames, supervise};
@@ -46,6 +46,8 @@ struct Pool {
     home: OnceLock<Arc<dyn PeerHome>>,
     slots: Mutex<Slots<Line, Ticket>>,
     clients: Clients,
+    /// Lives of other routers whose addresses refuse connections.
+    dead: Mutex<BTreeSet<(NodeId, Epoch)>>,
     stir: Notify,
     stop: CancellationToken,
     /// Homes that the metrics have named: they keep them, at zero.
@@ -79,6 +81,7 @@ impl PeerPool {
                 home,
                 slots,
                 clients: Clients::default(),
+                dead: Mutex::default(),
                 stir,
                 stop,
                 shown: Mutex::default(),
@@ -175,18 +178,19 @@ impl Peers for PeerPool {
         let mut answers: FuturesUnordered<_> = clients
             .map(|(_, client)| renew_by(client, lease, known, patience))
             .collect();
-        let (mut best, mut newest) = (Renewal::Unknown, None::<Arc<Snapshot>>);
+        let (mut blind, mut newest) = (0, None::<Arc<Snapshot>>);
         while let Some((renewal, snapshot)) = answers.next().await {
             if snapshot.as_ref().map(|new| new.revision) > newest.as_ref().map(|new| new.revision) {
                 newest = snapshot;
             }
             match renewal {
                 Renewal::Renewed | Renewal::Ended => return (renewal, newest),
-                Renewal::Blind => best = Renewal::Blind,
+                Renewal::Blind => blind += 1,
                 Renewal::Unknown => {}
             }
         }
-        (best, newest)
+        let all = blind >= self.pool.others();
+        (if all { Renewal::Blind } else { Renewal::Unknown }, newest)
     }
 
     fn holds(&self, slot: Slot) -> bool {
@@ -236,6 +240,19 @@ impl Pool {
                 Gone::Unreachable
             })?;
         }
+    }
+
+    /// How many other routers there are, as far as is known; those that are dead aside.
+    fn others(&self) -> usize {
+        let Some(snapshots) = self.snapshots.get() else {
+            return 0;
+        };
+        let (snapshot, dead) = (Arc::clone(&snapshots.borrow()), self.dead.lock());
+        let is_other = |member: &&Member| self.me.get().is_some_and(|me| me.id != member.record.id);
+        let others = snapshot.of_role(Role::Router).filter(is_other);
+        others
+            .filter(|member| !dead.contains(&(member.record.id.clone(), member.epoch)))
+            .count()
     }
 
     async fn settle(&self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
@@ -375,6 +392,7 @@ impl Talk for Pool {
     const NAME: &'static str = "peer";
 
     fn found_dead(&self, router: &Member) {
+        self.dead.lock().insert((router.record.id.clone(), router.epoch));
         if let Some(home) = self.home.get() {
             home.found_dead(&router.record.id, router.epoch);
         }
@@ -400,6 +418,7 @@ impl Talk for Pool {
             .lock()
             .link_up(node.clone(), router.epoch, link, Arc::new(Line(outbox)));
         self.clients.add(link, client);
+        self.dead.lock().remove(&(node.clone(), router.epoch));
         metric::up("peer-out", true);
         let _up = Up(self, link);
         self.stir.notify_one();

@@ -66,10 +66,7 @@ impl EdgeFrame {
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Submit { submission, .. } => submission.said.stanza().map_or(64, stanza_size),
-            Self::Attach { attach, .. } => {
-                let unwritten = attach.unwritten.iter().map(|unwritten| stanza_size(&unwritten.stanza));
-                512 + attach.mirror.len() + attach.grant.0.len() + unwritten.sum::<usize>()
-            }
+            Self::Attach { attach, .. } => attach_size(attach),
             Self::Sasl(..) | Self::Bind(..) | Self::Resume(..) => 512,
             Self::Attached(_, pending) => 64 + 8 * pending.len(),
             _ => 64,
@@ -200,6 +197,11 @@ fn submit_from(submit: pb::Submit) -> Result<EdgeFrame, Malformed> {
             number,
         },
     })
+}
+
+pub(super) fn attach_size(attach: &Attach) -> usize {
+    let unwritten = attach.unwritten.iter().map(|unwritten| stanza_size(&unwritten.stanza));
+    512 + attach.mirror.len() + attach.grant.0.len() + unwritten.sum::<usize>() + attach.held.bytes()
 }
 
 pub(super) fn attach_to(generation: u32, attach: Attach) -> pb::Attach {

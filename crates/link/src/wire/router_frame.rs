@@ -10,7 +10,7 @@ use super::address::{
     Malformed, archived_from, archived_to, session_from, session_to, target_from, target_to, trace_from, trace_to,
 };
 use super::condition::{kick_from, kick_to};
-use super::edge_frame::{attach_from, attach_to, waiting_from, waiting_to};
+use super::edge_frame::{attach_from, attach_size, attach_to, waiting_from, waiting_to};
 use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_to};
 use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
 use super::pb;
@@ -54,6 +54,7 @@ impl RouterFrame {
         match self {
             Self::Delivery(delivery) => stanza_size(&delivery.stanza) + 24 * delivery.sessions.len(),
             Self::Mirror(_, state) => 64 + state.len(),
+            Self::Keep(attach) => attach_size(attach),
             Self::Hold(_, waiting) => stanza_size(&waiting.stanza),
             Self::Snapshot(snapshot) => 16 * 1024 + 128 * snapshot.members.len(),
             Self::Sasl(..) | Self::Bind(..) | Self::Enable(..) | Self::Resume(..) => 512,

@@ -292,7 +292,9 @@ impl Home for FakeHome {
         self.written.lock().insert(session.id, number);
         self.ledger.changed.notify_waiters();
     }
-    async fn look(&self, _: &SessionRef, _: bool) {}
+    async fn look(&self, _: &SessionRef, _: bool) -> Result<(), Gone> {
+        Ok(())
+    }
     async fn enable(&self, session: &SessionRef, _request: EnableRequest) -> Result<EnableReply, Gone> {
         let id = session.id.to_string();
         Ok(EnableReply::Enabled(Some(Resumption { id, max: 300 })))

@@ -126,14 +126,14 @@ impl crate::Members for Members {
         })
     }
 
-    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<()> {
+    async fn bury(&self, node: &NodeId, epoch: Epoch) -> Result<bool> {
         let is_that_life = |lives: &Lives| lives.nodes.get(node).is_some_and(|life| life.member.epoch == epoch);
         if !is_that_life(&self.state.lives.lock()) {
-            return Ok(());
+            return Ok(false);
         }
         self.state.write(|lives| {
             lives.nodes.remove(node);
-            Ok(())
+            Ok(true)
         })
     }
 
