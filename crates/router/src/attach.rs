@@ -48,7 +48,9 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
         return Err(Gone::Session);
     };
     let mut out = Out::default();
-    let taken = if account.sessions.contains_key(&attach.session.id) {
+    let taken = if is_outlived(account, edge, &attach) {
+        Err(Gone::Session)
+    } else if account.sessions.contains_key(&attach.session.id) {
         if relink(core, account, edge, &attach) {
             archive::feed_all(core, account, None).await;
         }
@@ -87,6 +89,18 @@ fn is_dead(core: &Core, edge: &EdgeRef) -> bool {
     live.revision > 0 && !core.edges.is_local(&edge.id, edge.epoch) && live.judge(&edge.id, edge.epoch) == Verdict::Dead
 }
 
+/// Whether the edge has a copy without a stream, entrusted to it while the session's own edge was out of reach, of a session that has its stream
+/// there after all.
+fn is_outlived(account: &Account, edge: &EdgeRef, attach: &Attach) -> bool {
+    let session = account.sessions.get(&attach.session.id);
+    attach.detached && session.is_some_and(|session| session.detached.is_none() && is_elsewhere(session, edge))
+}
+
+fn is_elsewhere(session: &Session, edge: &EdgeRef) -> bool {
+    let at = session.handle.edge.as_ref();
+    at.is_some_and(|(id, epoch)| *id != edge.id || *epoch != edge.epoch)
+}
+
 /// The link came back: what did not reach the edge is sent again, under its old numbers. Returns whether a page of kept messages is
 /// through.
 fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -> bool {
@@ -95,6 +109,9 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -
         return false;
     };
     let is_through = session.handle.note_written(attach.written);
+    if is_elsewhere(session, edge) {
+        session.edge.edge.kick(id, StreamCondition::Conflict); // the copy that was entrusted there is not needed any more
+    }
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.detached = session.detached.filter(|_| attach.detached);
     session.redeliver(attach.delivered);

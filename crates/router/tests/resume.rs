@@ -412,6 +412,39 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_edge_that_was_out_of_reach_comes_back_and_the_copy_entrusted_elsewhere_is_forgotten() {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let other = Arc::new(support::FakeEdge::default());
+    let at = |id: &str, edge: &Arc<support::FakeEdge>| link::EdgeRef {
+        id: id.into(),
+        epoch: Epoch(1),
+        edge: edge.clone(),
+    };
+    house.router.edge_up(at("edge-1", &house.edge)).await;
+    house.router.edge_up(at("edge-2", &other)).await;
+    juliet.available().await;
+    enable(&juliet, None).await.unwrap();
+    house.router.edge_down(&"edge-1".into(), Epoch(1)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let kept = other.kept.lock().pop().expect("entrusted");
+
+    // The edge was alive, and so is the stream.
+    house.router.edge_up(at("edge-1", &house.edge)).await;
+    let attach = Attach {
+        detached: false,
+        ..kept.clone()
+    };
+    house.router.attach(&at("edge-1", &house.edge), attach).await.unwrap();
+    assert_eq!(*other.kicks.lock(), [(kept.session.id, StreamCondition::Conflict)]);
+    // Should the other edge not have heard so, its copy does not count.
+    let again = house.router.attach(&at("edge-2", &other), kept).await;
+    assert_eq!(again, Err(link::Gone::Session));
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    assert_eq!(house.router.sessions(), 1, "it is not given up");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_was_answered_is_not_answered_again() {
     let house = House::new(&["juliet", "romeo"]).await;
     let (juliet, romeo) = (
