@@ -19,6 +19,8 @@ use crate::session::{Fate, Session};
 
 /// The log of what an account said and heard.
 const ARCHIVE: &str = "archive";
+/// How often a record is written that another home writes at the same time.
+const RECORD_TRIES: usize = 3;
 /// Messages read at a time.
 const PAGE: u32 = 100;
 
@@ -483,30 +485,10 @@ pub(crate) async fn feed_all(core: &Core, account: &mut Account, trace: Option<T
 pub(crate) async fn save(core: &Core, account: &mut Account) {
     account.note_taken();
     account.marked = false;
-    let Some(log) = &mut account.log else { return };
-    if let Some(record) = log.news() {
-        let seen = account.log_version;
-        match core
-            .stores
-            .items
-            .put(&account.view.jid, &mark(), record.encode(), seen)
-            .await
-        {
-            Ok(version) => {
-                account.log_version = Some(version);
-                log.written();
-            }
-            Err(Error::Conflict) => {
-                // Another home has written it: what it says is to be read before anything is decided by it.
-                account.log = None;
-                return;
-            }
-            Err(error) => {
-                away("mark", &error);
-                return core.marks.note(account.jid());
-            }
-        }
+    if !write_record(core, account).await {
+        return;
     }
+    let Some(log) = &mut account.log else { return };
     let spent = log.spent();
     if !spent.is_empty()
         && let Err(error) = core.stores.archive.remove(&account.view.jid, ARCHIVE, &spent).await
@@ -514,6 +496,39 @@ pub(crate) async fn save(core: &Core, account: &mut Account) {
         // They are through all the same, and stay without need.
         away("remove", &error);
     }
+}
+
+/// Writes the account's record if there is news. Returns whether it is up to date.
+async fn write_record(core: &Core, account: &mut Account) -> bool {
+    let items = &core.stores.items;
+    for _ in 0..RECORD_TRIES {
+        let Some(log) = &mut account.log else { return false };
+        let Some(record) = log.news() else { return true };
+        let seen = account.log_version;
+        let error = match items.put(&account.view.jid, &mark(), record.encode(), seen).await {
+            Ok(version) => {
+                account.log_version = Some(version);
+                log.written();
+                return true;
+            }
+            // The home before has written it since: what it knows is as true as what is known here.
+            Err(Error::Conflict) => match items.get(&account.view.jid, &mark()).await {
+                Ok(stored) => {
+                    account.log_version = stored.as_ref().map(|item| item.version);
+                    let other = stored.and_then(|item| Record::decode(item.value));
+                    log.learn(&other.unwrap_or_default());
+                    continue;
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        away("mark", &error);
+        core.marks.note(account.jid());
+        return false;
+    }
+    core.marks.note(account.jid());
+    false
 }
 
 fn mark() -> Key {

@@ -133,7 +133,7 @@ async fn take_over(
     out: &mut Out,
 ) -> Result<(), Gone> {
     let (id, jid) = (attach.session.id, attach.session.jid);
-    let mirror = Mirror::decode(attach.mirror).unwrap_or_default();
+    let mut mirror = Mirror::decode(attach.mirror).unwrap_or_default();
     let other = account.view.resource(jid.resource()).map(|other| other.id);
     if let Some(other) = other.and_then(|other| account.sessions.get(&other)) {
         // Two sessions with one resource, bound or resumed at two homes: the later one wins, as it would have at one.
@@ -152,7 +152,7 @@ async fn take_over(
     session.accepted = attach.done;
     session.delivered = attach.delivered;
     (session.management, session.resumed) = (mirror.management, mirror.resumed);
-    session.set_read(mirror.read, attach.archived);
+    session.set_read(mirror.read.take(), attach.archived);
     session.client = mirror.client;
     (session.inactive, session.held) = (attach.inactive, attach.held);
     session.restore(attach.unwritten);

@@ -120,6 +120,13 @@ impl Log {
         }
     }
 
+    /// Another home has noted what was taken there.
+    pub(crate) fn learn(&mut self, other: &Record) {
+        let taken = |id: &ArchiveId| *id <= other.mark || other.taken.contains(id);
+        let taken: Vec<ArchiveId> = self.open.keys().copied().filter(taken).collect();
+        taken.into_iter().for_each(|id| self.take(id));
+    }
+
     /// What nobody has, in order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = ArchiveId> {
         let waiting = self.open.iter().filter(|(_, open)| open.holders == 0);
@@ -217,6 +224,17 @@ mod tests {
         (1..=9).for_each(|id| log.append(ArchiveId(id)));
         open.iter().for_each(|id| log.open(ArchiveId(*id), 1, true, None));
         log
+    }
+
+    #[test]
+    fn what_was_taken_elsewhere_is_taken() {
+        let mut log = log(&[2, 4, 6, 8]);
+        log.learn(&Record {
+            mark: ArchiveId(3),
+            taken: ids(&[5, 6]),
+        });
+        assert_eq!(log.open.keys().map(|id| id.0).collect::<Vec<_>>(), [4, 8]);
+        assert!(log.news().is_some());
     }
 
     #[test]

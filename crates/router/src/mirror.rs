@@ -3,8 +3,8 @@
 //! Layout, numbers little-endian: format (3); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
 //! managed, 8: detached, 16: of a known client); when managed, first id (u128), both counts at the beginning (u64 each), time to resume
 //! (u32); when detached, since when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed
-//! addresses, each as length (u16) and text; how far it has read the archive: since and last (u128 each), number (u64); the client's id
-//! (u128), when known. Format 2, of the release before, has neither of the last two. What was written by an edge is not trusted: what
+//! addresses, each as length (u16) and text; how far it has read the archive: since and last (u128 each), number (u64), how many ahead (u32) and
+//! which (u128 each); the client's id (u128), when known. Format 2, of the release before, has neither of the last two. What was written by an edge is not trusted: what
 //! cannot be read is an empty record.
 
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ impl Mirror {
             interested: view.interested,
             presence: view.presence.clone(),
             directed: view.directed.clone(),
-            read: Some(session.read()),
+            read: Some(session.read().clone()),
             client: session.client,
         }
     }
@@ -93,10 +93,12 @@ impl Mirror {
             out.put_u16_le(u16::try_from(jid.as_str().len()).unwrap_or(u16::MAX));
             out.extend_from_slice(jid.as_str().as_bytes());
         }
-        let read = self.read.unwrap_or_default();
+        let read = self.read.clone().unwrap_or_default();
         out.put_u128_le(read.since.0);
         out.put_u128_le(read.last.0);
         out.put_u64_le(read.number);
+        out.put_u32_le(u32::try_from(read.ahead.len()).unwrap_or(u32::MAX));
+        read.ahead.iter().for_each(|id| out.put_u128_le(id.0));
         if let Some(client) = self.client {
             out.put_u128_le(client.bits());
         }
@@ -134,15 +136,7 @@ impl Mirror {
             let length = usize::from(bytes.try_get_u16_le().ok()?);
             directed.insert(Jid::parse(std::str::from_utf8(&take(bytes, length)?).ok()?).ok()?);
         }
-        let read = if format == FORMAT {
-            Some(Read {
-                since: ArchiveId(bytes.try_get_u128_le().ok()?),
-                last: ArchiveId(bytes.try_get_u128_le().ok()?),
-                number: bytes.try_get_u64_le().ok()?,
-            })
-        } else {
-            None
-        };
+        let read = if format == FORMAT { Some(read(bytes)?) } else { None };
         let client = if flags & CLIENT == 0 {
             None
         } else {
@@ -179,6 +173,19 @@ fn management(bytes: &mut Bytes) -> Option<Management> {
         },
         max: bytes.try_get_u32_le().ok()?,
     })
+}
+
+fn read(bytes: &mut Bytes) -> Option<Read> {
+    let mut read = Read {
+        since: ArchiveId(bytes.try_get_u128_le().ok()?),
+        last: ArchiveId(bytes.try_get_u128_le().ok()?),
+        number: bytes.try_get_u64_le().ok()?,
+        ahead: BTreeSet::new(),
+    };
+    for _ in 0..bytes.try_get_u32_le().ok()? {
+        read.ahead.insert(ArchiveId(bytes.try_get_u128_le().ok()?));
+    }
+    Some(read)
 }
 
 fn presence(bytes: &mut Bytes) -> Option<Arc<Presence>> {
@@ -222,6 +229,7 @@ mod tests {
                 since: ArchiveId(1),
                 last: ArchiveId(u128::MAX / 11),
                 number: 3,
+                ahead: [ArchiveId(7), ArchiveId(u128::MAX / 3)].into(),
             }),
             client: ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok(),
         }

@@ -1,6 +1,6 @@
 //! A session as its home keeps it: which edge holds it, and what was sent but not yet written to the client.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -61,7 +61,7 @@ pub(crate) struct Session {
 }
 
 /// How far a session has read the account's archive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Read {
     /// What stands up to here was not for the session.
     pub(crate) since: ArchiveId,
@@ -69,6 +69,8 @@ pub(crate) struct Read {
     pub(crate) last: ArchiveId,
     /// The delivery by which it got that.
     pub(crate) number: u64,
+    /// What it got beyond that, before it went back for what is older.
+    pub(crate) ahead: BTreeSet<ArchiveId>,
 }
 
 /// Stream management of a session (XEP-0198).
@@ -195,6 +197,7 @@ impl Session {
         self.bytes += size(stanza);
         if let Fate::Archived(id) = fate {
             (self.read.last, self.read.number) = (id, self.delivered);
+            self.read.ahead.retain(|ahead| *ahead > id);
         }
         self.queue.push_back(Queued {
             number: self.delivered,
@@ -369,21 +372,27 @@ impl Session {
     /// What stands in the archive from there is still to come.
     pub(crate) fn read_from(&mut self, first: ArchiveId) {
         let before = ArchiveId(first.0.saturating_sub(1));
+        let unwritten = self.queue.iter().filter_map(|queued| queued.fate.archived());
+        let mut ahead: BTreeSet<ArchiveId> = unwritten.filter(|id| *id > before).collect();
+        ahead.append(&mut self.read.ahead);
         self.read = Read {
             since: self.read.since.min(before),
             last: before,
             number: self.delivered,
+            ahead,
         };
     }
 
     /// How far it has read the archive.
-    pub(crate) fn read(&self) -> Read {
-        self.read
+    pub(crate) fn read(&self) -> &Read {
+        &self.read
     }
 
     /// How far it has read the archive by what its former home knew, and by the last delivery from there that reached its edge.
     pub(crate) fn set_read(&mut self, mirrored: Option<Read>, reached: Option<(u64, ArchiveId)>) {
-        self.read = mirrored.unwrap_or(self.read);
+        if let Some(mirrored) = mirrored {
+            self.read = mirrored;
+        }
         if let Some((number, last)) = reached.filter(|(number, _)| *number > self.read.number) {
             (self.read.number, self.read.last) = (number, last);
         }
@@ -448,18 +457,21 @@ impl Session {
 impl Read {
     /// Of a session that was not there before.
     fn since(since: ArchiveId) -> Self {
-        let (last, number) = (since, 0);
-        Self { since, last, number }
+        Self {
+            since,
+            last: since,
+            ..Self::default()
+        }
     }
 
     /// Whether that message was for the session, and came before the last that it got.
     pub(crate) fn is_past(&self, id: ArchiveId) -> bool {
-        id <= self.last && id > self.since
+        (id <= self.last && id > self.since) || self.ahead.contains(&id)
     }
 
     /// Whether that message, if it is for the session, is still to come.
     pub(crate) fn is_to_come(&self, id: ArchiveId) -> bool {
-        id > self.last
+        id > self.last && !self.ahead.contains(&id)
     }
 }
 
