@@ -34,7 +34,7 @@ pub(crate) enum RouterFrame {
     Kick(SessionId, StreamCondition),
     /// A session without a stream, to be kept.
     Keep(Box<Attach>),
-    /// With `Gone::Home` or `Gone::Session`.
+    /// With `Gone::Session`, or `Gone::Home` for every other reason: then the edge tries again.
     Refused {
         session: SessionId,
         generation: u32,
