@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use stanza::{Jid, Message, Presence, SessionId, Stanza};
-use store::Contact;
+use bytes::Bytes;
+use stanza::{Jid, Message, Presence, SessionId, Stanza, StreamCondition};
+use store::{Contact, Key, Version};
+
+use crate::fact::{Fact, FactLoader};
 
 /// Something to be done. A closed list: it is the vocabulary of the server.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +32,18 @@ pub enum Effect {
     /// Change the roster durably (conditional on the version seen), then push the change to interested sessions
     /// ([`crate::roster_pushes`] says what, if anything). On a conflict the stanza is decided anew. Must succeed before what follows it.
     Roster(RosterChange),
+    /// Write a small value durably (conditional on the version seen); hooks see the fact that is read from it from then on. On a conflict the
+    /// stanza is decided anew, on fresh facts. Must succeed before what follows it.
+    Put(Put),
     /// Change what is known of a session.
     Session(SessionId, SessionChange),
+    /// End sessions of this account with a stream error.
+    End {
+        /// The sessions; those that have gone meanwhile are passed over.
+        sessions: Vec<SessionId>,
+        /// What their clients are told.
+        condition: StreamCondition,
+    },
     /// Write a message to the account's archive, before it is delivered and acknowledged. Bounces with `resource-constraint` when
     /// the store is away, and with `service-unavailable` when nobody is there to take it and too many wait already. One that
     /// was written before, when it came for the first time, is not delivered again. Asked for more than once, it is written once.
@@ -40,8 +53,26 @@ pub enum Effect {
         /// Whether it stays when somebody has taken it.
         lasting: bool,
     },
-    /// Deliver to this session what waits for somebody to take it, in order.
-    Flush(SessionId),
+    /// Deliver what waits for somebody to take it, in order.
+    Flush {
+        /// To which session.
+        to: SessionId,
+        /// Whether its client reads the archive itself: what stays there and came before the session is taken to be read.
+        reads_archive: bool,
+    },
+}
+
+/// A small value to be written, or removed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Put {
+    /// Where it stands under the account.
+    pub key: Key,
+    /// The value; `None` removes it.
+    pub value: Option<Bytes>,
+    /// The version seen; `None`: there was none.
+    pub seen: Option<Version>,
+    /// The fact that is read from it, if any.
+    pub fact: Option<FactLoader>,
 }
 
 /// A change of the roster.
@@ -62,10 +93,20 @@ pub enum SessionChange {
     Unavailable,
     /// It asked for the roster: it gets pushes (RFC 6121, 2.1.6).
     Interested,
+    /// A module notes something of it under its own name, or no longer does.
+    Flag(&'static str, bool),
     /// It sent available presence directly to this address (RFC 6121, 4.6).
     DirectedAvailable(Jid),
     /// It sent unavailable presence directly to this address.
     DirectedUnavailable(Jid),
+}
+
+impl Put {
+    /// Writes `value`, or removes it, from which the fact `F` is read.
+    pub fn fact<F: Fact>(key: Key, value: Option<Bytes>, seen: Option<Version>) -> Self {
+        let fact = Some(FactLoader::of::<F>());
+        Self { key, value, seen, fact }
+    }
 }
 
 /// Effects in the order asked for.

@@ -24,6 +24,18 @@ pub struct FactLoader {
     pub(crate) load: for<'a> fn(&'a Stores, &'a Bare) -> FactFuture<'a>,
 }
 
+impl PartialEq for FactLoader {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl std::fmt::Debug for FactLoader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FactLoader({:?})", self.kind)
+    }
+}
+
 /// The facts of one account.
 #[derive(Clone, Default)]
 pub struct Facts(Vec<(TypeId, Arc<dyn Any + Send + Sync>)>);
@@ -51,6 +63,17 @@ impl Facts {
             facts.push((loader.kind, (loader.load)(stores, account).await?));
         }
         Ok(Self(facts))
+    }
+
+    /// Loads the fact of `loader` again.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn reload(&mut self, loader: FactLoader, stores: &Stores, account: &Bare) -> store::Result<()> {
+        let fact = (loader.load)(stores, account).await?;
+        self.0.retain(|(kind, _)| *kind != loader.kind);
+        self.0.push((loader.kind, fact));
+        Ok(())
     }
 
     /// These facts with `fact` in the place of the old one of its type.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stanza::{Iq, IqType, Message, Presence, Stanza, StanzaError};
+use stanza::{Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
 use xml::Element;
 
 use crate::disco::{At, Disco, Identity};
@@ -13,7 +13,7 @@ use crate::effect::Effects;
 use crate::fact::{Fact, FactLoader};
 use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
 use crate::payload::Request;
-use crate::view::{SessionEvent, View, Way};
+use crate::view::{AccountView, SessionEvent, View, Way};
 
 /// What a guard says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub enum InstallError {
     Twice(&'static str, &'static str, String),
 }
 
+pub(crate) type Bar = Box<dyn Fn(&AccountView, &Jid) -> bool + Send + Sync>;
+pub(crate) type Strip = Box<dyn Fn(&View<'_>, &Element) -> bool + Send + Sync>;
 pub(crate) type Guard = Box<dyn Fn(&View<'_>, &Stanza) -> Verdict + Send + Sync>;
 pub(crate) type Stamp = Box<dyn Fn(&View<'_>, &Stanza, &mut Vec<Element>) + Send + Sync>;
 pub(crate) type Observe = Box<dyn Fn(&View<'_>, &Stanza, &mut Effects) + Send + Sync>;
@@ -101,6 +103,7 @@ pub(crate) struct Hook<F> {
 /// The hooks of one way and kind, by role.
 #[derive(Default)]
 pub(crate) struct Roles {
+    pub(crate) strips: Vec<Hook<Strip>>,
     pub(crate) guards: Vec<Hook<Guard>>,
     pub(crate) stamps: Vec<Hook<Stamp>>,
     pub(crate) observers: Vec<Hook<Observe>>,
@@ -109,7 +112,7 @@ pub(crate) struct Roles {
 impl Roles {
     /// Whether nobody asked for this lane.
     pub(crate) fn is_empty(&self) -> bool {
-        self.guards.is_empty() && self.stamps.is_empty() && self.observers.is_empty()
+        self.strips.is_empty() && self.guards.is_empty() && self.stamps.is_empty() && self.observers.is_empty()
     }
 }
 
@@ -129,6 +132,7 @@ pub struct Hooks {
     pub(crate) stream_features: Vec<StreamFeature>,
     pub(crate) keep_limit: Option<u32>,
     pub(crate) waits: Vec<Hook<CanWait>>,
+    pub(crate) bars: Vec<Hook<Bar>>,
     pub(crate) problems: Vec<InstallError>,
 }
 
@@ -136,6 +140,31 @@ impl Hooks {
     /// What follows is declared by `module`.
     pub(crate) fn enter(&mut self, module: &'static str) {
         self.module = module;
+    }
+
+    /// Before all: takes from the account's own copy children `name` in `ns` of which `judge` says that only the account itself may say so.
+    pub fn strip<S: Kind>(
+        &mut self,
+        way: Way,
+        ns: &'static str,
+        name: &'static str,
+        judge: impl Fn(&View<'_>, &Element) -> bool + Send + Sync + 'static,
+    ) {
+        let hook = Hook {
+            module: self.module,
+            carries: Some((ns, name)),
+            run: Box::new(judge) as Strip,
+        };
+        self.roles::<S>(way).strips.push(hook);
+    }
+
+    /// Addresses with which the account has nothing to do: what modules send to them on its behalf goes nowhere.
+    pub fn bar(&mut self, judge: impl Fn(&AccountView, &Jid) -> bool + Send + Sync + 'static) {
+        self.bars.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(judge),
+        });
     }
 
     /// First: may look at a stanza and let it pass, drop it or answer it with an error.

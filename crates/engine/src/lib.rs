@@ -19,7 +19,7 @@ mod view;
 
 pub use about::{About, Config, Module, Row, row};
 pub use disco::{At, Disco, Identity};
-pub use effect::{Effect, Effects, RosterChange, SessionChange};
+pub use effect::{Effect, Effects, Put, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};
 pub use handler::{AccountCx, AccountEvent, Answer, Cx, Reply};
 pub use hooks::{AccountFuture, Hooks, InstallError};
@@ -32,7 +32,7 @@ pub use route::{incoming as route_incoming, outgoing as route_outgoing};
 pub use view::{AccountView, SessionEvent, SessionView, View, Way};
 
 pub use stanza::{
-    Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence, PresenceType,
-    SessionId, Show, Stanza, StanzaError, Timestamp, ns,
+    ArchiveId, Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence,
+    PresenceType, SessionId, Show, Stanza, StanzaError, StreamCondition, Timestamp, ns,
 };
 pub use xml::Element;

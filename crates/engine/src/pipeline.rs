@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
 use serde_json::Value;
-use stanza::{Condition, Iq, IqType, Payload, Stanza, StanzaError};
+use stanza::{Child, Condition, Iq, IqType, Jid, Payload, Stanza, StanzaError};
 use xml::Element;
 
 use crate::about::Row;
@@ -18,10 +18,10 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
-use crate::hooks::{AccountFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
+use crate::hooks::{AccountFuture, Bar, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
 use crate::outcome::Outcome;
 use crate::route;
-use crate::view::{SessionEvent, View, Way};
+use crate::view::{AccountView, SessionEvent, View, Way};
 
 pub use crate::hooks::Verdict;
 
@@ -180,6 +180,12 @@ impl Pipeline {
         self.hooks.waits.iter().any(waits)
     }
 
+    /// Whether the account has nothing to do with that address.
+    pub fn bars(&self, account: &AccountView, jid: &Jid) -> bool {
+        let bars = |hook: &Hook<Bar>| catch_unwind(AssertUnwindSafe(|| (hook.run)(account, jid))).unwrap_or(false);
+        self.hooks.bars.iter().any(bars)
+    }
+
     /// Elements for the stream features of `domain` after authentication.
     pub fn stream_features(&self, domain: &str) -> Vec<Element> {
         self.hooks
@@ -199,11 +205,13 @@ impl Pipeline {
         let mut rows = Vec::new();
         for ((way, lane), roles) in Lane::ALL.iter().zip(&self.hooks.lanes) {
             let place = format!("{lane:?} {way:?}").to_lowercase();
+            rows.extend(roles.strips.iter().map(|hook| hook.row(&place, "strip")));
             rows.extend(roles.guards.iter().map(|hook| hook.row(&place, "guard")));
             rows.extend(roles.stamps.iter().map(|hook| hook.row(&place, "stamp")));
             rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
         }
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
+        rows.extend(self.hooks.bars.iter().map(|hook| hook.row("effects", "bar")));
         rows.extend(self.hooks.waits.iter().map(|hook| hook.row("delivery", "can wait")));
         rows.extend(self.hooks.accounts.iter().map(|hook| hook.row("account", "account")));
         rows.extend(
@@ -260,6 +268,8 @@ impl Pipeline {
             effects: Effects::default(),
             panicked: None,
         };
+        let stripped = stripped(roles, running, view, stanza);
+        let stanza = stripped.as_ref().unwrap_or(stanza);
         for hook in &roles.guards {
             running.set(hook.module);
             match (hook.run)(view, stanza) {
@@ -271,7 +281,7 @@ impl Pipeline {
                 }
             }
         }
-        decision.own = stamped(roles, running, view, stanza);
+        decision.own = stamped(roles, running, view, stanza).or_else(|| stripped.clone());
         let own = decision.own.as_ref().unwrap_or(stanza);
         decision.outcome = decide(own);
         let view = View {
@@ -338,6 +348,24 @@ impl<F> Hook<F> {
     }
 }
 
+/// The account's own copy, if there is something in it that does not belong there.
+fn stripped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
+    let payload = stanza.payload();
+    let mut own: Option<Payload> = None;
+    for hook in &roles.strips {
+        let Some((ns, name)) = hook.carries else { continue };
+        running.set(hook.module);
+        let is_false = |element: &Element| (hook.run)(view, element);
+        let payload = own.as_ref().unwrap_or(payload);
+        let named = |child: &Child| child.is(ns, name);
+        let drops = |child: &Child| named(child) && payload.element(child).is_none_or(|element| is_false(&element));
+        if payload.children().iter().any(drops) {
+            own = Some(payload.without(drops));
+        }
+    }
+    own.map(|payload| with_payload(stanza, payload))
+}
+
 /// The account's own copy, if any stamp has something to add.
 fn stamped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
     let mut stamps = Vec::new();
@@ -351,11 +379,15 @@ fn stamped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza:
     let payload = stamps
         .iter()
         .fold(stanza.payload().clone(), |payload: Payload, stamp| payload.push(stamp));
+    Some(with_payload(stanza, payload))
+}
+
+fn with_payload(stanza: &Stanza, payload: Payload) -> Stanza {
     let mut own = stanza.clone();
     match &mut own {
         Stanza::Message(message) => message.payload = payload,
         Stanza::Presence(presence) => presence.payload = payload,
         Stanza::Iq(iq) => iq.payload = payload,
     }
-    Some(own)
+    own
 }

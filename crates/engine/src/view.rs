@@ -1,9 +1,10 @@
 //! What a hook may know: values loaded before the pipeline runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stanza::{Bare, Full, Jid, Presence, SessionId, Timestamp};
+use stanza::{ArchiveId, Bare, Full, Jid, Presence, SessionId, Timestamp};
 use store::{Contact, Roster};
 
 use crate::fact::{Fact, Facts};
@@ -34,6 +35,8 @@ pub struct View<'a> {
     pub session: Option<&'a SessionView>,
     /// On the way in, for observers: what was decided.
     pub outcome: &'a Outcome,
+    /// The id under which the account's archive holds the stanza, should it be written there.
+    pub archive_id: ArchiveId,
 }
 
 /// An account as its home knows it.
@@ -66,6 +69,10 @@ pub struct SessionView {
     pub interested: bool,
     /// Addresses it sent directed presence to.
     pub directed: BTreeSet<Jid>,
+    /// What modules noted of it ([`crate::SessionChange::Flag`]).
+    pub flags: BTreeSet<Cow<'static, str>>,
+    /// Whether nobody sees what is delivered to it now: it has no stream, or its client says that nobody looks (XEP-0352).
+    pub unattended: bool,
 }
 
 /// Something that happened to a session.
@@ -137,6 +144,25 @@ impl AccountView {
 }
 
 impl SessionView {
+    /// A session bound at `now`.
+    pub fn new(id: SessionId, jid: Full, now: Timestamp) -> Self {
+        Self {
+            id,
+            jid,
+            presence: None,
+            since: now,
+            interested: false,
+            directed: BTreeSet::new(),
+            flags: BTreeSet::new(),
+            unattended: false,
+        }
+    }
+
+    /// Whether a module noted `flag`.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.contains(flag)
+    }
+
     /// Its priority, while available.
     pub fn priority(&self) -> Option<i8> {
         self.presence.as_ref().map(|presence| presence.priority())

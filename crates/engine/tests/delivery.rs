@@ -220,12 +220,8 @@ fn check_from(from: &str, name: &str, resources: Resources, to: &str, kind: &str
 fn account(resources: Resources) -> AccountView {
     let jid = Bare::parse("j@c.example").unwrap();
     let session = |(at, (name, priority)): (usize, &(&str, Option<i8>))| SessionView {
-        id: SessionId(at as u128),
-        jid: jid.with_resource(name).unwrap(),
         presence: priority.map(|priority| Arc::new(available(priority))),
-        since: Timestamp(0),
-        interested: false,
-        directed: BTreeSet::new(),
+        ..SessionView::new(SessionId(at as u128), jid.with_resource(name).unwrap(), Timestamp(0))
     };
     let mut sessions: Vec<_> = resources.iter().enumerate().map(session).collect();
     if let Some(last) = sessions.last_mut() {

@@ -229,6 +229,7 @@ fn with_view<T>(way: Way, run: impl Fn(&View<'_>) -> T) -> T {
         account: &account,
         session: None,
         outcome: &outcome,
+        archive_id: dunlin_engine::ArchiveId::default(),
     })
 }
 

@@ -5,7 +5,6 @@
     reason = "it measures time, and may fail"
 )]
 
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +29,7 @@ fn main() {
         account,
         session: Some(&account.sessions[0]),
         outcome: &Outcome::Undecided,
+        archive_id: engine::ArchiveId(1),
     };
     measure("outgoing", || {
         drop(black_box(pipeline.outgoing(&view(Way::Out, &romeo), &stanza)))
@@ -53,12 +53,9 @@ fn account(local: &str) -> AccountView {
         unreachable!("it is a presence stanza")
     };
     let session = SessionView {
-        id: SessionId(1),
-        jid: jid.with_resource("phone").unwrap(),
         presence: Some(Arc::new(presence)),
-        since: Timestamp(0),
         interested: true,
-        directed: BTreeSet::new(),
+        ..SessionView::new(SessionId(1), jid.with_resource("phone").unwrap(), Timestamp(0))
     };
     AccountView {
         jid,

@@ -66,6 +66,9 @@ fn flush(view: &View<'_>, presence: &Presence, effects: &mut Effects) {
         return;
     };
     if presence.priority() >= 0 && session.priority() < Some(0) {
-        effects.push(Effect::Flush(session.id));
+        effects.push(Effect::Flush {
+            to: session.id,
+            reads_archive: false,
+        });
     }
 }

@@ -10,7 +10,7 @@ use store::Version;
 
 use crate::gauges;
 use crate::hosts::VirtualHost;
-use crate::log::Log;
+use crate::log::{self, Log};
 use crate::mirror::Mirror;
 use crate::session::{Fate, Former, QueueLimits, Session};
 
@@ -30,6 +30,8 @@ pub(crate) struct Account {
     pub(crate) log_version: Option<Version>,
     /// Whether it was noted that the record is to be written.
     pub(crate) marked: bool,
+    /// Whether what hooks see may be out of date.
+    pub(crate) stale: bool,
     /// Sessions whose record at the edge is out of date.
     dirty: BTreeSet<SessionId>,
     /// Sessions that have more waiting than is allowed.
@@ -46,6 +48,7 @@ impl Account {
             log: None,
             log_version: None,
             marked: false,
+            stale: false,
             dirty: BTreeSet::new(),
             overflown: Vec::new(),
         }
@@ -69,6 +72,34 @@ impl Account {
             account: &self.view,
             session: session.and_then(|id| self.view.session(id)),
             outcome: &Outcome::Undecided,
+            archive_id: ArchiveId::default(),
+        }
+    }
+
+    /// An id for the next message in the archive, as far as that is known.
+    pub(crate) fn next_id(&self, now: Timestamp, chance: u128) -> ArchiveId {
+        match &self.log {
+            Some(log) => log.next(now, chance),
+            None => log::fresh(now, chance),
+        }
+    }
+
+    /// Whether the account has nothing to do with that address.
+    pub(crate) fn bars(&self, jid: &Jid) -> bool {
+        self.host.pipeline.bars(&self.view, jid)
+    }
+
+    /// Lets hooks see whether somebody looks at the sessions' clients.
+    pub(crate) fn note_attention(&mut self) {
+        let differs = |view: &SessionView| {
+            let session = self.sessions.get(&view.id);
+            session.is_some_and(|session| session.is_unattended() != view.unattended)
+        };
+        if !self.view.sessions.iter().any(differs) {
+            return;
+        }
+        for view in &mut Arc::make_mut(&mut self.view).sessions {
+            view.unattended = self.sessions.get(&view.id).is_some_and(Session::is_unattended);
         }
     }
 
@@ -89,6 +120,8 @@ impl Account {
             since: mirror.since,
             interested: mirror.interested,
             directed: mirror.directed,
+            flags: mirror.flags,
+            unattended: false,
         });
     }
 
@@ -158,6 +191,12 @@ impl Account {
                 }
             }
             SessionChange::Interested => session.interested = true,
+            SessionChange::Flag(flag, true) => {
+                session.flags.insert((*flag).into());
+            }
+            SessionChange::Flag(flag, false) => {
+                session.flags.remove(*flag);
+            }
             SessionChange::DirectedAvailable(jid) => remember(&mut session.directed, jid),
             SessionChange::DirectedUnavailable(jid) => {
                 session.directed.remove(jid);

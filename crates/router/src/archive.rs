@@ -47,6 +47,24 @@ pub(crate) enum Written {
     New(Archived),
     /// It came before, and was dealt with then.
     Again,
+    /// It is to have, or has, another id: it is to be judged again.
+    Elsewhere(ArchiveId),
+}
+
+/// The id by which a message was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It was made for it, without knowing the archive perhaps.
+    Fresh(ArchiveId),
+    /// It is the right one.
+    Known(ArchiveId),
+}
+
+impl Place {
+    pub(crate) fn id(self) -> ArchiveId {
+        let (Self::Fresh(id) | Self::Known(id)) = self;
+        id
+    }
 }
 
 /// A message to be written.
@@ -57,6 +75,7 @@ pub(crate) struct Draft<'a> {
     /// Whether there is nobody to take it.
     pub(crate) nobody: bool,
     pub(crate) key: Option<MessageKey>,
+    pub(crate) place: Place,
 }
 
 /// The message that `effects` ask to be written, and how.
@@ -236,7 +255,10 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
         return Err(Refusal::Full);
     }
     let now = core.now();
-    let id = log.next(now, core.entropy.bits());
+    let id = draft.place.id();
+    if matches!(draft.place, Place::Fresh(_)) && !log.is_next(id) {
+        return Ok(Written::Elsewhere(log.next(now, core.entropy.bits())));
+    }
     let head = &draft.message.head;
     let append = Append {
         owner: account.view.jid.clone(),
@@ -266,6 +288,9 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
     if stands != id && log.knows(stands) {
         gauges::repeated();
         return Ok(Written::Again);
+    }
+    if stands != id {
+        return Ok(Written::Elsewhere(stands));
     }
     log.append(stands);
     if !std::mem::replace(&mut account.marked, true) {
@@ -363,6 +388,24 @@ pub(crate) fn leave(account: &mut Account, archived: Archived, to: Option<&Jid>)
         gauges::kept(true);
         log.open(archived.id, 0, archived.how.lasting, to);
     }
+}
+
+/// The session's client reads the archive: what stays there, and came before the session, it has or will read.
+pub(crate) async fn leave_to_read(core: &Core, account: &mut Account, session: SessionId) {
+    if let Err(error) = open(core, account).await {
+        away("open", &error);
+        return core.marks.note(account.jid());
+    }
+    let (Some(log), Some(session)) = (&mut account.log, account.sessions.get(&session)) else {
+        return;
+    };
+    let read = log.waiting_to_stay(session.read().since);
+    if read.is_empty() {
+        return;
+    }
+    gauges::taken(read.len() as u64);
+    read.into_iter().for_each(|id| log.take(id));
+    save(core, account).await;
 }
 
 /// What waits for somebody is owed to `session` from now on.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{At, Outcome, Way};
+use engine::{At, Outcome, View, Way};
 use link::{Step, Trace};
 use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza};
 use tracing::Instrument;
@@ -51,11 +51,14 @@ async fn take_in(core: &Core, to: &Bare, sent: Sent, mut out: Out) -> Option<Bat
 /// The way in at an account whose lock is held.
 pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &mut Out) {
     let (now, Sent { stanza, key }) = (core.now(), sent);
-    let judge = |account: &Account| {
-        account
-            .host
-            .pipeline
-            .incoming(&account.look(Way::In, now, None), &stanza)
+    let judge = |account: &Account, archive_id| {
+        account.host.pipeline.incoming(
+            &View {
+                archive_id,
+                ..account.look(Way::In, now, None)
+            },
+            &stanza,
+        )
     };
     let (decision, settled) = settle::decide(core, account, Way::In, key, judge).await;
     gauges::stanza(Way::In, &stanza, outcome_name(&decision.outcome));

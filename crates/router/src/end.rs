@@ -1,6 +1,6 @@
 //! The end of a session, for whatever reason: others are told, and what it did not get finds its way.
 
-use engine::{Decision, Outcome, SessionEvent, Way};
+use engine::{Decision, Outcome, SessionEvent, View, Way};
 use stanza::{MessageType, SessionId, Stanza, StreamCondition};
 
 use crate::account::Account;
@@ -64,13 +64,16 @@ pub(crate) async fn end(
 /// Lets the modules know that a session opened or closed.
 pub(crate) async fn event(core: &Core, account: &mut Account, id: SessionId, event: SessionEvent, out: &mut Out) {
     let now = core.now();
-    let judge = |account: &Account| Decision {
+    let judge = |account: &Account, archive_id| Decision {
         outcome: Outcome::Undecided,
         own: None,
-        effects: account
-            .host
-            .pipeline
-            .session(&account.look(Way::Out, now, Some(id)), event),
+        effects: account.host.pipeline.session(
+            &View {
+                archive_id,
+                ..account.look(Way::Out, now, Some(id))
+            },
+            event,
+        ),
         panicked: None,
     };
     let (decision, settled) = settle::decide(core, account, Way::Out, None, judge).await;

@@ -28,7 +28,12 @@ pub(crate) async fn account<'a>(
         *state = load(core, jid).await?;
     }
     match state {
-        State::Loaded(account) => Ok(Some(account)),
+        State::Loaded(account) => {
+            if account.stale {
+                afresh(core, account).await?;
+            }
+            Ok(Some(account))
+        }
         State::Absent(_) | State::Cold => Ok(None),
     }
 }
@@ -55,10 +60,13 @@ pub(crate) async fn account_afresh<'a>(
     account(core, jid, state).await
 }
 
-/// Reads the roster again, after somebody else wrote it.
-pub(crate) async fn roster(core: &Core, account: &mut Account) -> store::Result<()> {
+/// Reads the roster and the facts again, after somebody else wrote them.
+pub(crate) async fn afresh(core: &Core, account: &mut Account) -> store::Result<()> {
     let roster = core.stores.rosters.load(account.jid()).await?;
-    account.view_mut().roster = Arc::new(roster);
+    let facts = Facts::load(account.host.pipeline.facts(), &core.stores, account.jid()).await?;
+    let view = account.view_mut();
+    (view.roster, view.facts) = (Arc::new(roster), facts);
+    account.stale = false;
     Ok(())
 }
 

@@ -66,8 +66,12 @@ impl Log {
 
     /// An id for the next message: its time, and chance. The order holds within a microsecond, and when the clock goes back.
     pub(crate) fn next(&self, now: Timestamp, chance: u128) -> ArchiveId {
-        let fresh = at(now).0 | (chance >> 64);
-        ArchiveId(fresh.max(self.last.0 + 1))
+        fresh(now, chance).max(ArchiveId(self.last.0 + 1))
+    }
+
+    /// Whether a message with that id would be the newest.
+    pub(crate) fn is_next(&self, id: ArchiveId) -> bool {
+        id > self.last
     }
 
     /// A message stands in the archive.
@@ -140,6 +144,12 @@ impl Log {
         waiting.map(|(id, _)| *id)
     }
 
+    /// Of that, what stays when it is taken and is not beyond `last`.
+    pub(crate) fn waiting_to_stay(&self, last: ArchiveId) -> Vec<ArchiveId> {
+        let stays = |(id, open): &(&ArchiveId, &Open)| open.holders == 0 && open.lasting && **id <= last;
+        self.open.iter().filter(stays).map(|(id, _)| *id).collect()
+    }
+
     /// Whether somebody has something that he did not take yet.
     pub(crate) fn has_held(&self) -> bool {
         self.open.values().any(|open| open.holders > 0)
@@ -203,6 +213,11 @@ impl Record {
         }
         Some(Self { mark, taken })
     }
+}
+
+/// An id for a message of that time.
+pub(crate) fn fresh(now: Timestamp, chance: u128) -> ArchiveId {
+    ArchiveId(at(now).0 | (chance >> 64))
 }
 
 /// The lowest id of that time.

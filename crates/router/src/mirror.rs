@@ -1,12 +1,13 @@
 //! The home's own record of a session as bytes, which the session's edge keeps for the next home.
 //!
-//! Layout, numbers little-endian: format (3); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
+//! Layout, numbers little-endian: format (4); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
 //! managed, 8: detached, 16: of a known client); when managed, first id (u128), both counts at the beginning (u64 each), time to resume
 //! (u32); when detached, since when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed
 //! addresses, each as length (u16) and text; how far it has read the archive: since and last (u128 each), number (u64), how many ahead (u32) and
-//! which (u128 each); the client's id (u128), when known. Format 2, of the release before, has neither of the last two. What was written by an edge is not trusted: what
-//! cannot be read is an empty record.
+//! which (u128 each); the client's id (u128), when known; number (u32) of what modules noted, each as length (u16) and text. Format 3, of the release
+//! before, has not the last. What was written by an edge is not trusted: what cannot be read is an empty record.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ use stanza::{ArchiveId, ClientId, Counts, Jid, Presence, SessionId, Stanza, Time
 
 use crate::session::{Management, Read, Session};
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 /// Of the release before.
-const FORMER: u8 = 2;
+const FORMER: u8 = 3;
 const INTERESTED: u8 = 1;
 const AVAILABLE: u8 = 2;
 const MANAGED: u8 = 4;
@@ -38,6 +39,7 @@ pub(crate) struct Mirror {
     pub(crate) directed: BTreeSet<Jid>,
     pub(crate) read: Option<Read>,
     pub(crate) client: Option<ClientId>,
+    pub(crate) flags: BTreeSet<Cow<'static, str>>,
 }
 
 impl Mirror {
@@ -53,6 +55,7 @@ impl Mirror {
             directed: view.directed.clone(),
             read: Some(session.read().clone()),
             client: session.client,
+            flags: view.flags.clone(),
         }
     }
 
@@ -90,8 +93,7 @@ impl Mirror {
         out.put_u32_le(u32::try_from(self.directed.len()).unwrap_or(u32::MAX));
         for jid in &self.directed {
             // An address is three parts of 1,023 bytes at most, so its length fits.
-            out.put_u16_le(u16::try_from(jid.as_str().len()).unwrap_or(u16::MAX));
-            out.extend_from_slice(jid.as_str().as_bytes());
+            put_text(&mut out, jid.as_str());
         }
         let read = self.read.clone().unwrap_or_default();
         out.put_u128_le(read.since.0);
@@ -102,6 +104,8 @@ impl Mirror {
         if let Some(client) = self.client {
             out.put_u128_le(client.bits());
         }
+        out.put_u32_le(u32::try_from(self.flags.len()).unwrap_or(u32::MAX));
+        self.flags.iter().for_each(|flag| put_text(&mut out, flag));
         out.into()
     }
 
@@ -133,15 +137,23 @@ impl Mirror {
         };
         let mut directed = BTreeSet::new();
         for _ in 0..bytes.try_get_u32_le().ok()? {
-            let length = usize::from(bytes.try_get_u16_le().ok()?);
-            directed.insert(Jid::parse(std::str::from_utf8(&take(bytes, length)?).ok()?).ok()?);
+            directed.insert(Jid::parse(&text(bytes)?).ok()?);
         }
-        let read = if format == FORMAT { Some(read(bytes)?) } else { None };
+        let read = Some(read(bytes)?);
         let client = if flags & CLIENT == 0 {
             None
         } else {
             Some(ClientId::from_bits(bytes.try_get_u128_le().ok()?)?)
         };
+        let mut noted = BTreeSet::new();
+        let count = if format == FORMAT {
+            bytes.try_get_u32_le().ok()?
+        } else {
+            0
+        };
+        for _ in 0..count {
+            noted.insert(Cow::Owned(text(bytes)?));
+        }
         Some(Self {
             connected,
             since,
@@ -153,6 +165,7 @@ impl Mirror {
             directed,
             read,
             client,
+            flags: noted,
         })
     }
 }
@@ -196,6 +209,17 @@ fn presence(bytes: &mut Bytes) -> Option<Arc<Presence>> {
     }
 }
 
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn text(bytes: &mut Bytes) -> Option<String> {
+    let length = usize::from(bytes.try_get_u16_le().ok()?);
+    let text = take(bytes, length)?;
+    std::str::from_utf8(&text).ok().map(str::to_owned)
+}
+
 fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
     (bytes.len() >= length).then(|| bytes.split_to(length))
 }
@@ -232,6 +256,7 @@ mod tests {
                 ahead: [ArchiveId(7), ArchiveId(u128::MAX / 3)].into(),
             }),
             client: ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok(),
+            flags: ["carbons", "blocking"].map(Cow::Borrowed).into(),
         }
     }
 

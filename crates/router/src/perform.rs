@@ -29,17 +29,44 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 };
                 account.deliver(&to, &stanza, manner);
             }
-            Effect::Send(stanza) => out.push(Errand::Send(stanza.into())),
-            Effect::Broadcast { to, stanza } => out.push(Errand::Broadcast { to, stanza }),
+            Effect::Send(stanza) => {
+                if !stanza.to().is_some_and(|to| account.bars(to)) {
+                    out.push(Errand::Send(stanza.into()));
+                }
+            }
+            Effect::Broadcast { mut to, stanza } => {
+                to.retain(|jid| !account.bars(jid));
+                if !to.is_empty() {
+                    out.push(Errand::Broadcast { to, stanza });
+                }
+            }
             Effect::Roster(_) => {
                 // All changes of one decision were written in one step.
                 if let Some((change, version)) = settled.roster.take() {
                     show_roster(core, account, &change, version, out);
                 }
             }
+            Effect::Put(_) => {
+                if let Some(facts) = settled.facts.take() {
+                    account.view_mut().facts = facts;
+                }
+            }
+            Effect::End { sessions, condition } => {
+                let end = |session| Errand::End {
+                    account: account.jid().clone(),
+                    session,
+                    condition: condition.clone(),
+                };
+                out.errands.extend(sessions.into_iter().map(end));
+            }
             Effect::Session(id, change) => change_session(core, account, id, &change),
             Effect::Archive { .. } => {} // settled
-            Effect::Flush(id) => archive::flush(core, account, id, out.trace).await,
+            Effect::Flush { to, reads_archive } => {
+                if reads_archive {
+                    archive::leave_to_read(core, account, to).await;
+                }
+                archive::flush(core, account, to, out.trace).await;
+            }
         }
     }
 }

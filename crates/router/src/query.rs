@@ -47,7 +47,7 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
                 follow(core, account, reply.after, &mut out).await;
                 return finish(cell, account, out).await;
             }
-            Err(Refusal::Conflict) if load::roster(core, account).await.is_ok() => {
+            Err(Refusal::Conflict) if load::afresh(core, account).await.is_ok() => {
                 answer = Err(Refusal::Conflict.into());
             }
             Err(refusal) => {

@@ -74,7 +74,7 @@ async fn part(core: &Core, jid: &Bare) -> store::Result<Option<Batch>> {
     let mut stored;
     let account = match &mut *state {
         State::Loaded(account) => {
-            load::roster(core, account).await?;
+            load::afresh(core, account).await?;
             account
         }
         State::Absent(_) | State::Cold => {

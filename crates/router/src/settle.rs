@@ -1,11 +1,11 @@
 //! Deciding, and what must be durable before anything else of a decision happens: nothing is half done when a store is away.
 
-use engine::{Decision, Effect, Effects, Outcome, RosterChange, Way};
-use stanza::{MessageKey, StanzaError};
+use engine::{Decision, Effect, Effects, Facts, Outcome, Put, RosterChange, Way};
+use stanza::{ArchiveId, MessageKey, StanzaError};
 use store::Error;
 
 use crate::account::Account;
-use crate::archive::{self, Archived, Draft, Written};
+use crate::archive::{self, Archived, Draft, Place, Written};
 use crate::core::Core;
 use crate::gauges;
 use crate::load;
@@ -21,6 +21,8 @@ pub(crate) struct Settled {
     pub(crate) roster: Option<(RosterChange, u64)>,
     /// Where the message stands in the archive.
     pub(crate) archived: Option<Archived>,
+    /// The account's facts, once values from which they are read were written.
+    pub(crate) facts: Option<Facts>,
 }
 
 /// Judges until what must be durable is: anew when the roster moved on. A refusal becomes a bounce without effects; a message that
@@ -30,24 +32,30 @@ pub(crate) async fn decide(
     account: &mut Account,
     way: Way,
     key: Option<MessageKey>,
-    judge: impl Fn(&Account) -> Decision,
+    judge: impl Fn(&Account, ArchiveId) -> Decision,
 ) -> (Decision, Settled) {
+    account.note_attention();
     let mut last = Refusal::Conflict;
+    let mut place = Place::Fresh(account.next_id(core.now(), core.entropy.bits()));
     for _ in 0..ATTEMPTS {
-        let decision = judge(account);
+        let decision = judge(account, place.id());
         if let Some(module) = decision.panicked {
             gauges::panicked(module);
             tracing::error!(module, "a hook panicked");
         }
-        match settle_all(core, account, way, key, &decision).await {
-            Ok(Some(settled)) => return (decision, settled),
-            Ok(None) => return (known(decision), Settled::default()),
+        match settle_all(core, account, (way, key, place), &decision).await {
+            Ok(Either::Settled(settled)) => return (decision, settled),
+            Ok(Either::Again) => return (known(decision), Settled::default()),
+            Ok(Either::Elsewhere(id)) => {
+                place = Place::Known(id);
+                continue;
+            }
             Err(refusal) => last = refusal,
         }
         if last != Refusal::Conflict {
             break;
         }
-        if load::roster(core, account).await.is_err() {
+        if load::afresh(core, account).await.is_err() {
             last = Refusal::Away;
             break;
         }
@@ -55,14 +63,22 @@ pub(crate) async fn decide(
     (bounce(last.into()), Settled::default())
 }
 
-/// As [`settle`], for a stanza that may ask to be archived; `None` when it came before.
+/// What came of what must be durable.
+enum Either {
+    Settled(Settled),
+    /// The message came before, and was dealt with then.
+    Again,
+    /// The message stands under another id than the one by which it was judged.
+    Elsewhere(ArchiveId),
+}
+
+/// As [`settle`], for a stanza that may ask to be archived.
 async fn settle_all(
     core: &Core,
     account: &mut Account,
-    way: Way,
-    key: Option<MessageKey>,
+    (way, key, place): (Way, Option<MessageKey>, Place),
     decision: &Decision,
-) -> Result<Option<Settled>, Refusal> {
+) -> Result<Either, Refusal> {
     let archived = match archive::asked(&decision.effects) {
         Some((message, how)) => {
             let nobody = decision.outcome == Outcome::Nobody;
@@ -72,16 +88,18 @@ async fn settle_all(
                 how,
                 nobody,
                 key,
+                place,
             };
             match archive::append(core, account, draft).await? {
                 Written::New(archived) => Some(archived),
-                Written::Again => return Ok(None),
+                Written::Again => return Ok(Either::Again),
+                Written::Elsewhere(id) => return Ok(Either::Elsewhere(id)),
             }
         }
         None => None,
     };
     let settled = settle(core, account, &decision.effects).await?;
-    Ok(Some(Settled { archived, ..settled }))
+    Ok(Either::Settled(Settled { archived, ..settled }))
 }
 
 /// Makes durable what a decision without a message asks for.
@@ -96,6 +114,12 @@ pub(crate) async fn settle(core: &Core, account: &mut Account, effects: &Effects
     let mut settled = Settled::default();
     if change != RosterChange::default() {
         settled.roster = Some(write_roster(core, account, change).await?);
+    }
+    for effect in &effects.0 {
+        if let Effect::Put(put) = effect {
+            write_value(core, account, put).await?;
+            reload(core, account, put, &mut settled).await?;
+        }
     }
     Ok(settled)
 }
@@ -123,6 +147,38 @@ fn bounce(error: StanzaError) -> Decision {
         effects: Effects::default(),
         panicked: None,
     }
+}
+
+async fn write_value(core: &Core, account: &Account, put: &Put) -> Result<(), Refusal> {
+    let (items, owner) = (&core.stores.items, account.jid());
+    let written = match (&put.value, put.seen) {
+        (Some(value), seen) => items.put(owner, &put.key, value.clone(), seen).await.map(|_| ()),
+        (None, Some(seen)) => items.remove(owner, &put.key, seen).await,
+        (None, None) => Ok(()),
+    };
+    written.map_err(|error| match error {
+        Error::Conflict => Refusal::Conflict,
+        error => {
+            gauges::failed("items");
+            tracing::warn!(%error, "writing a value");
+            Refusal::Away
+        }
+    })
+}
+
+/// Reads the fact again that comes of a value. Should that fail, all facts are read again before the account is used next.
+async fn reload(core: &Core, account: &mut Account, put: &Put, settled: &mut Settled) -> Result<(), Refusal> {
+    let Some(loader) = put.fact else { return Ok(()) };
+    let facts = settled.facts.get_or_insert_with(|| account.view.facts.clone());
+    facts
+        .reload(loader, &core.stores, &account.view.jid)
+        .await
+        .map_err(|error| {
+            account.stale = true;
+            gauges::failed("load");
+            tracing::warn!(%error, "loading a fact");
+            Refusal::Away
+        })
 }
 
 async fn write_roster(core: &Core, account: &Account, change: RosterChange) -> Result<(RosterChange, u64), Refusal> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{At, Outcome, Way};
+use engine::{At, Outcome, View, Way};
 use link::{Gone, Said, SessionRef, Step, Submission};
 use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
 use tracing::Instrument;
@@ -82,11 +82,14 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
 
 async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, out: &mut Out) {
     let (now, Sent { stanza, key }) = (core.now(), sent);
-    let judge = |account: &Account| {
-        account
-            .host
-            .pipeline
-            .outgoing(&account.look(Way::Out, now, Some(id)), &stanza)
+    let judge = |account: &Account, archive_id| {
+        account.host.pipeline.outgoing(
+            &View {
+                archive_id,
+                ..account.look(Way::Out, now, Some(id))
+            },
+            &stanza,
+        )
     };
     let (decision, settled) = settle::decide(core, account, Way::Out, key, judge).await;
     gauges::stanza(Way::Out, &stanza, outcome_name(&decision.outcome));

@@ -6,7 +6,6 @@
     reason = "each test file uses its part, and a test may fail"
 )]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,15 +69,7 @@ impl Scene {
     pub(crate) fn connected(mut self, resource: &str) -> Self {
         let id = SessionId(self.account.sessions.len() as u128 + 1);
         let jid = self.account.jid.with_resource(resource).unwrap();
-        let directed = BTreeSet::new();
-        self.account.sessions.push(SessionView {
-            id,
-            jid,
-            presence: None,
-            since: NOW,
-            interested: false,
-            directed,
-        });
+        self.account.sessions.push(SessionView::new(id, jid, NOW));
         self
     }
 
@@ -194,6 +185,7 @@ impl Scene {
             account: &self.account,
             session,
             outcome: &Outcome::Undecided,
+            archive_id: engine::ArchiveId(7),
         }
     }
 
@@ -238,7 +230,9 @@ impl Scene {
                 let how = if *lasting { "archive" } else { "keep" };
                 format!("{how} {}", xml(&Stanza::Message(message.clone())))
             }
-            Effect::Flush(id) => format!("flush {}", self.names(&[*id])),
+            Effect::Flush { to, .. } => format!("flush {}", self.names(&[*to])),
+            Effect::Put(put) => format!("put {} {}", put.key.space, put.key.name),
+            Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
         }]
     }
 
@@ -297,6 +291,7 @@ fn session_change(change: &SessionChange) -> String {
         SessionChange::Available(presence) => format!("available {}", presence.priority()),
         SessionChange::Unavailable => "unavailable".into(),
         SessionChange::Interested => "interested".into(),
+        SessionChange::Flag(flag, on) => format!("{flag} {on}"),
         SessionChange::DirectedAvailable(jid) => format!("knows {jid}"),
         SessionChange::DirectedUnavailable(jid) => format!("forgets {jid}"),
     }

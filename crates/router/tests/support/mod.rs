@@ -176,7 +176,10 @@ impl Module for Fake {
             };
             effects.push(Effect::Session(session.id, change));
             effects.broadcast(friends(view), presence.clone());
-            effects.push(Effect::Flush(session.id));
+            effects.push(Effect::Flush {
+                to: session.id,
+                reads_archive: false,
+            });
         });
         on.session(|view, event, effects| {
             let Some(session) = view
