@@ -112,7 +112,7 @@ pub(crate) struct Roles {
 impl Roles {
     /// Whether nobody asked for this lane.
     pub(crate) fn is_empty(&self) -> bool {
-        self.strips.is_empty() && self.guards.is_empty() && self.stamps.is_empty() && self.observers.is_empty()
+        self.guards.is_empty() && self.stamps.is_empty() && self.observers.is_empty()
     }
 }
 
@@ -142,7 +142,8 @@ impl Hooks {
         self.module = module;
     }
 
-    /// Before all: takes from the account's own copy children `name` in `ns` of which `judge` says that only the account itself may say so.
+    /// Before all: takes out of a stanza, as it goes on, children `name` in `ns` of which `judge` says that only the account itself may say
+    /// so.
     pub fn strip<S: Kind>(
         &mut self,
         way: Way,

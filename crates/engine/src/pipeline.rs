@@ -103,6 +103,20 @@ impl Pipeline {
         })
     }
 
+    /// Takes out of a stanza, before anything else, what only the account itself may say.
+    pub fn strip(&self, view: &View<'_>, stanza: &mut Stanza) {
+        for hook in &self.hooks.lanes[lane_of(stanza).index(view.way)].strips {
+            let Some((ns, name)) = hook.carries else { continue };
+            let payload = stanza.payload();
+            let forged =
+                |element: &Element| catch_unwind(AssertUnwindSafe(|| (hook.run)(view, element))).unwrap_or(true);
+            let drops = |child: &Child| child.is(ns, name) && payload.element(child).is_none_or(|e| forged(&e));
+            if payload.children().iter().any(drops) {
+                *stanza = with_payload(stanza, payload.without(drops));
+            }
+        }
+    }
+
     /// The sender's account: may the stanza travel on, and what else is to be done?
     pub fn outgoing(&self, view: &View<'_>, stanza: &Stanza) -> Decision {
         self.run(Way::Out, view, stanza, route::outgoing)
@@ -229,12 +243,7 @@ impl Pipeline {
     }
 
     fn run(&self, way: Way, view: &View<'_>, stanza: &Stanza, decide: impl Fn(&Stanza) -> Outcome) -> Decision {
-        let lane = match stanza {
-            Stanza::Message(_) => Lane::Message,
-            Stanza::Presence(_) => Lane::Presence,
-            Stanza::Iq(_) => Lane::Iq,
-        };
-        let at = lane.index(way);
+        let at = lane_of(stanza).index(way);
         if self.hooks.lanes[at].is_empty() {
             return Decision {
                 outcome: decide(stanza),
@@ -268,8 +277,6 @@ impl Pipeline {
             effects: Effects::default(),
             panicked: None,
         };
-        let stripped = stripped(roles, running, view, stanza);
-        let stanza = stripped.as_ref().unwrap_or(stanza);
         for hook in &roles.guards {
             running.set(hook.module);
             match (hook.run)(view, stanza) {
@@ -281,7 +288,7 @@ impl Pipeline {
                 }
             }
         }
-        decision.own = stamped(roles, running, view, stanza).or_else(|| stripped.clone());
+        decision.own = stamped(roles, running, view, stanza);
         let own = decision.own.as_ref().unwrap_or(stanza);
         decision.outcome = decide(own);
         let view = View {
@@ -348,24 +355,6 @@ impl<F> Hook<F> {
     }
 }
 
-/// The account's own copy, if there is something in it that does not belong there.
-fn stripped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
-    let payload = stanza.payload();
-    let mut own: Option<Payload> = None;
-    for hook in &roles.strips {
-        let Some((ns, name)) = hook.carries else { continue };
-        running.set(hook.module);
-        let is_false = |element: &Element| (hook.run)(view, element);
-        let payload = own.as_ref().unwrap_or(payload);
-        let named = |child: &Child| child.is(ns, name);
-        let drops = |child: &Child| named(child) && payload.element(child).is_none_or(|element| is_false(&element));
-        if payload.children().iter().any(drops) {
-            own = Some(payload.without(drops));
-        }
-    }
-    own.map(|payload| with_payload(stanza, payload))
-}
-
 /// The account's own copy, if any stamp has something to add.
 fn stamped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
     let mut stamps = Vec::new();
@@ -380,6 +369,14 @@ fn stamped(roles: &Roles, running: &Cell<&'static str>, view: &View<'_>, stanza:
         .iter()
         .fold(stanza.payload().clone(), |payload: Payload, stamp| payload.push(stamp));
     Some(with_payload(stanza, payload))
+}
+
+fn lane_of(stanza: &Stanza) -> Lane {
+    match stanza {
+        Stanza::Message(_) => Lane::Message,
+        Stanza::Presence(_) => Lane::Presence,
+        Stanza::Iq(_) => Lane::Iq,
+    }
 }
 
 fn with_payload(stanza: &Stanza, payload: Payload) -> Stanza {

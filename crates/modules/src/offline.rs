@@ -7,7 +7,7 @@ use engine::{About, At, Effect, Effects, Hooks, Message, Module, Outcome, Presen
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::is_kept;
+use crate::archive::{self, is_kept};
 
 /// The module.
 pub(crate) struct Offline {
@@ -68,7 +68,7 @@ fn flush(view: &View<'_>, presence: &Presence, effects: &mut Effects) {
     if presence.priority() >= 0 && session.priority() < Some(0) {
         effects.push(Effect::Flush {
             to: session.id,
-            reads_archive: false,
+            reads_archive: session.has_flag(archive::READS),
         });
     }
 }

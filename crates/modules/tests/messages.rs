@@ -7,6 +7,7 @@ use engine::Stanza;
 use scene::{Scene, juliet};
 use serde_json::json;
 
+const BODY: &str = "<body>Soft!</body>";
 const STATE: &str = "<active xmlns='http://jabber.org/protocol/chatstates'/>";
 
 fn message(scene: &Scene, kind: &str, payload: &str) -> Vec<String> {
@@ -23,9 +24,16 @@ fn written(kind: &str, payload: &str) -> String {
     format!("<message {addresses}{kind}>{payload}</message>")
 }
 
+/// What stays says where it stands.
+fn stamped(payload: &str) -> String {
+    format!(
+        "{payload}<stanza-id xmlns='urn:xmpp:sid:0' by='juliet@capulet.example' id='{:032x}'/>",
+        7
+    )
+}
+
 #[test]
 fn what_is_kept() {
-    const BODY: &str = "<body>Soft!</body>";
     const NO_STORE: &str = "<no-store xmlns='urn:xmpp:hints'/>";
     const NO_PERMANENT_STORE: &str = "<no-permanent-store xmlns='urn:xmpp:hints'/>";
     const STORE: &str = "<store xmlns='urn:xmpp:hints'/>";
@@ -49,8 +57,8 @@ fn what_is_kept() {
     ] {
         let lines = message(&scene, kind, &payload);
         if is_kept {
-            let kept = written(kind, &payload);
             let lasting = !payload.contains("no-permanent-store");
+            let kept = written(kind, &if lasting { stamped(&payload) } else { payload.clone() });
             let archive = lasting.then(|| format!("archive {kept}"));
             let want = ["nobody".to_owned(), format!("keep {kept}")].into_iter().chain(archive);
             assert_eq!(lines, want.collect::<Vec<_>>(), "{kind} {payload}");
@@ -66,7 +74,7 @@ fn what_is_kept() {
 #[test]
 fn somebody_there_takes_it() {
     let scene = juliet().online("balcony", 0).online("chamber", -1);
-    let kept = written("chat", "<body>Soft!</body>");
+    let kept = written("chat", &stamped("<body>Soft!</body>"));
     let lines = message(&scene, "chat", "<body>Soft!</body>");
     assert_eq!(
         lines,
@@ -82,12 +90,13 @@ fn somebody_there_takes_it() {
 #[test]
 fn what_is_said_stays_too() {
     let scene = juliet().online("balcony", 0);
-    let to = |jid: &str| {
-        format!("<message to='{jid}' from='juliet@capulet.example/balcony' type='chat'><body>Soft!</body></message>")
+    let to = |jid: &str, payload: &str| {
+        format!("<message to='{jid}' from='juliet@capulet.example/balcony' type='chat'>{payload}</message>")
     };
-    let said = to("romeo@montague.example");
-    assert!(scene.out("balcony", &said).contains(&format!("archive {said}")));
-    let to_oneself = scene.out("balcony", &to("juliet@capulet.example"));
+    let said = to("romeo@montague.example", BODY);
+    let own = to("romeo@montague.example", &stamped(BODY));
+    assert!(scene.out("balcony", &said).contains(&format!("archive {own}")));
+    let to_oneself = scene.out("balcony", &to("juliet@capulet.example", BODY));
     assert!(
         !to_oneself.iter().any(|line| line.starts_with("archive")),
         "once, when heard"

@@ -50,7 +50,11 @@ async fn take_in(core: &Core, to: &Bare, sent: Sent, mut out: Out) -> Option<Bat
 
 /// The way in at an account whose lock is held.
 pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &mut Out) {
-    let (now, Sent { stanza, key }) = (core.now(), sent);
+    let (now, Sent { mut stanza, key }) = (core.now(), sent);
+    account
+        .host
+        .pipeline
+        .strip(&account.look(Way::In, now, None), &mut stanza);
     let judge = |account: &Account, archive_id| {
         account.host.pipeline.incoming(
             &View {

@@ -81,7 +81,11 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
 }
 
 async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, out: &mut Out) {
-    let (now, Sent { stanza, key }) = (core.now(), sent);
+    let (now, Sent { mut stanza, key }) = (core.now(), sent);
+    account
+        .host
+        .pipeline
+        .strip(&account.look(Way::Out, now, Some(id)), &mut stanza);
     let judge = |account: &Account, archive_id| {
         account.host.pipeline.outgoing(
             &View {

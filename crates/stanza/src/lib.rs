@@ -4,6 +4,7 @@ mod archived;
 mod condition;
 mod delay;
 pub mod form;
+mod forward;
 mod jid;
 mod login;
 mod managed;
@@ -11,6 +12,7 @@ pub mod ns;
 mod payload;
 mod prepare;
 mod read;
+pub mod rsm;
 mod sasl2;
 mod stanza;
 mod stream_condition;
@@ -18,9 +20,10 @@ mod time;
 mod types;
 mod write;
 
-pub use archived::{ArchiveId, MessageKey};
+pub use archived::{ArchiveId, MessageKey, stanza_id};
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use delay::{Delay, delay};
+pub use forward::{forward, forwarded};
 pub use jid::{Bare, Full, InvalidJid, Jid};
 pub use login::{
     BindReply, BindRequest, Exchange, Grant, Peer, ResourceRequest, SaslFailure, SaslReply, SaslRequest, SessionId,

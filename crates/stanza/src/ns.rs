@@ -62,3 +62,13 @@ pub const SASL2: &str = "urn:xmpp:sasl:2";
 pub const FAST: &str = "urn:xmpp:fast:0";
 /// Authentication before the features are known (XEP-0509).
 pub const PIPELINING: &str = "urn:xmpp:iap:0";
+/// Message archive (XEP-0313).
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// Message carbons (XEP-0280).
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Forwarded stanzas (XEP-0297).
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// Result set management (XEP-0059).
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// Blocking (XEP-0191).
+pub const BLOCKING: &str = "urn:xmpp:blocking";

@@ -1,7 +1,9 @@
 //! Does an element look like the pattern of a script? What the pattern leaves out is not asked for.
 //!
 //! In a pattern, `...` as an attribute's value or as text stands for anything; the value `(none)` asks that the attribute be
-//! absent; a child `<none xmlns='test'>…</none>` asks that no child look like what it holds.
+//! absent; a value or text `$name` stands for anything at first, and from then on for what stood there; a child `<none xmlns='test'>…</none>` asks that no child look like what it holds.
+
+use std::collections::BTreeMap;
 
 use xml::{Element, Node};
 
@@ -31,7 +33,8 @@ pub fn compare(pattern: &Element, element: &Element) -> Result<(), String> {
 
 fn compare_attribute(name: &str, wanted: &str, element: &Element) -> Result<(), String> {
     match (wanted, element.attribute(name)) {
-        ("(none)", None) | ("...", Some(_)) => Ok(()),
+        ("(none)", None) => Ok(()),
+        (wanted, Some(_)) if is_open(wanted) => Ok(()),
         ("(none)", Some(found)) => Err(format!("<{}>: unexpected {name}='{found}'", element.name())),
         (wanted, Some(found)) if wanted == found => Ok(()),
         (wanted, found) => Err(format!(
@@ -44,7 +47,7 @@ fn compare_attribute(name: &str, wanted: &str, element: &Element) -> Result<(), 
 fn compare_text(pattern: &Element, element: &Element) -> Result<(), String> {
     let wanted = pattern.content();
     let wanted = wanted.trim();
-    if wanted.is_empty() || wanted == "..." || wanted == element.content().trim() {
+    if wanted.is_empty() || is_open(wanted) || wanted == element.content().trim() {
         return Ok(());
     }
     Err(format!(
@@ -52,6 +55,30 @@ fn compare_text(pattern: &Element, element: &Element) -> Result<(), String> {
         element.name(),
         element.content()
     ))
+}
+
+/// Whether a value stands for anything.
+fn is_open(wanted: &str) -> bool {
+    wanted == "..." || wanted.starts_with('$')
+}
+
+/// Notes what stands in `element`, which looks like the pattern, where that says `$name`.
+pub fn capture(pattern: &Element, element: &Element, captured: &mut BTreeMap<String, String>) {
+    let mut note = |wanted: &str, found: &str| {
+        if let Some(name) = wanted.trim().strip_prefix('$') {
+            captured.insert(name.to_owned(), found.trim().to_owned());
+        }
+    };
+    for (name, wanted) in pattern.attributes() {
+        note(wanted, element.attribute(name).unwrap_or_default());
+    }
+    note(&pattern.content(), &element.content());
+    let mut left: Vec<&Element> = element.children().collect();
+    for wanted in pattern.children() {
+        if let Some(at) = left.iter().position(|child| compare(wanted, child).is_ok()) {
+            capture(wanted, left.remove(at), captured);
+        }
+    }
 }
 
 /// Each child of the pattern must find a child of its own.
@@ -148,5 +175,16 @@ mod tests {
             true,
         );
         check("<presence/>", "<message/>", false);
+    }
+
+    #[test]
+    fn what_is_named_is_noted() {
+        let mut captured = BTreeMap::new();
+        let pattern = parse("<message><x xmlns='a' id='2'>$text</x><x xmlns='a' id='$id'/></message>");
+        let element = parse("<message><x xmlns='a' id='1'/><x xmlns='a' id='2'>said</x></message>");
+        assert_eq!(compare(&pattern, &element), Ok(()));
+        capture(&pattern, &element, &mut captured);
+        let noted = [("id", "1"), ("text", "said")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(captured, noted.into());
     }
 }

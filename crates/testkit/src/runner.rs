@@ -47,6 +47,7 @@ pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
         tokens: BTreeMap::new(),
         connected: 0,
         barrier: 0,
+        captured: BTreeMap::new(),
         counted: BTreeMap::new(),
     };
     run.prepare().await.context("before the first step")?;
@@ -69,6 +70,8 @@ struct Run<'a> {
     tokens: BTreeMap<String, String>,
     connected: usize,
     barrier: u32,
+    /// What stood where a pattern says `$name`.
+    captured: BTreeMap<String, String>,
     /// Where the counters stood that the script looks at.
     counted: BTreeMap<String, f64>,
 }
@@ -158,11 +161,15 @@ impl Run<'_> {
                 if let Some(token) = self.session(who)?.client.token().cloned() {
                     self.tokens.insert(who.to_owned(), token);
                 }
-                pattern::compare(&wanted, &element).map_err(|reason| anyhow::anyhow!("{reason}\n  in {element}"))
+                pattern::compare(&wanted, &element).map_err(|reason| anyhow::anyhow!("{reason}\n  in {element}"))?;
+                pattern::capture(&wanted, &element, &mut self.captured);
+                Ok(())
             }
             Action::Gets(wanted) => {
                 let wanted = self.to_run(wanted);
-                self.session(who)?.find(&wanted).await
+                let element = self.session(who)?.find(&wanted).await?;
+                pattern::capture(&wanted, &element, &mut self.captured);
+                Ok(())
             }
             Action::ReceivesNothing => self.nothing_more(who).await,
             Action::LogsIn => self.log_in(who).await,
@@ -374,6 +381,9 @@ impl Run<'_> {
     /// The element with this run's addresses instead of the script's.
     fn to_run(&self, element: &Element) -> Element {
         pattern::rename(element, &|text| {
+            if let Some(captured) = text.strip_prefix('$').and_then(|name| self.captured.get(name)) {
+                return captured.clone();
+            }
             self.script.users.iter().fold(text.to_owned(), |text, user| {
                 let scripted = format!("{}@{}", user.name, user.domain);
                 text.replace(&scripted, &format!("{}@{}", self.own_name(&user.name), user.domain))
@@ -392,14 +402,13 @@ impl Session {
         Ok(element)
     }
 
-    async fn find(&mut self, wanted: &Element) -> Result<()> {
+    async fn find(&mut self, wanted: &Element) -> Result<Element> {
         if let Some(at) = self
             .pending
             .iter()
             .position(|element| pattern::compare(wanted, element).is_ok())
         {
-            self.pending.remove(at);
-            return Ok(());
+            return self.pending.remove(at).context("pending");
         }
         loop {
             let element = self
@@ -408,7 +417,7 @@ impl Session {
                 .await
                 .with_context(|| format!("pending: {:?}", self.shown()))?;
             if pattern::compare(wanted, &element).is_ok() {
-                return Ok(());
+                return Ok(element);
             }
             self.pending.push_back(element);
         }

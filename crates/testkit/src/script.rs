@@ -12,6 +12,8 @@
 //!
 //! Accounts come and go, too: `juliet is removed`, `juliet is created`.
 //!
+//! A value `$name` in what is received is noted, and stands for the same wherever it comes again.
+//!
 //! A line that begins with white space goes on with the step before it; `#` begins a comment line. Sessions are logged in from
 //! the start unless marked `later`. Further verbs:
 //!
