@@ -271,7 +271,7 @@ impl Session {
         };
         let pool = self.pool.clone();
         match self.ask(pool.bind(request)).await {
-            BindReply::Bound(jid) => {
+            BindReply::Bound(jid, _) => {
                 self.bound = Some(SessionRef::new(line.id, jid));
                 self.takes = true;
                 line.tell(Hear::Bound);

@@ -14,8 +14,8 @@ use link::{CloseReason, Gone, Router, SessionRef, Submission};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, EnableReply, EnableRequest, Grant, ResumeReply, ResumeRequest, SaslReply,
-    SaslRequest, StanzaError,
+    Bare, BindReply, BindRequest, Condition, EnableReply, EnableRequest, Grant, Payload, ResumeReply, ResumeRequest,
+    SaslReply, SaslRequest, StanzaError,
 };
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -192,7 +192,7 @@ impl Router for Yes {
 
     async fn bind(&self, request: BindRequest) -> BindReply {
         match request.account.with_resource(request.resource.named().unwrap_or("r")) {
-            Ok(jid) => BindReply::Bound(jid),
+            Ok(jid) => BindReply::Bound(jid, Payload::default()),
             Err(_) => BindReply::Refused(StanzaError::from(Condition::BadRequest)),
         }
     }

@@ -299,7 +299,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             peer,
         };
         let reply = self.ask(shared.router.bind(request)).await;
-        if let BindReply::Bound(jid) = &reply {
+        if let BindReply::Bound(jid, _) = &reply {
             self.established(jid.clone());
         }
         self.stream.bound(reply, now());

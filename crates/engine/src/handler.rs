@@ -66,6 +66,39 @@ pub struct AccountCx {
     pub stores: Stores,
 }
 
+/// What a hook knows of a session that was bound together with authentication (XEP-0386). Owned, as for a handler.
+#[derive(Clone)]
+pub struct BindCx {
+    /// Now.
+    pub now: Timestamp,
+    /// The virtual host of the account.
+    pub host: Arc<Host>,
+    /// The account, with the session.
+    pub account: Arc<AccountView>,
+    /// The session.
+    pub session: SessionId,
+    /// What its client wants to have enabled.
+    pub wishes: Arc<[Element]>,
+    /// The stores.
+    pub stores: Stores,
+}
+
+/// What a module says of a session that was bound together with authentication.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bound {
+    /// What its client is told in `<bound/>`.
+    pub said: Option<Element>,
+    /// What is done before.
+    pub effects: Effects,
+}
+
+impl BindCx {
+    /// Whether the client wants `name` in `ns`.
+    pub fn wants(&self, ns: &str, name: &str) -> bool {
+        self.wishes.iter().any(|wish| wish.is(ns, name))
+    }
+}
+
 impl Cx {
     /// Whether the account itself asks (one of its own sessions).
     pub fn is_owner(&self) -> bool {

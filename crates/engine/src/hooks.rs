@@ -11,7 +11,7 @@ use xml::Element;
 use crate::disco::{At, Disco, Identity};
 use crate::effect::Effects;
 use crate::fact::{Fact, FactLoader};
-use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
+use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Bound, Cx};
 use crate::payload::Request;
 use crate::view::{AccountView, SessionEvent, View, Way};
 
@@ -88,6 +88,9 @@ pub(crate) type OnSession = Box<dyn Fn(&View<'_>, SessionEvent, &mut Effects) + 
 /// What an account hook asks for, on its way.
 pub type AccountFuture = Pin<Box<dyn Future<Output = store::Result<Effects>> + Send>>;
 pub(crate) type OnAccount = Box<dyn Fn(AccountCx, AccountEvent) -> AccountFuture + Send + Sync>;
+/// What a module says of a session that is bound, on its way.
+pub type BindFuture = Pin<Box<dyn Future<Output = store::Result<Bound>> + Send>>;
+pub(crate) type OnBind = Box<dyn Fn(BindCx) -> BindFuture + Send + Sync>;
 pub(crate) type Handler = Arc<dyn Fn(Cx, Element) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 pub(crate) type CanWait = Box<dyn Fn(&Stanza) -> bool + Send + Sync>;
 pub(crate) type StreamFeature = Box<dyn Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync>;
@@ -127,6 +130,8 @@ pub struct Hooks {
     pub(crate) queries: BTreeMap<QueryKey, (&'static str, Handler)>,
     pub(crate) sessions: Vec<Hook<OnSession>>,
     pub(crate) accounts: Vec<Hook<OnAccount>>,
+    pub(crate) binds: Vec<Hook<OnBind>>,
+    pub(crate) bind_features: Vec<&'static str>,
     pub(crate) facts: Vec<FactLoader>,
     pub(crate) disco: BTreeMap<At, Disco>,
     pub(crate) stream_features: Vec<StreamFeature>,
@@ -233,6 +238,24 @@ impl Hooks {
             carries: None,
             run: Box::new(run),
         });
+    }
+
+    /// A resource was bound together with authentication (XEP-0386). May await the stores, which must be quick: the account waits.
+    pub fn bind<F>(&mut self, run: impl Fn(BindCx) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = store::Result<Bound>> + Send + 'static,
+    {
+        self.binds.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(move |cx| Box::pin(run(cx))),
+        });
+    }
+
+    /// Announces a feature that a client can have enabled while it binds a resource, by its name in service discovery
+    /// ([`BindCx::wants`]).
+    pub fn bind_feature(&mut self, var: &'static str) {
+        self.bind_features.push(var);
     }
 
     /// Something happened to an account. May await the stores; the effects are performed in the account's name, as far as they

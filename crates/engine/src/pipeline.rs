@@ -17,8 +17,8 @@ use crate::about::Row;
 use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
-use crate::handler::{AccountCx, AccountEvent, Answer, Cx};
-use crate::hooks::{AccountFuture, Bar, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
+use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
+use crate::hooks::{AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{AccountView, SessionEvent, View, Way};
@@ -157,6 +157,17 @@ impl Pipeline {
             .collect()
     }
 
+    /// What modules say of a session that was bound together with authentication: each module's name and its answer on its way.
+    pub fn bind(&self, cx: &BindCx) -> Vec<(&'static str, BindFuture)> {
+        let hooks = self.hooks.binds.iter();
+        hooks.map(|hook| (hook.module, (hook.run)(cx.clone()))).collect()
+    }
+
+    /// Features that a client can have enabled while it binds a resource.
+    pub fn bind_features(&self) -> impl Iterator<Item = &'static str> {
+        self.hooks.bind_features.iter().copied()
+    }
+
     /// The handler for a request at `at`.
     ///
     /// # Errors
@@ -225,6 +236,7 @@ impl Pipeline {
             rows.extend(roles.observers.iter().map(|hook| hook.row(&place, "observe")));
         }
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
+        rows.extend(self.hooks.binds.iter().map(|hook| hook.row("session", "bind")));
         rows.extend(self.hooks.bars.iter().map(|hook| hook.row("effects", "bar")));
         rows.extend(self.hooks.waits.iter().map(|hook| hook.row("delivery", "can wait")));
         rows.extend(self.hooks.accounts.iter().map(|hook| hook.row("account", "account")));

@@ -3,6 +3,7 @@
 
 mod archive;
 mod caps;
+mod carbons;
 mod contact;
 mod disco;
 mod inactive;
@@ -23,6 +24,7 @@ pub static ALL: &[Row] = &[
     row::<presence::Presences>(),
     row::<offline::Offline>(),
     row::<archive::Archive>(),
+    row::<carbons::Carbons>(),
     row::<inactive::Inactive>(),
     row::<session::Session>(),
     row::<disco::Disco>(),

@@ -93,7 +93,7 @@ impl Auth {
 
     /// What the client that asks for a resource is called in it, if it asks so that it is called the same each time.
     pub(crate) fn stable_resource(&self, account: &Bare, request: &ResourceRequest) -> Option<String> {
-        let ResourceRequest::Tagged { tag, client } = request else {
+        let ResourceRequest::Tagged { tag, client, .. } = request else {
             return None;
         };
         let tag = tag.as_deref().unwrap_or_default();

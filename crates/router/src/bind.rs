@@ -1,26 +1,29 @@
 //! Binding a resource (RFC 6120, 7).
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use engine::SessionEvent;
+use engine::{BindCx, SessionEvent};
+use futures::FutureExt;
 use link::EdgeRef;
 use stanza::{
-    Bare, BindReply, BindRequest, ClientId, Condition, ErrorType, Full, ResourceRequest, SessionId, StanzaError,
-    StreamCondition, Timestamp,
+    Bare, BindReply, BindRequest, ClientId, Condition, ErrorType, Full, Payload, ResourceRequest, SessionId,
+    StanzaError, StreamCondition, Timestamp,
 };
 use store::Location;
 
 use crate::account::Account;
-use crate::config::ResourceConflict;
+use crate::config::{ResourceConflict, ms};
 use crate::core::Core;
 use crate::end;
 use crate::errand::{Batch, Out};
 use crate::gauges;
 use crate::load;
 use crate::mirror::Mirror;
-use crate::perform::finish;
+use crate::perform::{finish, perform};
 use crate::refusal::Refusal;
 use crate::session::Session;
+use crate::settle;
 use crate::travel::Travel;
 
 /// Binds a resource for a session whose grant has been checked and was `given` then; `stable` is what its client is called in tagged
@@ -33,7 +36,7 @@ pub(crate) async fn bind(
     given: Timestamp,
 ) -> BindReply {
     let (reply, batch) = match open(core, edge, request, stable, given).await {
-        Ok((jid, batch)) => (BindReply::Bound(jid), batch),
+        Ok((jid, said, batch)) => (BindReply::Bound(jid, said), batch),
         Err(error) => (BindReply::Refused(error), None),
     };
     Travel::carry(core, batch).await;
@@ -46,7 +49,7 @@ async fn open(
     request: BindRequest,
     stable: Option<String>,
     given: Timestamp,
-) -> Result<(Full, Option<Batch>), StanzaError> {
+) -> Result<(Full, Payload, Option<Batch>), StanzaError> {
     let cell = core.cells.get(&request.account);
     let mut state = cell.state.lock().await;
     let account = load::account_afresh(core, &request.account, &mut state)
@@ -62,7 +65,7 @@ async fn open(
     let jid = match &request.resource {
         ResourceRequest::Any => made(core, account.jid())?,
         ResourceRequest::Named(resource) => choose(core, account, resource, &mut out).await?,
-        ResourceRequest::Tagged { tag, client } => {
+        ResourceRequest::Tagged { tag, client, .. } => {
             end_earlier(core, account, *client, &mut out).await;
             tagged(core, account, tag.as_deref(), stable)?
         }
@@ -74,8 +77,47 @@ async fn open(
     if account.sessions.len() >= limit {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_type(ErrorType::Wait));
     }
+    let (id, resource) = (request.session, request.resource.clone());
     enter(core, account, edge, request, &jid, &mut out).await;
-    Ok((jid, finish(&cell, account, out).await))
+    let said = match &resource {
+        ResourceRequest::Tagged { wishes, .. } => equip(core, account, id, wishes, &mut out).await,
+        ResourceRequest::Any | ResourceRequest::Named(_) => Payload::default(),
+    };
+    Ok((jid, said, finish(&cell, account, out).await))
+}
+
+/// Gives a session what its client wants from the beginning (XEP-0386). Returns what the client is told. What a module cannot say now,
+/// its client can ask for later.
+async fn equip(core: &Core, account: &mut Account, session: SessionId, wishes: &Payload, out: &mut Out) -> Payload {
+    let wishes = wishes.children().iter().filter_map(|child| wishes.element(child));
+    let cx = BindCx {
+        now: core.now(),
+        host: account.host.host.clone(),
+        account: account.view.clone(),
+        session,
+        wishes: wishes.collect(),
+        stores: core.stores.clone(),
+    };
+    let mut said = Vec::new();
+    for (module, hook) in account.host.pipeline.bind(&cx) {
+        let hook = AssertUnwindSafe(hook).catch_unwind();
+        match tokio::time::timeout(ms(core.config.query_timeout_ms), hook).await {
+            Ok(Ok(Ok(bound))) => {
+                said.extend(bound.said);
+                match settle::settle(core, account, &bound.effects).await {
+                    Ok(settled) => perform(core, account, bound.effects, settled, out).await,
+                    Err(refusal) => tracing::warn!(module, ?refusal, "binding a resource"),
+                }
+            }
+            Ok(Ok(Err(error))) => tracing::warn!(module, %error, "binding a resource"),
+            Ok(Err(_)) => {
+                gauges::panicked(module);
+                tracing::error!(module, "a bind hook panicked");
+            }
+            Err(_) => tracing::warn!(module, "a bind hook took too long"),
+        }
+    }
+    said.into_iter().collect()
 }
 
 async fn enter(core: &Core, account: &mut Account, edge: &EdgeRef, request: BindRequest, jid: &Full, out: &mut Out) {

@@ -7,8 +7,8 @@ mod support;
 use dunlin_router::Config;
 use link::{EdgeRef, Home};
 use stanza::{
-    BindReply, BindRequest, ClientId, Condition, Full, Peer, ResourceRequest, SessionId, StanzaError, StreamCondition,
-    Timestamp,
+    BindReply, BindRequest, ClientId, Condition, Full, Payload, Peer, ResourceRequest, SessionId, StanzaError,
+    StreamCondition, Timestamp,
 };
 use support::{House, bare};
 use topology::Epoch;
@@ -27,11 +27,12 @@ async fn bind(house: &House, session: u128, tag: Option<&str>, client: Option<u8
         resource: ResourceRequest::Tagged {
             tag: tag.map(Into::into),
             client: client.map(id),
+            wishes: Payload::default(),
         },
         peer: Peer::default(),
     };
     match house.router.bind(&edge, request).await.unwrap() {
-        BindReply::Bound(jid) => Ok(jid),
+        BindReply::Bound(jid, _) => Ok(jid),
         BindReply::Refused(error) => Err(error),
     }
 }

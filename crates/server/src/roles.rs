@@ -270,6 +270,7 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
             tokens: settings.tokens,
             plain_without_tls: settings.plain_without_tls,
             features: pipeline.stream_features(&domain),
+            bind_features: pipeline.bind_features().map(str::to_owned).collect(),
         });
         let host = Arc::new(hosts::host(&domain, &pipeline, started));
         known.insert(domain, Arc::new(VirtualHost { pipeline, host }));

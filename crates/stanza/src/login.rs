@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use crate::{Bare, ClientId, Full, Sasl2, StanzaError, Token};
+use crate::{Bare, ClientId, Full, Payload, Sasl2, StanzaError, Token};
 
 /// A session's id: 128 random bits, made by the edge for each connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,14 +161,16 @@ pub enum ResourceRequest {
         tag: Option<String>,
         /// Which client, if it says so.
         client: Option<ClientId>,
+        /// What it wants to have enabled for the session: elements of features that were announced for that.
+        wishes: Payload,
     },
 }
 
 /// The home's answer to [`BindRequest`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindReply {
-    /// Bound.
-    Bound(Full),
+    /// Bound, and what the client is told beside (XEP-0386, `<bound/>`).
+    Bound(Full, Payload),
     /// Refused (RFC 6120, 7.6.2 and 7.7.2).
     Refused(StanzaError),
 }

@@ -47,6 +47,8 @@ pub struct HostConfig {
     pub plain_without_tls: bool,
     /// Further stream features announced after authentication, such as entity capabilities (XEP-0115, 6.3).
     pub features: Vec<Element>,
+    /// Features of the session that the home can enable while a resource is bound (XEP-0386), by their names.
+    pub bind_features: Vec<String>,
 }
 
 /// What TLS is demanded of a client.

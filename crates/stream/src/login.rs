@@ -42,6 +42,8 @@ pub(crate) struct Offer {
     pub(crate) fast: Vec<String>,
     /// Channel-binding types (XEP-0440).
     pub(crate) bindings: Vec<String>,
+    /// What the home can enable while a resource is bound (XEP-0386).
+    pub(crate) inline: Vec<String>,
     /// The version of the features (XEP-0509).
     pub(crate) version: Option<String>,
 }

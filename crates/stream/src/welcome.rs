@@ -17,6 +17,8 @@ pub(crate) struct Welcome {
     pub(crate) token: Option<Token>,
     /// A session that it asked for cannot be resumed (XEP-0198, "Failed Resumption").
     pub(crate) failed: Option<Element>,
+    /// What the home says of the session.
+    pub(crate) said: Vec<Element>,
 }
 
 impl Welcome {
@@ -28,14 +30,15 @@ impl Welcome {
 
     /// A resource is bound. Says whether what was to be enabled for the session is.
     pub(crate) fn bound(
-        self,
+        mut self,
         line: &mut Line,
         login: &Login,
         address: &Jid,
         enabled: Option<Element>,
         is_managed: bool,
     ) {
-        self.write(line, address, Some(bind2::bound(enabled)));
+        let said = std::mem::take(&mut self.said).into_iter().chain(enabled);
+        self.write(line, address, Some(bind2::bound(said)));
         let features = feature::bound(login, &line.config, is_managed);
         line.features(features);
     }

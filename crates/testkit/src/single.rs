@@ -120,6 +120,7 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
             tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: true,
             features: pipeline.stream_features(domain),
+            bind_features: pipeline.bind_features().map(str::to_owned).collect(),
         });
         let software = ("Dunlin".to_owned(), "test".to_owned());
         let disco = pipeline.disco().clone();

@@ -108,7 +108,7 @@ impl Router for Friendly {
             .with_resource(request.resource.named().unwrap_or("made"))
             .unwrap();
         self.seen.send_modify(|seen| seen.binds.push(request));
-        BindReply::Bound(full)
+        BindReply::Bound(full, Payload::default())
     }
 
     async fn submit(&self, _: &SessionRef, submission: Submission) -> Result<(), Gone> {

@@ -275,7 +275,7 @@ impl Desk {
     async fn bind(&self, call: u64, request: BindRequest) {
         let id = request.session;
         let reply = self.home.bind(&self.edge, request).await;
-        if let Ok(BindReply::Bound(jid)) = &reply {
+        if let Ok(BindReply::Bound(jid, _)) = &reply {
             self.sessions.lock().insert(id, (0, SessionRef::new(id, jid.clone())));
         }
         self.send(RouterFrame::Bind(call, reply));

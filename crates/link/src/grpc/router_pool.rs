@@ -473,7 +473,7 @@ impl Pool {
         let id = request.session;
         let mut sessions = self.sessions.lock();
         match &reply {
-            Ok(BindReply::Bound(jid)) => {
+            Ok(BindReply::Bound(jid, _)) => {
                 let session = SessionRef::new(id, jid.clone());
                 sessions.bound(link, session, request.grant, request.peer, Counts::default());
             }

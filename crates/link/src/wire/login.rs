@@ -1,8 +1,9 @@
 //! SASL steps, resource binding and what is known of a connection.
 
+use ::bytes::Bytes;
 use ::stanza::{
-    BindReply, BindRequest, Exchange, Grant, Peer, ResourceRequest, SaslFailure, SaslReply, SaslRequest, Timestamp,
-    TlsFacts, Token,
+    BindReply, BindRequest, Exchange, Grant, Payload, Peer, ResourceRequest, SaslFailure, SaslReply, SaslRequest,
+    Timestamp, TlsFacts, Token,
 };
 
 use super::address::{Malformed, bare_from, full_from, session_from, session_to};
@@ -130,9 +131,9 @@ pub(crate) fn bind_to(call: u64, request: BindRequest) -> pb::BindRequest {
     let (resource, tagged) = match request.resource {
         ResourceRequest::Any => (None, None),
         ResourceRequest::Named(resource) => (Some(resource), None),
-        ResourceRequest::Tagged { tag, client } => {
-            let client = client_to(client);
-            (None, Some(Tagged { tag, client }))
+        ResourceRequest::Tagged { tag, client, wishes } => {
+            let (client, wishes) = (client_to(client), wishes.bytes().clone());
+            (None, Some(Tagged { tag, client, wishes }))
         }
     };
     pb::BindRequest {
@@ -152,6 +153,7 @@ pub(crate) fn bind_from(request: pb::BindRequest) -> Result<BindRequest, Malform
         Some(tagged) => ResourceRequest::Tagged {
             tag: tagged.tag,
             client: client_from(&tagged.client)?,
+            wishes: Payload::from_canonical(tagged.wishes),
         },
     };
     Ok(BindRequest {
@@ -166,20 +168,25 @@ pub(crate) fn bind_from(request: pb::BindRequest) -> Result<BindRequest, Malform
 pub(crate) fn bind_reply_to(call: u64, reply: &Result<BindReply, Gone>) -> pb::BindReply {
     use pb::bind_reply::Outcome;
     let outcome = match reply {
-        Ok(BindReply::Bound(full)) => Outcome::Bound(full.as_str().into()),
+        Ok(BindReply::Bound(full, _)) => Outcome::Bound(full.as_str().into()),
         Ok(BindReply::Refused(error)) => Outcome::Refused(error_to(error)),
         Err(_) => Outcome::Fenced(true),
+    };
+    let said = match reply {
+        Ok(BindReply::Bound(_, said)) => said.bytes().clone(),
+        _ => Bytes::new(),
     };
     pb::BindReply {
         call,
         outcome: Some(outcome),
+        said,
     }
 }
 
 pub(crate) fn bind_reply_from(reply: pb::BindReply) -> Result<Result<BindReply, Gone>, Malformed> {
     use pb::bind_reply::Outcome;
     Ok(match reply.outcome.ok_or(Malformed("bind reply"))? {
-        Outcome::Bound(full) => Ok(BindReply::Bound(full_from(&full)?)),
+        Outcome::Bound(full) => Ok(BindReply::Bound(full_from(&full)?, Payload::from_canonical(reply.said))),
         Outcome::Refused(error) => Ok(BindReply::Refused(error_from(error))),
         Outcome::Fenced(_) => Err(Gone::Home),
     })
@@ -379,6 +386,7 @@ mod tests {
         let tagged = |tag: Option<&str>, client| ResourceRequest::Tagged {
             tag: tag.map(Into::into),
             client,
+            wishes: Payload::from_canonical("<enable xmlns='urn:xmpp:carbons:2'/>".into()),
         };
         let client = ClientId::parse("d4565fa7-4d72-4749-b3d3-740edbf87770").ok();
         for resource in [
@@ -400,7 +408,10 @@ mod tests {
 
     #[test]
     fn every_bind_reply_comes_back() {
-        let bound = BindReply::Bound(Full::parse("juliet@capulet.example/balcony").unwrap());
+        let bound = BindReply::Bound(
+            Full::parse("juliet@capulet.example/balcony").unwrap(),
+            Payload::from_canonical("<metadata xmlns='urn:xmpp:mam:2'/>".into()),
+        );
         let refused = BindReply::Refused(StanzaError::new(Condition::Conflict));
         for reply in [Ok(bound), Ok(refused), Err(Gone::Home)] {
             assert_eq!(bind_reply_from(bind_reply_to(1, &reply)), Ok(reply));

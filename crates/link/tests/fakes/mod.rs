@@ -248,7 +248,7 @@ impl Home for FakeHome {
             return Err(Gone::Home);
         }
         self.sessions.lock().insert(session.id, (session, 0));
-        Ok(BindReply::Bound(jid))
+        Ok(BindReply::Bound(jid, Payload::default()))
     }
     async fn attach(&self, _edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
         if !self.at_home(attach.session.slot) {
@@ -510,7 +510,7 @@ impl World {
             peer: Peer::default(),
         };
         match self.pool.bind(request).await {
-            BindReply::Bound(jid) => SessionRef::new(SessionId(id), jid),
+            BindReply::Bound(jid, _) => SessionRef::new(SessionId(id), jid),
             BindReply::Refused(error) => panic!("refused: {error:?}"),
         }
     }

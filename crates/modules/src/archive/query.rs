@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use engine::{
-    Answer, At, Bare, Condition, Cx, Effect, Element, Head, Hooks, Malformed, Message, MessageType, Reply, Request,
-    SessionChange, Stanza, StanzaError, ns, request,
+    Answer, At, Bare, BindCx, Bound, Condition, Cx, Effect, Effects, Element, Head, Hooks, Malformed, Message,
+    MessageType, Reply, Request, SessionChange, Stanza, StanzaError, ns, request,
 };
 use stanza::rsm::Answered;
 use stanza::{ArchiveId, delay, forward, stanza_id};
-use store::{Entry, Page, PageRequest};
+use store::{Entry, Page, PageRequest, Stores};
 
 use super::filter::{self, Filter};
 use super::{Archive, LOG, READS};
@@ -47,9 +47,39 @@ pub(super) fn install(archive: &Arc<Archive>, on: &mut Hooks) {
         })
     });
     on.get(At::Account, async |cx: Cx, _: Metadata| match cx.is_owner() {
-        true => Ok(metadata(&cx).await?.into()),
+        true => Ok(metadata(&Reader::of(&cx)).await.map_err(away)?.into()),
         false => Err(Condition::Forbidden.into()),
     });
+    on.bind(bound);
+}
+
+/// XEP-0386, 3.2: the client is told what there is to read, and so gets nothing of it as offline messages.
+async fn bound(cx: BindCx) -> store::Result<Bound> {
+    let reader = Reader {
+        account: cx.account.jid.clone(),
+        stores: cx.stores,
+    };
+    let mut effects = Effects::default();
+    effects.push(Effect::Session(cx.session, SessionChange::Flag(READS, true)));
+    Ok(Bound {
+        said: Some(metadata(&reader).await?),
+        effects,
+    })
+}
+
+/// Whose archive is read, and where.
+struct Reader {
+    account: Bare,
+    stores: Stores,
+}
+
+impl Reader {
+    fn of(cx: &Cx) -> Self {
+        Self {
+            account: cx.account.jid.clone(),
+            stores: cx.stores.clone(),
+        }
+    }
 }
 
 async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
@@ -60,13 +90,14 @@ async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
     if filter.ids.len() > archive.config.max_ids {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many ids"));
     }
+    let reader = Reader::of(&cx);
     for id in &filter.known {
-        find(&cx, *id).await?.ok_or(Condition::ItemNotFound)?;
+        find(&reader, *id).await?.ok_or(Condition::ItemNotFound)?;
     }
     let page = if filter.ids.is_empty() {
-        page(archive, &cx, &filter).await?
+        page(archive, &reader, &filter).await?
     } else {
-        named(&cx, &filter).await?
+        named(&reader, &filter).await?
     };
     let is_first = cx.asking().is_some_and(|session| !session.has_flag(READS));
     let mut reply = Reply::from(fin(&page));
@@ -87,7 +118,7 @@ async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
 }
 
 /// A page of what matches; cut where it gets too large.
-async fn page(archive: &Archive, cx: &Cx, filter: &Filter) -> Result<Page, StanzaError> {
+async fn page(archive: &Archive, reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
     let config = &archive.config;
     let limit = filter.page.max.unwrap_or(config.page).min(config.max_page);
     let request = PageRequest {
@@ -95,20 +126,20 @@ async fn page(archive: &Archive, cx: &Cx, filter: &Filter) -> Result<Page, Stanz
         ..filter.request.clone()
     };
     let backwards = request.backwards;
-    Ok(cut(lasting(cx, request).await?, backwards, config.max_page_bytes))
+    let page = lasting(reader, request).await.map_err(away)?;
+    Ok(cut(page, backwards, config.max_page_bytes))
 }
 
 /// A page of what stays in the archive. It is not empty while there is more to come: what goes once it was taken is passed over.
-async fn lasting(cx: &Cx, mut request: PageRequest) -> Result<Page, StanzaError> {
+async fn lasting(reader: &Reader, mut request: PageRequest) -> store::Result<Page> {
     loop {
-        let page = cx.stores.archive.page(&cx.account.jid, LOG, &request).await;
-        let mut page = page.map_err(away)?;
+        let mut page = reader.stores.archive.page(&reader.account, LOG, &request).await?;
         if request.backwards {
             request.before = page.entries.first().map(|entry| entry.id);
         } else {
             request.after = page.entries.last().map(|entry| entry.id);
         }
-        page.entries.retain(|entry| stays(cx, entry));
+        page.entries.retain(|entry| stays(&reader.account, entry));
         if !page.entries.is_empty() || page.complete || request.limit == 0 {
             return Ok(page);
         }
@@ -116,11 +147,11 @@ async fn lasting(cx: &Cx, mut request: PageRequest) -> Result<Page, StanzaError>
 }
 
 /// Whether a message is in the archive to stay, and not only until somebody has taken it: then it says where it stands.
-fn stays(cx: &Cx, entry: &Entry) -> bool {
+fn stays(account: &Bare, entry: &Entry) -> bool {
     let Ok(Stanza::Message(message)) = Stanza::parse(&entry.stanza) else {
         return false;
     };
-    let own = stanza_id(&cx.account.jid, entry.id);
+    let own = stanza_id(account, entry.id);
     let payload = &message.payload;
     let mut ids = payload
         .children()
@@ -155,10 +186,10 @@ fn cut(mut page: Page, backwards: bool, bytes: usize) -> Page {
 }
 
 /// The messages with these ids (XEP-0313, 4.1.4).
-async fn named(cx: &Cx, filter: &Filter) -> Result<Page, StanzaError> {
+async fn named(reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
     let mut entries = Vec::with_capacity(filter.ids.len());
     for id in &filter.ids {
-        entries.push(find(cx, *id).await?.ok_or(Condition::ItemNotFound)?);
+        entries.push(find(reader, *id).await?.ok_or(Condition::ItemNotFound)?);
     }
     entries.sort_by_key(|entry| entry.id);
     entries.dedup_by_key(|entry| entry.id);
@@ -169,15 +200,15 @@ async fn named(cx: &Cx, filter: &Filter) -> Result<Page, StanzaError> {
     })
 }
 
-async fn find(cx: &Cx, id: ArchiveId) -> Result<Option<Entry>, StanzaError> {
+async fn find(reader: &Reader, id: ArchiveId) -> Result<Option<Entry>, StanzaError> {
     let request = PageRequest {
         after: id.0.checked_sub(1).map(ArchiveId),
         limit: 1,
         ..PageRequest::default()
     };
-    let page = cx.stores.archive.page(&cx.account.jid, LOG, &request).await;
+    let page = reader.stores.archive.page(&reader.account, LOG, &request).await;
     let found = page.map_err(away)?.entries.into_iter().next();
-    Ok(found.filter(|entry| entry.id == id && stays(cx, entry)))
+    Ok(found.filter(|entry| entry.id == id && stays(&reader.account, entry)))
 }
 
 /// XEP-0313, 4.2.
@@ -209,7 +240,7 @@ fn fin(page: &Page) -> Element {
 }
 
 /// XEP-0313, 5: from where to where the archive goes.
-async fn metadata(cx: &Cx) -> Result<Element, StanzaError> {
+async fn metadata(reader: &Reader) -> store::Result<Element> {
     let mut element = Element::new(ns::MAM, "metadata");
     for (name, backwards) in [("start", false), ("end", true)] {
         let request = PageRequest {
@@ -217,7 +248,7 @@ async fn metadata(cx: &Cx) -> Result<Element, StanzaError> {
             backwards,
             ..PageRequest::default()
         };
-        if let Some(entry) = lasting(cx, request).await?.entries.first() {
+        if let Some(entry) = lasting(reader, request).await?.entries.first() {
             let end = Element::new(ns::MAM, name)
                 .with("id", entry.id.to_string())
                 .with("timestamp", entry.at.to_xmpp());

@@ -374,7 +374,7 @@ impl Client {
             peer: Peer::default(),
         };
         match router.bind(&at, request).await.expect("the home") {
-            BindReply::Bound(jid) => Ok(Self {
+            BindReply::Bound(jid, _) => Ok(Self {
                 router: router.clone(),
                 edge: edge.clone(),
                 session: SessionRef::new(session, jid),

@@ -1,5 +1,5 @@
-//! Resource binding within authentication (XEP-0386). There is no archive that clients can query yet, so kept messages are
-//! delivered as ever, and nothing is said of the archive's state.
+//! Resource binding within authentication (XEP-0386). What the home is to enable for the session, and what it says of that, is not
+//! looked at here.
 
 use stanza::{SaslFailure, ns};
 use xml::Element;
@@ -22,15 +22,19 @@ pub(crate) struct Request {
 }
 
 /// What a client wants of the session that it binds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionWishes {
     /// Stream management (XEP-0198).
     pub(crate) manage: Option<Enable>,
+    /// Whether somebody looks at the client (XEP-0352), if it says so.
+    pub(crate) active: Option<bool>,
+    /// What else; the home is told of what it has announced.
+    pub(crate) others: Vec<Element>,
 }
 
 /// Announced within `<authentication/>`, with the names of what can be enabled.
-pub(crate) fn feature(names: impl Iterator<Item = &'static str>) -> Element {
-    let feature = |name| Element::new(ns::BIND2, "feature").with("var", name);
+pub(crate) fn feature<'a>(names: impl Iterator<Item = &'a str>) -> Element {
+    let feature = |name: &str| Element::new(ns::BIND2, "feature").with("var", name);
     let inline = Element::new(ns::BIND2, "inline").extend(names.map(feature));
     Element::new(ns::BIND2, "bind").push(inline)
 }

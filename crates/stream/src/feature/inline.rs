@@ -6,7 +6,7 @@ use xml::Element;
 
 use crate::feature::bind2::SessionWishes;
 use crate::feature::stream_management::{self, Said};
-use crate::feature::{bind2, fast};
+use crate::feature::{bind2, client_state, fast};
 
 /// What a client wants once it is authenticated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,16 +25,23 @@ struct SessionFeature {
     read: fn(&Element, &mut SessionWishes) -> Result<(), SaslFailure>,
 }
 
-/// What can be asked for within `<bind/>`: another feature is another row. A wish that the home has to know from the beginning goes on
-/// with the request to bind (`stanza::ResourceRequest::Tagged`).
-const SESSION: &[SessionFeature] = &[SessionFeature {
-    var: ns::STREAM_MANAGEMENT,
-    read: manage,
-}];
+/// What can be asked for within `<bind/>` of the stream: another feature is another row. A wish that is the home's to grant goes on with
+/// the request to bind (`stanza::ResourceRequest::Tagged`).
+const SESSION: &[SessionFeature] = &[
+    SessionFeature {
+        var: ns::CLIENT_STATE,
+        read: look,
+    },
+    SessionFeature {
+        var: ns::STREAM_MANAGEMENT,
+        read: manage,
+    },
+];
 
-/// What is announced within `<authentication/>`.
-pub(crate) fn features(token_mechanisms: &[String]) -> impl Iterator<Item = Element> {
+/// What is announced within `<authentication/>`; `homes` is what the home can enable.
+pub(crate) fn features(token_mechanisms: &[String], homes: &[String]) -> impl Iterator<Item = Element> {
     let names = SESSION.iter().map(|feature| feature.var);
+    let names = names.chain(homes.iter().map(String::as_str));
     let always = [bind2::feature(names), stream_management::feature()];
     always.into_iter().chain(fast::feature(token_mechanisms))
 }
@@ -64,9 +71,17 @@ fn session(bind: &Element) -> Result<SessionWishes, SaslFailure> {
     for child in bind.children() {
         if let Some(feature) = SESSION.iter().find(|feature| feature.var == child.ns()) {
             (feature.read)(child, &mut wishes)?;
+        } else if child.ns() != ns::BIND2 {
+            wishes.others.push(child.clone());
         }
     }
     Ok(wishes)
+}
+
+fn look(element: &Element, wishes: &mut SessionWishes) -> Result<(), SaslFailure> {
+    let active = client_state::read(element.name()).ok_or(SaslFailure::MalformedRequest)?;
+    wishes.active = Some(active);
+    Ok(())
 }
 
 fn manage(element: &Element, wishes: &mut SessionWishes) -> Result<(), SaslFailure> {

@@ -53,6 +53,7 @@ pub(crate) fn offer(login: &Login, config: &Config) -> Offer {
         sasl2,
         fast,
         bindings,
+        inline: host.map(|host| host.bind_features.clone()).unwrap_or_default(),
         version: None,
     }
 }

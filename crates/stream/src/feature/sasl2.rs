@@ -56,7 +56,7 @@ pub(crate) fn offer(sasl: &[String], login: &Login, config: &Config) -> Vec<Stri
 /// Announced where there is a mechanism to offer, with what can be done in the same round trip.
 pub(crate) fn feature(offer: &Offer) -> Option<Element> {
     let mechanism = |name: &String| Element::new(ns::SASL2, "mechanism").text(name);
-    let inline = Element::new(ns::SASL2, "inline").extend(inline::features(&offer.fast));
+    let inline = Element::new(ns::SASL2, "inline").extend(inline::features(&offer.fast, &offer.inline));
     (!offer.sasl2.is_empty()).then(|| {
         Element::new(ns::SASL2, "authentication")
             .extend(offer.sasl2.iter().map(mechanism))

@@ -30,7 +30,12 @@ impl Asking {
                 Profile::Sasl => Ok((restart(login, line, (account, grant), data), None)),
                 Profile::Sasl2(asked) => {
                     let failed = None;
-                    let welcome = Welcome { data, token, failed };
+                    let welcome = Welcome {
+                        data,
+                        token,
+                        failed,
+                        said: Vec::new(),
+                    };
                     inlined::begin(login, line, (account, grant), welcome, asked)
                 }
             },

@@ -1,10 +1,11 @@
 //! Inlined: a client is authenticated under SASL2, and what it wished for in the same breath is done: to resume a session, else to
 //! bind a resource, and then to enable what that session is to have. It is told all at once (XEP-0388, "Success").
 
-use stanza::{Bare, EnableReply, EnableRequest, Full, Grant, ResourceRequest, SaslFailure, StanzaError};
+use stanza::{Bare, EnableReply, EnableRequest, Full, Grant, Payload, ResourceRequest, SaslFailure, StanzaError};
+use xml::Element;
 
 use crate::event::Event;
-use crate::feature::bind2::Request;
+use crate::feature::bind2::{Request, SessionWishes};
 use crate::feature::stream_management;
 use crate::line::Line;
 use crate::login::{Asked, Login, Profile};
@@ -47,10 +48,12 @@ pub(crate) fn bind(mut login: Box<Login>, line: &mut Line, inlined: Inlined) -> 
     match (asked.wishes.bind.take(), known) {
         (Some(Request { tag, session }), Some((account, grant))) => {
             let client = asked.client;
+            let is_announced = |wish: &&Element| login.offer.inline.iter().any(|name| *name == wish.ns());
+            let wishes = session.others.iter().filter(is_announced).cloned().collect();
             let event = Event::Bind {
                 account,
                 grant,
-                resource: ResourceRequest::Tagged { tag, client },
+                resource: ResourceRequest::Tagged { tag, client, wishes },
             };
             let asker = Asker::Inlined(Box::new(welcome), session);
             (State::Requested(Requested { login, asker }), Some(event))
@@ -67,12 +70,14 @@ pub(crate) fn bind(mut login: Box<Login>, line: &mut Line, inlined: Inlined) -> 
 pub(crate) fn bound(
     mut login: Box<Login>,
     line: &mut Line,
-    address: Full,
-    welcome: Box<Welcome>,
-    manage: Option<stream_management::Enable>,
+    (address, said): (Full, Payload),
+    mut welcome: Box<Welcome>,
+    session: SessionWishes,
 ) -> (State, Option<Event>) {
     let mut established = Established::new(address, login.lang.take(), line.now);
-    let Some(stream_management::Enable { resume, max }) = manage else {
+    welcome.said = said.children().iter().filter_map(|child| said.element(child)).collect();
+    line.events.extend(session.active.map(Event::Active));
+    let Some(stream_management::Enable { resume, max }) = session.manage else {
         welcome.bound(line, &login, established.address.jid(), None, false);
         return (State::Established(established), None);
     };

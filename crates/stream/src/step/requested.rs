@@ -13,10 +13,10 @@ impl Requested {
     pub(crate) fn answer(self, line: &mut Line, reply: BindReply) -> Step {
         let Self { login, asker } = self;
         match (asker, reply) {
-            (Asker::Iq(request), BindReply::Bound(address)) => Ok((bound(login, line, &request, address), None)),
+            (Asker::Iq(request), BindReply::Bound(address, _)) => Ok((bound(login, line, &request, address), None)),
             (Asker::Iq(request), BindReply::Refused(error)) => refused(login, line, &request, &error),
-            (Asker::Inlined(welcome, session), BindReply::Bound(address)) => {
-                Ok(inlined::bound(login, line, address, welcome, session.manage))
+            (Asker::Inlined(welcome, session), BindReply::Bound(address, said)) => {
+                Ok(inlined::bound(login, line, (address, said), welcome, session))
             }
             (Asker::Inlined(..), BindReply::Refused(error)) => inlined::unbound(login, line, &error),
         }

@@ -23,11 +23,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Peer, ResourceRequest,
-    ResumeReply, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, Timestamp,
-    TlsFacts, Token, TooHigh,
+    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Payload, Peer,
+    ResourceRequest, ResumeReply, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
+    StreamCondition, Timestamp, TlsFacts, Token, TooHigh,
 };
 use xml::{Element, Limits};
 
@@ -70,6 +71,7 @@ impl Setting {
                 "HT-SHA-256-NONE",
             ]),
             features: vec![Element::new("urn:example:caps", "c")],
+            bind_features: names(&["urn:xmpp:carbons:2"]),
             ..HostConfig::default()
         };
         let limits = Limits {
@@ -293,8 +295,11 @@ impl Player {
                 .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
             "foreign" => self.stream.sasl(success("juliet@b.example", None, None), self.now),
             "bound" => {
-                let address = Full::parse(data.expect("an address")).expect("a full address");
-                self.stream.bound(BindReply::Bound(address), self.now);
+                let data = data.expect("an address");
+                let (address, said) = data.split_once(' ').unwrap_or((data, ""));
+                let address = Full::parse(address).expect("a full address");
+                let said = Payload::from_canonical(Bytes::copy_from_slice(said.as_bytes()));
+                self.stream.bound(BindReply::Bound(address, said), self.now);
             }
             "enabled" => {
                 let resumption = data.map(|id| Resumption {
@@ -420,7 +425,14 @@ fn describe(event: &Event) -> String {
         Event::Bind { account, resource, .. } => match resource {
             ResourceRequest::Named(resource) => format!("bind {account:?} {resource}"),
             ResourceRequest::Any => format!("bind {account:?}"),
-            ResourceRequest::Tagged { tag, client } => format!("bind {account:?} tagged {tag:?} {client:?}"),
+            ResourceRequest::Tagged { tag, client, wishes } => {
+                let wishes = if wishes.is_empty() {
+                    String::new()
+                } else {
+                    format!(" {wishes:?}")
+                };
+                format!("bind {account:?} tagged {tag:?} {client:?}{wishes}")
+            }
         },
         Event::Resume { account, id, h, .. } => format!("resume {account:?} {id} {h}"),
         Event::Enable(EnableRequest { since, resume, max }) => {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Peer, ResumeReply, Resumption, SaslFailure,
-    SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
+    Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Payload, Peer, ResumeReply, Resumption,
+    SaslFailure, SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
 };
 
 /// Pieces of which streams are made, so that chance gets somewhere.
@@ -222,5 +222,8 @@ pub(crate) fn resumed() -> ResumeReply {
 }
 
 pub(crate) fn bound() -> BindReply {
-    BindReply::Bound(Full::parse("juliet@a.example/x").expect("a full address"))
+    BindReply::Bound(
+        Full::parse("juliet@a.example/x").expect("a full address"),
+        Payload::default(),
+    )
 }

@@ -164,7 +164,7 @@ pub(in crate::wire) fn router_frames() -> Vec<RouterFrame> {
         }],
         table,
     };
-    let bound = BindReply::Bound(Full::parse("juliet@capulet.example/balcony").unwrap());
+    let bound = BindReply::Bound(balcony(), Payload::default());
     let delivery = Delivery {
         sessions: vec![(id, 1), (id, 2)],
         stanza: Arc::new(stanza()),
@@ -290,14 +290,17 @@ pub(in crate::wire) fn newer_edge_frames() -> Vec<EdgeFrame> {
     let mut inactive = an_attach();
     inactive.inactive = true;
     inactive.held.hold(waiting());
-    let tagged = ResourceRequest::Tagged {
+    let tagged = |wishes| ResourceRequest::Tagged {
         tag: Some("Client".into()),
         client: Some(client),
+        wishes,
     };
+    let wishes = Payload::from_canonical("<enable xmlns='urn:xmpp:carbons:2'/>".into());
     vec![
         EdgeFrame::Sasl(1, start),
-        EdgeFrame::Bind(2, bind(tagged)),
+        EdgeFrame::Bind(2, bind(tagged(Payload::default()))),
         EdgeFrame::Bind(3, bind(ResourceRequest::Named("balcony".into()))),
+        EdgeFrame::Bind(4, bind(tagged(wishes))),
         EdgeFrame::Look {
             session: SessionId(9),
             active: true,
@@ -341,9 +344,11 @@ pub(in crate::wire) fn newer_router_frames() -> Vec<RouterFrame> {
             expiry: Timestamp(7),
         }),
     };
+    let said = Payload::from_canonical("<metadata xmlns='urn:xmpp:mam:2'/>".into());
     vec![
         RouterFrame::Snapshot(Arc::new(snapshot)),
         RouterFrame::Sasl(1, success),
+        RouterFrame::Bind(2, Ok(BindReply::Bound(balcony(), said))),
         RouterFrame::Keep(an_attach()),
         RouterFrame::Hold(SessionId(9), waiting()),
         RouterFrame::Delivery(Delivery {
@@ -355,6 +360,10 @@ pub(in crate::wire) fn newer_router_frames() -> Vec<RouterFrame> {
             trace: None,
         }),
     ]
+}
+
+fn balcony() -> Full {
+    Full::parse("juliet@capulet.example/balcony").unwrap()
 }
 
 fn an_attach() -> Box<Attach> {
