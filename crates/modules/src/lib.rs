@@ -2,6 +2,7 @@
 //! listed.
 
 mod archive;
+mod blocking;
 mod caps;
 mod carbons;
 mod contact;
@@ -20,6 +21,7 @@ use engine::{Row, row};
 
 /// Every module. Hooks of one role run in this order.
 pub static ALL: &[Row] = &[
+    row::<blocking::Blocking>(),
     row::<roster::Rosters>(),
     row::<presence::Presences>(),
     row::<offline::Offline>(),

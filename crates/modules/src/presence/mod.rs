@@ -15,6 +15,7 @@ use engine::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use notice::{current, plain};
 pub(crate) use request::cancel;
 
 /// The module.
