@@ -80,6 +80,11 @@ pub struct SessionView {
 pub enum SessionEvent {
     /// It was bound.
     Opened,
+    /// Its stream is gone; it is kept for its client to resume (XEP-0198).
+    Detached {
+        /// Whether messages were sent to the client that it did not acknowledge.
+        unseen: bool,
+    },
     /// It ended, for whatever reason; the view still holds it.
     Closed,
 }

@@ -12,6 +12,7 @@ mod last;
 mod offline;
 mod ping;
 mod presence;
+mod push;
 mod roster;
 mod session;
 mod time;
@@ -27,6 +28,7 @@ pub static ALL: &[Row] = &[
     row::<offline::Offline>(),
     row::<archive::Archive>(),
     row::<carbons::Carbons>(),
+    row::<push::Push>(),
     row::<inactive::Inactive>(),
     row::<session::Session>(),
     row::<disco::Disco>(),

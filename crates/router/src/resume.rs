@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::SessionEvent;
 use link::{EdgeRef, Gone, SessionRef};
 use stanza::{
     Bare, Condition, Counts, EnableReply, EnableRequest, Full, ResumeReply, ResumeRequest, Resumption, SessionId,
@@ -19,11 +20,12 @@ use crate::archive;
 use crate::bind::locate;
 use crate::cells::State;
 use crate::core::Core;
+use crate::end;
 use crate::entrust::entrust;
 use crate::errand::Out;
 use crate::gauges;
 use crate::perform::{finish, record_presence};
-use crate::session::{Detached, Management};
+use crate::session::{Detached, Management, Session};
 use crate::travel::{Travel, end_session};
 
 /// How long to wait before a session is looked at again that could not be given up.
@@ -209,7 +211,12 @@ pub(crate) async fn stream_lost(
     if goes_on && edge.is_some() {
         entrust(core, account, id);
     }
-    let batch = finish(&cell, account, Out::default()).await;
+    let mut out = Out::default();
+    if goes_on {
+        let unseen = account.sessions.get(&id).is_some_and(Session::has_unseen);
+        end::event(core, account, id, SessionEvent::Detached { unseen }, &mut out).await;
+    }
+    let batch = finish(&cell, account, out).await;
     drop(state);
     Travel::carry(core, batch).await;
     goes_on

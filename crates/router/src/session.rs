@@ -287,6 +287,13 @@ impl Session {
         }
     }
 
+    /// Whether messages were sent that are not known to be seen.
+    pub(crate) fn has_unseen(&self) -> bool {
+        let written = self.handle.written();
+        let mut left = self.queue.iter().filter(|queued| queued.number > written);
+        !self.owed.is_empty() || left.any(|queued| matches!(*queued.stanza, Stanza::Message(_)))
+    }
+
     /// What was sent and not written, in order.
     pub(crate) fn unwritten(&self) -> impl Iterator<Item = Unwritten> {
         self.queue.iter().map(|queued| Unwritten {
