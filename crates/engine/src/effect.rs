@@ -53,6 +53,13 @@ pub enum Effect {
         /// Whether it stays when somebody has taken it.
         lasting: bool,
     },
+    /// Count something of the account under a module's name; see [`crate::Meters`].
+    Meter {
+        /// What.
+        name: &'static str,
+        /// How long it counts, in seconds.
+        window: u32,
+    },
     /// Deliver what waits for somebody to take it, in order.
     Flush {
         /// To which session.

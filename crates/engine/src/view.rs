@@ -1,7 +1,7 @@
 //! What a hook may know: values loaded before the pipeline runs.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stanza::{ArchiveId, Bare, Full, Jid, Presence, SessionId, Timestamp};
@@ -52,7 +52,13 @@ pub struct AccountView {
     pub away_since: Option<Timestamp>,
     /// What modules keep warm.
     pub facts: Facts,
+    /// What modules count.
+    pub meters: Meters,
 }
+
+/// Counts of one account in windows of time, in its home's memory only: they begin anew when it moves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meters(BTreeMap<&'static str, (Timestamp, u32)>);
 
 /// A session as its home knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +104,30 @@ impl View<'_> {
     /// The fact of type `F`.
     pub fn fact<F: Fact>(&self) -> Option<&F> {
         self.account.facts.get()
+    }
+}
+
+impl Meters {
+    /// How often `name` was counted in the window of so many seconds that `now` is in.
+    pub fn read(&self, name: &str, now: Timestamp, window: u32) -> u32 {
+        match self.0.get(name) {
+            Some((began, count)) if now.seconds_since(*began) < u64::from(window) => *count,
+            _ => 0,
+        }
+    }
+
+    /// Counts `name`. The window begins with the first.
+    pub fn count(&mut self, name: &'static str, now: Timestamp, window: u32) {
+        match self.read(name, now, window) {
+            0 => self.0.insert(name, (now, 1)),
+            count => self.0.insert(
+                name,
+                (
+                    self.0.get(name).map_or(now, |(began, _)| *began),
+                    count.saturating_add(1),
+                ),
+            ),
+        };
     }
 }
 
@@ -178,5 +208,21 @@ impl SessionView {
     pub fn has_told(&self, jid: &Jid) -> bool {
         let bare = jid.bare();
         self.directed.iter().any(|told| told.bare() == bare)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_begins_with_the_first() {
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000);
+        let mut meters = Meters::default();
+        for (now, before) in [(100, 0), (101, 1), (159, 2), (160, 0), (219, 1), (220, 0)] {
+            assert_eq!(meters.read("a", at(now), 60), before, "{now}");
+            meters.count("a", at(now), 60);
+        }
+        assert_eq!(meters.read("b", at(220), 60), 0);
     }
 }

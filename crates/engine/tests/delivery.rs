@@ -239,6 +239,7 @@ fn account(resources: Resources) -> AccountView {
         sessions,
         jid,
         roster: Arc::new(roster),
+        meters: dunlin_engine::Meters::default(),
         away_since: None,
         facts: Facts::default(),
     }

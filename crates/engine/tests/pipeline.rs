@@ -217,6 +217,7 @@ fn with_view<T>(way: Way, run: impl Fn(&View<'_>) -> T) -> T {
         jid: Bare::parse("j@c.example").unwrap(),
         sessions: Vec::new(),
         roster: Arc::new(Roster::default()),
+        meters: dunlin_engine::Meters::default(),
         away_since: None,
         facts: Facts::default(),
     };

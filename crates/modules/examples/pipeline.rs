@@ -61,6 +61,7 @@ fn account(local: &str) -> AccountView {
         jid,
         sessions: vec![session],
         roster: Arc::new(Roster::default()),
+        meters: engine::Meters::default(),
         away_since: None,
         facts: Facts::default(),
     }

@@ -15,6 +15,7 @@ mod presence;
 mod push;
 mod roster;
 mod session;
+mod strangers;
 mod time;
 mod version;
 
@@ -23,6 +24,7 @@ use engine::{Row, row};
 /// Every module. Hooks of one role run in this order.
 pub static ALL: &[Row] = &[
     row::<blocking::Blocking>(),
+    row::<strangers::Strangers>(),
     row::<roster::Rosters>(),
     row::<presence::Presences>(),
     row::<offline::Offline>(),

@@ -156,3 +156,50 @@ fn presence_and_chat_states_can_wait() {
         assert_eq!(pipeline.can_wait(&stanza), waits, "{text}");
     }
 }
+
+#[test]
+fn strangers_are_heard_within_limits() {
+    let settings = json!({ "strangers": { "messages_per_hour": 2, "max_message_bytes": 100, "requests_per_hour": 1 } });
+    let scene = || {
+        Scene::new(settings.clone())
+            .online("balcony", 0)
+            .directed("room@muc.example/me")
+    };
+    let of = |from: &str, kind: &str, body: &str| {
+        format!("<message to='juliet@capulet.example' from='{from}' type='{kind}'><body>{body}</body></message>")
+    };
+    let known = scene().contact("romeo@montague.example", "to");
+    let mut full = scene();
+    for _ in 0..2 {
+        full.count("strangers' messages", 3_600);
+        full.count("strangers' requests", 3_600);
+    }
+    let long = "a".repeat(200);
+    for (scene, from, kind, body, is_heard) in [
+        (&known, "romeo@montague.example/orchard", "chat", &long[..], true),
+        (&known, "paris@verona.example", "chat", "Soft!", true),
+        (&known, "paris@verona.example", "chat", &long, false),
+        (&full, "paris@verona.example", "chat", "Soft!", false),
+        (&full, "paris@verona.example", "headline", "Soft!", false),
+        (&full, "juliet@capulet.example/chamber", "chat", "Soft!", true),
+        (&full, "capulet.example", "chat", "Soft!", true),
+        (&full, "room@muc.example/other", "chat", "Soft!", true),
+    ] {
+        let lines = scene.incoming(&of(from, kind, body));
+        let heard = lines.first().is_some_and(|line| line == "to balcony");
+        assert_eq!(heard, is_heard, "{from} {kind}: {lines:?}");
+        let is_counted = lines.contains(&"meter strangers' messages".to_owned());
+        assert_eq!(
+            is_counted,
+            is_heard && from.starts_with("paris"),
+            "{from} {kind}: {lines:?}"
+        );
+    }
+    let request = "<presence type='subscribe' to='juliet@capulet.example' from='paris@verona.example'/>";
+    assert!(
+        scene()
+            .incoming(request)
+            .contains(&"meter strangers' requests".to_owned())
+    );
+    assert_eq!(full.incoming(request), ["ignored"]);
+}

@@ -102,6 +102,7 @@ async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &Virt
         jid: jid.clone(),
         sessions: Vec::new(),
         roster: Arc::new(core.stores.rosters.load(jid).await?),
+        meters: engine::Meters::default(),
         away_since: last_seen,
         facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
     })

@@ -59,6 +59,10 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 };
                 out.errands.extend(sessions.into_iter().map(end));
             }
+            Effect::Meter { name, window } => {
+                let now = core.now();
+                account.view_mut().meters.count(name, now, window);
+            }
             Effect::Session(id, change) => change_session(core, account, id, &change),
             Effect::Archive { .. } => {} // settled
             Effect::Flush { to, reads_archive } => {

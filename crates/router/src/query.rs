@@ -78,6 +78,7 @@ async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<
         jid: question.account.clone(),
         sessions: Vec::new(),
         roster: Arc::default(),
+        meters: engine::Meters::default(),
         away_since: None,
         facts: Facts::default(),
     })

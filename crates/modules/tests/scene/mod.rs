@@ -54,6 +54,7 @@ impl Scene {
             jid,
             sessions: Vec::new(),
             roster: Arc::new(Roster::default()),
+            meters: engine::Meters::default(),
             away_since: None,
             facts: Facts::default(),
         };
@@ -98,6 +99,11 @@ impl Scene {
         let roster = Arc::make_mut(&mut self.account.roster);
         roster.apply(&[contact(jid, words)], &[]);
         self
+    }
+
+    /// Something was counted.
+    pub(crate) fn count(&mut self, name: &'static str, window: u32) {
+        self.account.meters.count(name, NOW, window);
     }
 
     /// What a session's stanza leads to: the outcome, then the effects.
@@ -232,6 +238,7 @@ impl Scene {
             }
             Effect::Flush { to, .. } => format!("flush {}", self.names(&[*to])),
             Effect::Put(put) => format!("put {} {}", put.key.space, put.key.name),
+            Effect::Meter { name, .. } => format!("meter {name}"),
             Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
         }]
     }
