@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use stanza::{Bare, Full, Jid};
 use store::{
-    Append, Contact, EntryId, Error, Location, Page, PageRequest, PresenceRecord, Result, Roster, Stores, memory,
+    Append, Contact, Entry, EntryId, Error, Location, Page, PageRequest, PresenceRecord, Result, Roster, Stores, memory,
 };
 use tokio::sync::watch;
 use topology::{Epoch, Lease, Member, NodeId, NodeRecord, Slot, SlotTable, Snapshot};
@@ -229,10 +230,37 @@ impl store::Archive for Gate {
         self.back(removed).await
     }
 
-    async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64> {
+    async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64> {
         self.there().await?;
-        let trimmed = self.shelf.real.archive.trim(owner, log, last).await;
+        let trimmed = self.shelf.real.archive.trim(owner, log, last, most).await;
         self.back(trimmed).await
+    }
+
+    async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>> {
+        self.there().await?;
+        self.shelf.real.archive.entries(owner, log, ids).await
+    }
+
+    async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
+        self.there().await?;
+        self.shelf.real.archive.count_found(owner, log, request, most).await
+    }
+
+    async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>> {
+        self.there().await?;
+        self.shelf.real.archive.excess(owner, log, keep).await
+    }
+
+    async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> Result<bool> {
+        self.there().await?;
+        let replaced = self.shelf.real.archive.replace(owner, log, id, stanza).await;
+        self.back(replaced).await
+    }
+
+    async fn index(&self, owner: &Bare, log: &str, most: u32) -> Result<bool> {
+        self.there().await?;
+        let indexed = self.shelf.real.archive.index(owner, log, most).await;
+        self.back(indexed).await
     }
 }
 

@@ -265,7 +265,7 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
         log: ARCHIVE,
         entry: Entry {
             id,
-            at: now,
+            at: id.time(),
             with: if draft.way == Way::In {
                 head.from.clone()
             } else {

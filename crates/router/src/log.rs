@@ -217,12 +217,7 @@ impl Record {
 
 /// An id for a message of that time.
 pub(crate) fn fresh(now: Timestamp, chance: u128) -> ArchiveId {
-    ArchiveId(at(now).0 | (chance >> 64))
-}
-
-/// The lowest id of that time.
-pub(crate) fn at(time: Timestamp) -> ArchiveId {
-    ArchiveId(u128::from(time.0.max(0).unsigned_abs()) << 64)
+    ArchiveId(ArchiveId::first_at(now).0 | (chance >> 64))
 }
 
 #[cfg(test)]

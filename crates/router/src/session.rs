@@ -9,8 +9,6 @@ use stanza::{ArchiveId, Bare, ClientId, Counts, Iq, MessageKey, SessionId, Stanz
 use tokio::time::Instant;
 use topology::{Epoch, NodeId};
 
-use crate::log;
-
 /// What is reached without the account's lock.
 pub(crate) struct Handle {
     /// Whose session it is.
@@ -186,7 +184,7 @@ impl Session {
             bytes: 0,
             owed: VecDeque::new(),
             taken: Vec::new(),
-            read: Read::since(log::at(now)),
+            read: Read::since(ArchiveId::first_at(now)),
         }
     }
 

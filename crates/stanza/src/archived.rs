@@ -7,8 +7,10 @@ use xml::Element;
 use crate::jid::Bare;
 use crate::login::SessionId;
 use crate::ns;
+use crate::time::Timestamp;
 
-/// A message's id in one archive: time-ordered within it, unique within the cluster. Made by the archive's home, not by the store.
+/// A message's id in one archive: time-ordered within it, unique within the cluster. Made by the archive's home, not by the store. Its upper
+/// half is the message's time in microseconds, so that a time is a place among the ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArchiveId(pub u128);
 
@@ -25,6 +27,16 @@ impl ArchiveId {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_whole = text.len() == 32 && text.bytes().all(is_digit);
         is_whole.then(|| u128::from_str_radix(text, 16).ok())?.map(Self)
+    }
+
+    /// The lowest id of that time.
+    pub fn first_at(time: Timestamp) -> Self {
+        Self(u128::from(time.0.max(0).unsigned_abs()) << 64)
+    }
+
+    /// The time that it begins with.
+    pub fn time(self) -> Timestamp {
+        Timestamp(i64::try_from(self.0 >> 64).unwrap_or(i64::MAX))
     }
 }
 

@@ -1,4 +1,6 @@
-//! Append-only logs by owner and name: offline messages now, message archives and room histories later.
+//! Append-only logs by owner and name: what accounts said and heard, and room histories later.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,13 +8,14 @@ pub use stanza::ArchiveId as EntryId;
 use stanza::{Bare, Jid, Timestamp};
 
 use crate::Result;
+use crate::words::{words, words_said};
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its id.
+    /// Its id, whose upper half is its time.
     pub id: EntryId,
-    /// When it was accepted.
+    /// When it was accepted: the time of its id ([`EntryId::time`]).
     pub at: Timestamp,
     /// The other party.
     pub with: Option<Jid>,
@@ -27,7 +30,7 @@ pub struct Entry {
 pub struct Append {
     /// Whose log.
     pub owner: Bare,
-    /// Which log, such as `offline`.
+    /// Which log, such as `archive`.
     pub log: &'static str,
     /// What to keep.
     pub entry: Entry,
@@ -46,6 +49,9 @@ pub struct PageRequest {
     pub start: Option<Timestamp>,
     /// Only entries at or before this time.
     pub end: Option<Timestamp>,
+    /// Only entries whose bodies have all the words of these texts, whatever their case ([`words`]). Only what is indexed is found
+    /// ([`Archive::index`]), and nothing by texts without a word.
+    pub text: Vec<String>,
     /// At most so many; the *last* so many when `backwards`.
     pub limit: u32,
     /// Take the page from the end (still answered in ascending order).
@@ -67,14 +73,25 @@ pub trait Archive: Send + Sync {
     /// Appends all entries durably in one step; an entry whose `key` is in its log already is left out, as is one
     /// whose id is. Returns for each entry the id under which it stands (its own, or that of its first self).
     async fn append(&self, entries: &[Append]) -> Result<Vec<EntryId>>;
-    /// Reads a page.
+    /// Reads a page. It costs the same wherever in the log it lies; with a party named, wherever among the entries with that party.
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page>;
+    /// Reads these entries, as far as they are there, in ascending order.
+    async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>>;
     /// How many entries the log holds.
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64>;
-    /// Removes entries up to and including `last`. Returns how many.
-    async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64>;
+    /// How many entries a request without limit would find; `None` when they are more than `most`. Looks at no more than that.
+    async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>>;
+    /// The newest entry that is not among the `keep` newest: it and all before it are in excess.
+    async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>>;
+    /// Puts another stanza in the place of an entry's, which keeps all else. Returns whether there is such an entry.
+    async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> Result<bool>;
+    /// Removes entries up to and including `last`, the oldest first and at most `most`. Returns how many.
+    async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64>;
     /// Removes these entries, as far as they are there. Returns how many.
     async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64>;
+    /// Brings the index of the log's words up to date, by at most `most` entries, the oldest first. Returns whether it is: to be called
+    /// before [`PageRequest::text`] is asked for, until it is.
+    async fn index(&self, owner: &Bare, log: &str, most: u32) -> Result<bool>;
 }
 
 impl PageRequest {
@@ -85,9 +102,17 @@ impl PageRequest {
             && self.start.is_none_or(|start| entry.at >= start)
             && self.end.is_none_or(|end| entry.at <= end)
             && self
+                .words()
+                .is_none_or(|words| !words.is_empty() && words.is_subset(&words_said(&entry.stanza)))
+            && self
                 .with
                 .as_ref()
                 .is_none_or(|with| entry.with.as_ref().is_some_and(|party| matches(with, party)))
+    }
+
+    /// The words that all are to occur, if there is a text to look for.
+    pub fn words(&self) -> Option<BTreeSet<String>> {
+        (!self.text.is_empty()).then(|| self.text.iter().flat_map(|text| words(text)).collect())
     }
 }
 

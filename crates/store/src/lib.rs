@@ -8,6 +8,7 @@ mod location;
 mod member;
 mod presence;
 mod roster;
+mod words;
 
 pub mod memory;
 pub mod suite;
@@ -22,6 +23,7 @@ pub use location::{Location, Locations};
 pub use member::Members;
 pub use presence::{Presence, PresenceRecord};
 pub use roster::{Ask, Contact, REMOVED_KEPT, Roster, Rosters, Subscription};
+pub use words::{words, words_said};
 
 /// One field per port, so that each may come from another back-end.
 #[derive(Clone)]

@@ -154,9 +154,11 @@ async fn insert(connection: &mut PgConnection, accounts: &[Account]) -> sqlx::Re
 }
 
 /// Remove what is left under the addresses of accounts to be.
-const OWNERS_REMOVE: [&str; 4] = [
+const OWNERS_REMOVE: [&str; 6] = [
     include_str!("sql/owners_remove_rosters.sql"),
     include_str!("sql/owners_remove_contacts.sql"),
     include_str!("sql/owners_remove_archive.sql"),
+    include_str!("sql/owners_remove_words.sql"),
+    include_str!("sql/owners_remove_indexed.sql"),
     include_str!("sql/owners_remove_items.sql"),
 ];

@@ -1,13 +1,15 @@
 //! Append-only logs in PostgreSQL.
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::PgConnection;
 use stanza::Bare;
-use store::{Append, Archive, EntryId, Page, PageRequest, Result};
+use store::{Append, Archive, Entry, EntryId, Page, PageRequest, Result};
 
 use super::Postgres;
-use super::retry::answer;
+use super::retry::{answer, persist};
 use crate::observe::At;
-use crate::sql::{self, Window, id_bytes};
+use crate::sql::{self, Piece, Word, id_bytes, id_of};
 
 const AT: At = At {
     backend: "postgres",
@@ -25,22 +27,20 @@ impl Archive for Postgres {
 
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
         self.call(AT, "page", async {
-            let window = Window::new(request);
-            let page = sqlx::query_as(if request.backwards {
-                sql::ARCHIVE_BACKWARD
-            } else {
-                sql::ARCHIVE_FORWARD
-            })
-            .bind(owner.as_str())
-            .bind(log)
-            .bind(window.after)
-            .bind(window.before)
-            .bind(window.start)
-            .bind(window.end)
-            .bind(window.bare)
-            .bind(window.full)
-            .bind(window.limit);
-            sql::page(answer(page.fetch_all(&self.pool).await)?, request)
+            let mut page = sql::statement(sql::read_page(owner, log, request));
+            let page = page.build_query_as().fetch_all(&self.pool);
+            sql::page(answer(page.await)?, request)
+        })
+        .await
+    }
+
+    async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>> {
+        self.call(AT, "entries", async {
+            let entries = sqlx::query_as(include_str!("sql/archive_entries.sql"))
+                .bind(owner.as_str())
+                .bind(log)
+                .bind(ids.iter().copied().map(id_bytes).collect::<Vec<_>>());
+            sql::entries(answer(entries.fetch_all(&self.pool).await)?)
         })
         .await
     }
@@ -53,25 +53,166 @@ impl Archive for Postgres {
         .await
     }
 
-    async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64> {
-        self.call(AT, "trim", async {
-            let trim = sqlx::query(sql::ARCHIVE_TRIM)
+    async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
+        self.call(AT, "count_found", async {
+            let mut count = sql::statement(sql::count_found(owner, log, request, most));
+            let found: i64 = answer(count.build_query_scalar().fetch_one(&self.pool).await)?;
+            Ok(u32::try_from(found).ok().filter(|found| *found <= most))
+        })
+        .await
+    }
+
+    async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>> {
+        self.call(AT, "excess", async {
+            let excess = sqlx::query_scalar(sql::ARCHIVE_EXCESS)
                 .bind(owner.as_str())
                 .bind(log)
-                .bind(id_bytes(last));
-            Ok(answer(trim.execute(&self.pool).await)?.rows_affected())
+                .bind(i64::from(keep));
+            let id: Option<Vec<u8>> = answer(excess.fetch_optional(&self.pool).await)?;
+            id.map(|id| id_of(&id)).transpose()
+        })
+        .await
+    }
+
+    async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> Result<bool> {
+        let id = id_bytes(id);
+        self.call(AT, "replace", async {
+            answer(persist(|| self.put_in_place(owner, log, &id, &stanza)).await)
+        })
+        .await
+    }
+
+    async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64> {
+        self.call(AT, "trim", async {
+            let trim = sqlx::query_as(sql::ARCHIVE_TRIM)
+                .bind(owner.as_str())
+                .bind(log)
+                .bind(id_bytes(last))
+                .bind(i64::from(most));
+            let removed = answer(trim.fetch_all(&self.pool).await)?;
+            self.forget(owner, log, removed).await
         })
         .await
     }
 
     async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
         self.call(AT, "remove", async {
-            let remove = sqlx::query(include_str!("sql/archive_remove.sql"))
+            let remove = sqlx::query_as(include_str!("sql/archive_remove.sql"))
                 .bind(owner.as_str())
                 .bind(log)
                 .bind(ids.iter().copied().map(id_bytes).collect::<Vec<_>>());
-            Ok(answer(remove.execute(&self.pool).await)?.rows_affected())
+            let removed = answer(remove.fetch_all(&self.pool).await)?;
+            self.forget(owner, log, removed).await
         })
         .await
     }
+
+    async fn index(&self, owner: &Bare, log: &str, most: u32) -> Result<bool> {
+        self.call(AT, "index", async {
+            answer(persist(|| self.catch_up(owner, log, most)).await)
+        })
+        .await
+    }
+}
+
+impl Postgres {
+    /// How the database would read a page, line by line.
+    ///
+    /// # Errors
+    /// `Unavailable` when the database cannot be reached.
+    pub async fn explain(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Vec<String>> {
+        let mut pieces = vec![Piece::Sql("EXPLAIN ")];
+        pieces.extend(sql::read_page(owner, log, request));
+        let mut explain = sql::statement(pieces);
+        answer(explain.build_query_scalar().fetch_all(&self.pool).await)
+    }
+
+    /// The words of what was removed go, too. Nobody finds it by them any more, even if that should fail.
+    async fn forget(&self, owner: &Bare, log: &str, removed: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<u64> {
+        let count = removed.len() as u64;
+        let words = sql::unsaid(removed);
+        if !words.is_empty() {
+            let forget = persist(async || remove_words(&mut *self.pool.acquire().await?, owner, log, &words).await);
+            answer(forget.await)?;
+        }
+        Ok(count)
+    }
+
+    /// Waits for whoever indexes the entry at the same time, so that its old words go in any case.
+    async fn put_in_place(&self, owner: &Bare, log: &str, id: &[u8], stanza: &[u8]) -> sqlx::Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        let old = sqlx::query_scalar(include_str!("sql/archive_stanza.sql"))
+            .bind(owner.as_str())
+            .bind(log)
+            .bind(id);
+        let Some(old): Option<Vec<u8>> = old.fetch_optional(&mut *transaction).await? else {
+            return Ok(false);
+        };
+        let replace = sqlx::query(sql::ARCHIVE_REPLACE)
+            .bind(owner.as_str())
+            .bind(log)
+            .bind(id)
+            .bind(stanza);
+        replace.execute(&mut *transaction).await?;
+        if indexed(&mut transaction, owner, log).await?.is_some() {
+            let (old, new) = ([(id.to_vec(), old)], [(id.to_vec(), stanza.to_vec())]);
+            remove_words(&mut transaction, owner, log, &sql::said(old.into())).await?;
+            put_words(&mut transaction, owner, log, &sql::said(new.into())).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// What is read is locked against change until its words are written.
+    async fn catch_up(&self, owner: &Bare, log: &str, most: u32) -> sqlx::Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        let from = indexed(&mut transaction, owner, log).await?.unwrap_or_default();
+        let read = sqlx::query_as(include_str!("sql/archive_unindexed.sql"))
+            .bind(owner.as_str())
+            .bind(log)
+            .bind(from)
+            .bind(i64::from(most) + 1);
+        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = read.fetch_all(&mut *transaction).await?;
+        let done = entries.len() <= most as usize;
+        entries.truncate(most as usize);
+        let Some((last, _)) = entries.last() else {
+            return Ok(done);
+        };
+        let floor = sql::floor(last, done).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        put_words(&mut transaction, owner, log, &sql::said(entries)).await?;
+        let put = sqlx::query(sql::INDEXED_PUT)
+            .bind(owner.as_str())
+            .bind(log)
+            .bind(id_bytes(floor));
+        put.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(done)
+    }
+}
+
+async fn indexed(connection: &mut PgConnection, owner: &Bare, log: &str) -> sqlx::Result<Option<Vec<u8>>> {
+    let indexed = sqlx::query_scalar(sql::INDEXED_GET).bind(owner.as_str()).bind(log);
+    indexed.fetch_optional(connection).await
+}
+
+async fn put_words(connection: &mut PgConnection, owner: &Bare, log: &str, words: &[Word]) -> sqlx::Result<()> {
+    write_words(connection, include_str!("sql/words_put.sql"), (owner, log), words).await
+}
+
+async fn remove_words(connection: &mut PgConnection, owner: &Bare, log: &str, words: &[Word]) -> sqlx::Result<()> {
+    write_words(connection, include_str!("sql/words_remove.sql"), (owner, log), words).await
+}
+
+async fn write_words(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    (owner, log): (&Bare, &str),
+    words: &[Word],
+) -> sqlx::Result<()> {
+    let write = sqlx::query(statement)
+        .bind(owner.as_str())
+        .bind(log)
+        .bind(words.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>())
+        .bind(words.iter().map(|(_, id)| id.as_slice()).collect::<Vec<_>>());
+    write.execute(connection).await.map(drop)
 }

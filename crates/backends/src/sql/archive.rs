@@ -6,38 +6,7 @@ use store::{Entry, EntryId, Error, Page, PageRequest, Result};
 /// Id, time, party, key and stanza.
 pub(crate) type EntryRow = (Vec<u8>, i64, Option<String>, Option<Vec<u8>>, Vec<u8>);
 
-/// What a page request binds: everything a bound, so that one statement serves all requests from the primary key.
-pub(crate) struct Window {
-    pub(crate) after: Vec<u8>,
-    pub(crate) before: Vec<u8>,
-    pub(crate) start: i64,
-    pub(crate) end: i64,
-    pub(crate) bare: Option<String>,
-    pub(crate) full: Option<String>,
-    /// One more than asked for: whether it comes tells whether the page is the last.
-    pub(crate) limit: i64,
-}
-
-impl Window {
-    pub(crate) fn new(request: &PageRequest) -> Self {
-        let (bare, full) = match &request.with {
-            Some(with) if with.is_bare() => (Some(with.as_str().to_owned()), None),
-            Some(with) => (Some(with.bare().as_str().to_owned()), Some(with.as_str().to_owned())),
-            None => (None, None),
-        };
-        Self {
-            after: request.after.map_or(Vec::new(), id_bytes),
-            before: request.before.map_or(vec![0xff; 17], id_bytes),
-            start: request.start.map_or(i64::MIN, |start| start.0),
-            end: request.end.map_or(i64::MAX, |end| end.0),
-            bare,
-            full,
-            limit: i64::from(request.limit) + 1,
-        }
-    }
-}
-
-/// The page that the rows, read by a [`Window`] of `request`, are.
+/// The page that the rows, read as `request` asks, are.
 pub(crate) fn page(rows: Vec<EntryRow>, request: &PageRequest) -> Result<Page> {
     let limit = request.limit as usize;
     let complete = rows.len() <= limit;
@@ -46,6 +15,11 @@ pub(crate) fn page(rows: Vec<EntryRow>, request: &PageRequest) -> Result<Page> {
         entries.reverse();
     }
     Ok(Page { entries, complete })
+}
+
+/// The entries that the rows are.
+pub(crate) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
+    rows.into_iter().map(entry).collect()
 }
 
 fn entry((id, at, peer, key, stanza): EntryRow) -> Result<Entry> {

@@ -2,13 +2,17 @@
 
 mod archive;
 mod item;
+mod query;
 mod roster;
 mod verifier;
+mod word;
 
-pub(crate) use archive::{Window, id_bytes, id_of, page};
+pub(crate) use archive::{entries, id_bytes, id_of, page};
 pub(crate) use item::{item, items};
+pub(crate) use query::{Piece, count_found, read_page, statement};
 pub(crate) use roster::{groups_text, roster};
 pub(crate) use verifier::{verifiers, verifiers_text};
+pub(crate) use word::{Word, floor, said, unsaid};
 
 use store::Error;
 
@@ -34,10 +38,12 @@ pub(crate) const ACCOUNT_RETIRE: &str = include_str!("account_retire.sql");
 pub(crate) const ACCOUNT_RETIRED: &str = include_str!("account_retired.sql");
 pub(crate) const ACCOUNT_REMOVE: &str = include_str!("account_remove.sql");
 /// Remove what an account owned besides its own row.
-pub(crate) const OWNER_REMOVE: [&str; 4] = [
+pub(crate) const OWNER_REMOVE: [&str; 6] = [
     include_str!("owner_remove_rosters.sql"),
     include_str!("owner_remove_contacts.sql"),
     include_str!("owner_remove_archive.sql"),
+    include_str!("owner_remove_words.sql"),
+    include_str!("owner_remove_indexed.sql"),
     include_str!("owner_remove_items.sql"),
 ];
 pub(crate) const ROSTER_LOAD: &str = include_str!("roster_load.sql");
@@ -47,10 +53,12 @@ pub(crate) const ROSTER_OLDEST: &str = include_str!("roster_oldest.sql");
 pub(crate) const CONTACT_REMOVE: &str = include_str!("contact_remove.sql");
 pub(crate) const CONTACT_EXCESS: &str = include_str!("contact_excess.sql");
 pub(crate) const CONTACT_FORGET: &str = include_str!("contact_forget.sql");
-pub(crate) const ARCHIVE_FORWARD: &str = include_str!("archive_forward.sql");
-pub(crate) const ARCHIVE_BACKWARD: &str = include_str!("archive_backward.sql");
 pub(crate) const ARCHIVE_COUNT: &str = include_str!("archive_count.sql");
+pub(crate) const ARCHIVE_EXCESS: &str = include_str!("archive_excess.sql");
+pub(crate) const ARCHIVE_REPLACE: &str = include_str!("archive_replace.sql");
 pub(crate) const ARCHIVE_TRIM: &str = include_str!("archive_trim.sql");
+pub(crate) const INDEXED_GET: &str = include_str!("indexed_get.sql");
+pub(crate) const INDEXED_PUT: &str = include_str!("indexed_put.sql");
 pub(crate) const ITEM_GET: &str = include_str!("item_get.sql");
 pub(crate) const ITEM_LIST: &str = include_str!("item_list.sql");
 pub(crate) const ITEM_CREATE: &str = include_str!("item_create.sql");

@@ -155,12 +155,44 @@ impl Archive for Durable {
         Ok(self.log(owner, log, |log| log.entries.len() as u64).unwrap_or(0))
     }
 
-    async fn trim(&self, owner: &Bare, log: &str, last: EntryId) -> Result<u64> {
-        Ok(self.log(owner, log, |log| log.trim(last)).unwrap_or(0))
+    async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>> {
+        let found = |log: &mut Log| {
+            log.entries
+                .values()
+                .filter(|entry| ids.contains(&entry.id))
+                .cloned()
+                .collect()
+        };
+        Ok(self.log(owner, log, found).unwrap_or_default())
+    }
+
+    async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
+        let found = |log: &mut Log| log.entries.values().filter(|entry| request.fits(entry)).count();
+        let found = u32::try_from(self.log(owner, log, found).unwrap_or(0)).ok();
+        Ok(found.filter(|found| *found <= most))
+    }
+
+    async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>> {
+        let excess = |log: &mut Log| log.entries.keys().rev().nth(keep as usize).copied();
+        Ok(self.log(owner, log, excess).flatten())
+    }
+
+    async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> Result<bool> {
+        let replace = |log: &mut Log| log.entries.get_mut(&id).map(|entry| entry.stanza = stanza);
+        Ok(self.log(owner, log, replace).flatten().is_some())
+    }
+
+    async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64> {
+        Ok(self.log(owner, log, |log| log.trim(last, most)).unwrap_or(0))
     }
 
     async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
         Ok(self.log(owner, log, |log| log.remove(ids)).unwrap_or(0))
+    }
+
+    /// There is nothing to do: words are looked for in what was said itself.
+    async fn index(&self, _: &Bare, _: &str, _: u32) -> Result<bool> {
+        Ok(true)
     }
 }
 
@@ -250,8 +282,10 @@ impl Log {
         Page { entries, complete }
     }
 
-    fn trim(&mut self, last: EntryId) -> u64 {
-        self.retain(|id| id > last)
+    fn trim(&mut self, last: EntryId, most: u32) -> u64 {
+        let oldest = self.entries.range(..=last).take(most as usize);
+        let oldest: Vec<EntryId> = oldest.map(|(id, _)| *id).collect();
+        self.remove(&oldest)
     }
 
     fn remove(&mut self, ids: &[EntryId]) -> u64 {

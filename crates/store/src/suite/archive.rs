@@ -7,6 +7,8 @@ use super::{all, bare, jid, ok};
 use crate::{Append, Entry, EntryId, Page, PageRequest, Stores};
 
 const OWNER: &str = "romeo@montague.example";
+/// More than any test keeps.
+const MANY: u32 = 10_000;
 
 /// Entry `n` of Romeo's log, at second `n`.
 fn append(n: u128) -> Append {
@@ -42,12 +44,31 @@ async fn everything(stores: &Stores) -> Vec<Entry> {
     read(
         stores,
         &PageRequest {
-            limit: 10_000,
+            limit: MANY,
             ..Default::default()
         },
     )
     .await
     .entries
+}
+
+/// Entry `n`, with an id of its time.
+fn timed(n: u128) -> Append {
+    let mut append = append(n);
+    append.entry.id = EntryId(EntryId::first_at(append.entry.at).0 + n);
+    append
+}
+
+/// Entry `n`, which says something.
+fn said(n: u128, body: &str) -> Append {
+    let mut append = timed(n);
+    append.entry.stanza = format!("<message id='{n}'><body>{body}</body></message>").into();
+    append
+}
+
+/// Which entries those are.
+fn numbers(entries: &[Entry]) -> Vec<u128> {
+    entries.iter().map(|entry| entry.id.0 & 0xffff_ffff).collect()
 }
 
 /// What is read is what was written, in every field, in order of id.
@@ -136,7 +157,7 @@ pub async fn filters_by_party_and_time(stores: &Stores) {
         Some("juliet@capulet.example/chamber"),
     ];
     let appends = parties.iter().zip(1..).map(|(party, n)| {
-        let mut append = append(n);
+        let mut append = timed(n);
         append.entry.with = party.map(jid);
         append
     });
@@ -161,12 +182,13 @@ pub async fn filters_by_party_and_time(stores: &Stores) {
             ..Default::default()
         };
         let page = read(stores, &request).await;
-        assert_eq!(
-            page.entries.iter().map(|entry| entry.id.0).collect::<Vec<_>>(),
-            expected,
-            "{request:?}"
-        );
+        assert_eq!(numbers(&page.entries), expected, "{request:?}");
         assert!(page.complete);
+        let (owner, found) = (bare(OWNER), u32::try_from(expected.len()).ok());
+        for (most, counted) in [(4, found), (5, found), (0, found.filter(|found| *found == 0))] {
+            let count = stores.archive.count_found(&owner, "offline", &request, most).await;
+            assert_eq!(ok(count), counted, "{request:?} {most}");
+        }
     }
 }
 
@@ -176,8 +198,10 @@ pub async fn counts_and_trims(stores: &Stores) {
     assert_eq!(ok(archive.count(&owner, "offline").await), 0);
     ok(archive.append(&[keyed(1, b"a"), append(2), append(5), append(9)]).await);
     assert_eq!(ok(archive.count(&owner, "offline").await), 4);
-    assert_eq!(ok(archive.trim(&owner, "offline", EntryId(5)).await), 3);
-    assert_eq!(ok(archive.trim(&owner, "offline", EntryId(5)).await), 0);
+    assert_eq!(ok(archive.trim(&owner, "offline", EntryId(5), 2).await), 2);
+    assert_eq!(everything(stores).await, entries([5, 9]));
+    assert_eq!(ok(archive.trim(&owner, "offline", EntryId(5), MANY).await), 1);
+    assert_eq!(ok(archive.trim(&owner, "offline", EntryId(5), MANY).await), 0);
     assert_eq!(everything(stores).await, entries([9]));
     assert_eq!(ok(archive.append(&[keyed(11, b"a")]).await), [EntryId(11)]);
     assert_eq!(ok(archive.count(&owner, "offline").await), 2);
@@ -193,6 +217,157 @@ pub async fn removes_some(stores: &Stores) {
     assert_eq!(ok(archive.remove(&owner, "offline", &[]).await), 0);
     assert_eq!(everything(stores).await, entries([2]));
     assert_eq!(ok(archive.append(&[keyed(11, b"a")]).await), [EntryId(11)]);
+}
+
+/// What is named is read, each once and in order; what is not there is left out.
+pub async fn reads_named_entries(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    ok(archive.append(&[append(1), append(2), append(5)]).await);
+    for (named, found) in [(vec![5, 1, 7, 5], vec![1, 5]), (vec![7], vec![]), (vec![], vec![])] {
+        let ids: Vec<_> = named.into_iter().map(EntryId).collect();
+        assert_eq!(
+            ok(archive.entries(&owner, "offline", &ids).await),
+            entries(found),
+            "{ids:?}"
+        );
+        assert_eq!(ok(archive.entries(&owner, "archive", &ids).await), []);
+    }
+}
+
+/// The newest of those beyond the newest `keep`.
+pub async fn tells_what_is_in_excess(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    ok(archive.append(&[append(1), append(2), append(5)]).await);
+    for (keep, newest) in [(0, Some(5)), (1, Some(2)), (2, Some(1)), (3, None), (MANY, None)] {
+        let excess = ok(archive.excess(&owner, "offline", keep).await);
+        assert_eq!(excess, newest.map(EntryId), "{keep}");
+    }
+    assert_eq!(ok(archive.excess(&owner, "archive", 0).await), None);
+}
+
+/// Another stanza stands in the place, and all else stays.
+pub async fn replaces_one(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    let mut first = keyed(1, b"a");
+    first.entry.with = Some(jid("juliet@capulet.example/balcony"));
+    ok(archive.append(&[first.clone(), append(2)]).await);
+    first.entry.stanza = "<message>retracted</message>".into();
+    let stanza = first.entry.stanza.clone();
+    assert!(ok(archive.replace(&owner, "offline", EntryId(1), stanza.clone()).await));
+    assert!(!ok(archive
+        .replace(&owner, "offline", EntryId(3), stanza.clone())
+        .await));
+    assert!(!ok(archive.replace(&owner, "archive", EntryId(1), stanza).await));
+    assert_eq!(everything(stores).await, [first.entry, append(2).entry]);
+}
+
+/// Which entries are found by the texts, once all is indexed.
+async fn find(stores: &Stores, texts: &[&str]) -> Vec<u128> {
+    while !ok(stores.archive.index(&bare(OWNER), "offline", 3).await) {}
+    let request = PageRequest {
+        text: texts.iter().map(|text| (*text).to_owned()).collect(),
+        limit: MANY,
+        ..Default::default()
+    };
+    numbers(&read(stores, &request).await.entries)
+}
+
+/// All words have to occur, in whatever order and case.
+pub async fn finds_what_was_said(stores: &Stores) {
+    assert_eq!(find(stores, &["romeo"]).await, []);
+    let mut theirs = said(9, "Romeo");
+    theirs.owner = bare("juliet@capulet.example");
+    let appends = [
+        said(1, "O Romeo, Romeo! wherefore art thou Romeo?"),
+        said(2, "Deny thy father and refuse thy name;"),
+        said(3, "Or, if thou wilt not, be but sworn my love,"),
+        said(4, "And I'll no longer be a Capulet. &lt;Größe 東京&gt;"),
+        theirs,
+    ];
+    ok(stores.archive.append(&appends).await);
+    let table: &[(&[&str], &[u128])] = &[
+        (&["ROMEO"], &[1]),
+        (&["thou"], &[1, 3]),
+        (&["thou", "love"], &[3]),
+        (&["love, thou!"], &[3]),
+        (&["thou", "father"], &[]),
+        (&["rome"], &[]),
+        (&["GRÖSSE"], &[]),
+        (&["grÖße", "I'LL"], &[4]),
+        (&["京"], &[4]),
+        (&["be"], &[3, 4]),
+        (&["message"], &[]),
+        (&["…"], &[]),
+        (&["be", "…"], &[3, 4]),
+    ];
+    for (texts, found) in table {
+        assert_eq!(find(stores, texts).await, *found, "{texts:?}");
+    }
+}
+
+/// Words narrow a page as all else does: together with party and time, in both directions, and in counts.
+pub async fn finds_page_by_page(stores: &Stores) {
+    let parties = ["juliet@capulet.example/balcony", "nurse@capulet.example"];
+    let appends = (1..=9).map(|n| {
+        let mut append = said(n, if n % 3 == 0 { "good night" } else { "night" });
+        append.entry.with = Some(jid(parties[n as usize % 2]));
+        append
+    });
+    ok(stores.archive.append(&appends.collect::<Vec<_>>()).await);
+    assert_eq!(find(stores, &["night"]).await.len(), 9);
+    let text = |text: &str, limit, backwards| PageRequest {
+        text: vec![text.to_owned()],
+        limit,
+        backwards,
+        ..Default::default()
+    };
+    let mut with = text("night", 2, true);
+    with.with = Some(jid("juliet@capulet.example"));
+    let mut since = text("good", 9, false);
+    since.start = Some(Timestamp(4_000_000));
+    let table = [
+        (text("night good", 2, false), vec![3, 6], false, 3),
+        (text("night good", 2, true), vec![6, 9], false, 3),
+        (text("night good", 3, true), vec![3, 6, 9], true, 3),
+        (with, vec![6, 8], false, 4),
+        (since, vec![6, 9], true, 2),
+    ];
+    for (request, found, complete, count) in table {
+        let page = read(stores, &request).await;
+        assert_eq!(
+            (numbers(&page.entries), page.complete),
+            (found, complete),
+            "{request:?}"
+        );
+        let counted = stores
+            .archive
+            .count_found(&bare(OWNER), "offline", &request, count)
+            .await;
+        assert_eq!(ok(counted), Some(count), "{request:?}");
+    }
+}
+
+/// What is gone, or says something else by now, is not found by what it said; what comes, or came late, is.
+pub async fn finds_what_is_there(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    ok(archive
+        .append(&(1..=9).map(|n| said(n, "night")).collect::<Vec<_>>())
+        .await);
+    assert_eq!(find(stores, &["night"]).await.len(), 9);
+    let id = |n| timed(n).entry.id;
+    ok(archive.trim(&owner, "offline", id(2), MANY).await);
+    ok(archive.remove(&owner, "offline", &[id(4)]).await);
+    ok(archive
+        .replace(&owner, "offline", id(5), said(5, "day").entry.stanza)
+        .await);
+    assert_eq!(find(stores, &["night"]).await, [3, 6, 7, 8, 9]);
+    assert_eq!(find(stores, &["day"]).await, [5]);
+    ok(archive.append(&[said(10, "night"), said(4, "night, again")]).await);
+    assert_eq!(find(stores, &["night"]).await, [3, 4, 6, 7, 8, 9, 10]);
+    ok(archive
+        .remove(&owner, "offline", &(1..=10).map(id).collect::<Vec<_>>())
+        .await);
+    assert_eq!(find(stores, &["night"]).await, []);
 }
 
 /// The same id and key in another log, or another's log, is another entry.
@@ -214,7 +389,7 @@ pub async fn logs_and_owners_are_apart(stores: &Stores) {
     ] {
         assert_eq!(ok(stores.archive.count(&bare(owner), log).await), held, "{owner} {log}");
     }
-    ok(stores.archive.trim(&mine.owner, "offline", EntryId(1)).await);
+    ok(stores.archive.trim(&mine.owner, "offline", EntryId(1), MANY).await);
     assert_eq!(
         ok(stores.archive.count(&bare("juliet@capulet.example"), "offline").await),
         1

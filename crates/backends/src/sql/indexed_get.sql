@@ -1,0 +1,1 @@
+SELECT id FROM indexed WHERE owner = $1 AND log = $2

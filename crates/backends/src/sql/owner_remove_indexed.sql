@@ -1,0 +1,1 @@
+DELETE FROM indexed WHERE owner = $1
