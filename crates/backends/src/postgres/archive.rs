@@ -9,12 +9,16 @@ use store::{Append, Archive, Entry, EntryId, Page, PageRequest, Result};
 use super::Postgres;
 use super::retry::{answer, persist};
 use crate::observe::At;
-use crate::sql::{self, Piece, Word, id_bytes, id_of};
+use crate::sql::{self, Dialect, Piece, Word, id_bytes, id_of};
 
 const AT: At = At {
     backend: "postgres",
     port: "archive",
 };
+
+impl Dialect for sqlx::Postgres {
+    const BY_PEER: &'static str = "";
+}
 
 #[async_trait]
 impl Archive for Postgres {

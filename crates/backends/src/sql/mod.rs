@@ -9,7 +9,7 @@ mod word;
 
 pub(crate) use archive::{entries, id_bytes, id_of, page};
 pub(crate) use item::{item, items};
-pub(crate) use query::{Piece, count_found, read_page, statement};
+pub(crate) use query::{Dialect, Piece, count_found, read_page, statement};
 pub(crate) use roster::{groups_text, roster};
 pub(crate) use verifier::{verifiers, verifiers_text};
 pub(crate) use word::{Word, floor, said, unsaid};

@@ -6,16 +6,24 @@ use store::{EntryId, PageRequest};
 
 use super::id_bytes;
 
+/// In what a database differs from the others.
+pub(crate) trait Dialect: Database {
+    /// What has it take the index by party, if it would not do so of itself.
+    const BY_PEER: &'static str;
+}
+
 /// A piece of a statement: its text, or a value that it binds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     Sql(&'static str),
+    /// [`Dialect::BY_PEER`].
+    ByPeer,
     Bytes(Vec<u8>),
     Number(i64),
     Text(String),
 }
 
-use Piece::{Bytes, Number, Sql, Text};
+use Piece::{ByPeer, Bytes, Number, Sql, Text};
 
 /// Reads the page, and one entry more: whether it comes tells whether the page is the last.
 pub(crate) fn read_page(owner: &Bare, log: &str, request: &PageRequest) -> Vec<Piece> {
@@ -40,13 +48,14 @@ pub(crate) fn count_found(owner: &Bare, log: &str, request: &PageRequest, most: 
 
 /// Tables and conditions. `k` is the table by whose key is read on: the log itself, or the index of its words.
 fn found(owner: &Bare, log: &str, request: &PageRequest) -> Vec<Piece> {
-    let mut pieces = Vec::new();
     let words = request.words();
-    pieces.push(Sql(if words.is_some() {
-        "words k CROSS JOIN archive a WHERE a.owner = k.owner AND a.log = k.log AND a.id = k.id AND k.owner = "
-    } else {
-        "archive k WHERE k.owner = "
-    }));
+    let mut pieces = match (&words, &request.with) {
+        (Some(_), _) => vec![Sql(
+            "words k CROSS JOIN archive a WHERE a.owner = k.owner AND a.log = k.log AND a.id = k.id AND k.owner = ",
+        )],
+        (None, Some(_)) => vec![Sql("archive k"), ByPeer, Sql(" WHERE k.owner = ")],
+        (None, None) => vec![Sql("archive k WHERE k.owner = ")],
+    };
     pieces.extend([
         Text(owner.as_str().to_owned()),
         Sql(" AND k.log = "),
@@ -65,7 +74,8 @@ fn found(owner: &Bare, log: &str, request: &PageRequest) -> Vec<Piece> {
     pieces
 }
 
-/// The longest word is looked up, as it is likely to be the rarest; the others are asked of what is found.
+/// The longest word is looked up, as it is likely to be the rarest; the others are asked of what is found, one by one: by counting, as
+/// PostgreSQL would else join them, and without statistics in a way that compares each with each.
 fn with_words(mut words: Vec<String>) -> Vec<Piece> {
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     let mut words = words.into_iter();
@@ -75,9 +85,9 @@ fn with_words(mut words: Vec<String>) -> Vec<Piece> {
     let mut pieces = vec![Sql(" AND k.word = "), Text(first)];
     for word in words {
         pieces.extend([
-            Sql(" AND EXISTS (SELECT 1 FROM words w WHERE w.owner = k.owner AND w.log = k.log AND w.id = k.id AND w.word = "),
+            Sql(" AND (SELECT count(*) FROM words w WHERE w.owner = k.owner AND w.log = k.log AND w.id = k.id AND w.word = "),
             Text(word),
-            Sql(")"),
+            Sql(") > 0"),
         ]);
     }
     pieces
@@ -105,7 +115,7 @@ fn between(request: &PageRequest) -> Vec<Piece> {
 }
 
 /// The pieces put together, in a database's own way of writing what is bound.
-pub(crate) fn statement<DB: Database>(pieces: Vec<Piece>) -> QueryBuilder<DB>
+pub(crate) fn statement<DB: Dialect>(pieces: Vec<Piece>) -> QueryBuilder<DB>
 where
     Vec<u8>: Type<DB> + for<'q> Encode<'q, DB>,
     i64: Type<DB> + for<'q> Encode<'q, DB>,
@@ -115,6 +125,7 @@ where
     for piece in pieces {
         match piece {
             Sql(text) => statement.push(text),
+            ByPeer => statement.push(DB::BY_PEER),
             Bytes(value) => statement.push_bind(value),
             Number(value) => statement.push_bind(value),
             Text(value) => statement.push_bind(value),

@@ -11,7 +11,7 @@ use store::{Append, Archive, Entry, EntryId, Page, PageRequest, Result};
 use super::Sqlite;
 use super::writer::Write;
 use crate::observe::At;
-use crate::sql::{self, Piece, Word, failed, id_bytes, id_of};
+use crate::sql::{self, Dialect, Piece, Word, failed, id_bytes, id_of};
 
 const AT: At = At {
     backend: "sqlite",
@@ -20,6 +20,11 @@ const AT: At = At {
 
 /// Entries indexed in one write.
 const STEP: u32 = 100;
+
+impl Dialect for sqlx::Sqlite {
+    /// It has no statistics that would tell.
+    const BY_PEER: &'static str = " INDEXED BY archive_by_peer";
+}
 
 #[async_trait]
 impl Archive for Sqlite {
