@@ -4,8 +4,6 @@
 mod observe;
 mod secret;
 
-pub mod duration;
-
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
@@ -20,3 +18,4 @@ pub mod sqlite;
 
 pub use observe::METRICS;
 pub use secret::Secret;
+pub use store::duration;

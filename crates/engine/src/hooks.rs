@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stanza::{Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
 use xml::Element;
@@ -24,6 +25,15 @@ pub enum Verdict {
     Drop,
     /// Answer with an error (dropped where an error answer is forbidden).
     Bounce(StanzaError),
+}
+
+/// What stays of an archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// No message for longer.
+    pub max_age: Option<Duration>,
+    /// No more messages, for one account.
+    pub max_messages: Option<u32>,
 }
 
 /// A kind of stanza that hooks are declared for.
@@ -136,6 +146,7 @@ pub struct Hooks {
     pub(crate) disco: BTreeMap<At, Disco>,
     pub(crate) stream_features: Vec<StreamFeature>,
     pub(crate) keep_limit: Option<u32>,
+    pub(crate) retention: Retention,
     pub(crate) waits: Vec<Hook<CanWait>>,
     pub(crate) bars: Vec<Hook<Bar>>,
     pub(crate) problems: Vec<InstallError>,
@@ -304,6 +315,11 @@ impl Hooks {
     /// [`crate::Effect::Flush`]).
     pub fn keep_limit(&mut self, messages: u32) {
         self.keep_limit = Some(messages);
+    }
+
+    /// Messages do not stay in archives for longer, or more of them, unless they still wait for somebody.
+    pub fn retention(&mut self, retention: Retention) {
+        self.retention = retention;
     }
 
     /// Stanzas for a session that can wait until somebody looks at its client; of its kind from one address, the newest then counts.

@@ -22,7 +22,7 @@ pub use disco::{At, Disco, Identity};
 pub use effect::{Effect, Effects, Put, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};
 pub use handler::{AccountCx, AccountEvent, Answer, BindCx, Bound, Cx, Reply};
-pub use hooks::{AccountFuture, BindFuture, Hooks, InstallError};
+pub use hooks::{AccountFuture, BindFuture, Hooks, InstallError, Retention};
 pub use host::Host;
 pub use outcome::Outcome;
 pub use payload::{Malformed, Request};

@@ -18,7 +18,7 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
-use crate::hooks::{AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Roles};
+use crate::hooks::{AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{AccountView, SessionEvent, View, Way};
@@ -197,6 +197,11 @@ impl Pipeline {
     /// bounce with `service-unavailable`.
     pub fn keep_limit(&self) -> Option<u32> {
         self.hooks.keep_limit
+    }
+
+    /// What stays of archives; `None` when all does.
+    pub fn retention(&self) -> Option<Retention> {
+        Some(self.hooks.retention).filter(|retention| *retention != Retention::default())
     }
 
     /// Whether a stanza can wait until somebody looks at the client.

@@ -88,6 +88,24 @@ fn check_documented(module: &str, defaults: &serde_json::Map<String, Value>, sch
 }
 
 #[test]
+fn a_host_says_what_stays_of_archives() {
+    let rows = || dunlin_modules::ALL.iter().filter(|row| row.about.name == "archive");
+    let retention = |settings: &Value| Pipeline::new(rows().map(|row| (row, settings))).map(|made| made.retention());
+    let days = |days: u64| Some(std::time::Duration::from_secs(86_400 * days));
+    for (settings, max_age, max_messages) in [
+        (json!({ "max_age": "365d" }), days(365), None),
+        (json!({ "max_messages": 10_000 }), None, Some(10_000)),
+        (json!({ "max_age": "7d", "max_messages": 0 }), days(7), Some(0)),
+    ] {
+        let made = engine::Retention { max_age, max_messages };
+        assert_eq!(retention(&settings), Ok(Some(made)), "{settings}");
+    }
+    assert_eq!(retention(&json!({})), Ok(None));
+    assert!(retention(&json!({ "max_age": 365 })).is_err());
+    assert!(retention(&json!({ "max_messages": -1 })).is_err());
+}
+
+#[test]
 fn all_fit_together() {
     let rows = || dunlin_modules::ALL.iter().map(|row| (row, &Value::Null));
     let pipeline = Pipeline::new(rows()).unwrap();

@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::session::{Fate, Session};
 
 /// The log of what an account said and heard.
-const ARCHIVE: &str = "archive";
+pub(crate) const ARCHIVE: &str = "archive";
 /// How often a record is written that another home writes at the same time.
 const RECORD_TRIES: usize = 3;
 /// Messages read at a time.
@@ -574,7 +574,8 @@ async fn write_record(core: &Core, account: &mut Account) -> bool {
     false
 }
 
-fn mark() -> Key {
+/// Where an account's record stands.
+pub(crate) fn mark() -> Key {
     Key {
         space: ARCHIVE.into(),
         name: "mark".into(),

@@ -46,6 +46,10 @@ pub struct Config {
     pub absent_account_s: u64,
     /// How often accounts are looked for that `dunlin user remove` has retired, in milliseconds.
     pub retired_ms: u64,
+    /// How often archives are looked through for what is to be kept no longer (`modules.archive.max_age`, `max_messages`), in seconds.
+    pub retain_s: u64,
+    /// Most archives looked at, or batches of 1,000 messages removed, per second.
+    pub retain_per_s: u32,
     /// Authentication.
     pub sasl: SaslConfig,
     /// The router's place in the cluster.
@@ -158,6 +162,8 @@ impl Default for Config {
             idle_account_s: 300,
             absent_account_s: 5,
             retired_ms: 1_000,
+            retain_s: 3_600,
+            retain_per_s: 100,
             sasl: SaslConfig::default(),
             cluster: ClusterConfig::default(),
         }

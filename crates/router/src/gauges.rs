@@ -71,6 +71,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Messages for later, by `outcome`: `kept`, `full` (refused, too many waited), `taken` (delivered from the archive)",
     ),
     (
+        "dunlin_router_outdated_messages_total",
+        "counter",
+        "Messages removed from archives because they were older, or more, than their host keeps",
+    ),
+    (
         "dunlin_router_repeated_messages_total",
         "counter",
         "Messages that came again after a failure and were not delivered again",
@@ -198,6 +203,11 @@ pub(crate) fn kept(accepted: bool) {
 /// So many messages were delivered from the archive.
 pub(crate) fn taken(messages: u64) {
     counter!("dunlin_router_offline_total", "outcome" => "taken").increment(messages);
+}
+
+/// So many messages were removed from an archive, as they were too old or too many.
+pub(crate) fn outdated(messages: u64) {
+    counter!("dunlin_router_outdated_messages_total").increment(messages);
 }
 
 /// A message came again, and was recognised.

@@ -40,6 +40,7 @@ mod refusal;
 mod refuse;
 mod remove;
 mod resume;
+mod retain;
 mod router;
 mod session;
 mod settle;

@@ -31,7 +31,7 @@ use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
-use crate::{archive, attach, attention, bind, gauges, lost, receive, records, remove, resume, submit};
+use crate::{archive, attach, attention, bind, gauges, lost, receive, records, remove, resume, retain, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -99,6 +99,7 @@ impl Router {
         router.tasks.spawn(tasks::write_behind(router.core.clone()));
         router.tasks.spawn(tasks::sweep(router.core.clone()));
         router.tasks.spawn(remove::run(router.core.clone()));
+        router.tasks.spawn(retain::run(router.core.clone()));
         router.tasks.spawn(tasks::expire(router.core.clone()));
         router.tasks.spawn(records::keep(router.core.clone()));
         router

@@ -10,6 +10,7 @@ mod presence;
 mod roster;
 mod words;
 
+pub mod duration;
 pub mod memory;
 pub mod suite;
 

@@ -6,9 +6,11 @@ mod prefs;
 mod query;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
-    About, At, Effect, Effects, Element, Hooks, Jid, Message, MessageType, Module, Outcome, Payload, View, Way, ns,
+    About, At, Effect, Effects, Element, Hooks, Jid, Message, MessageType, Module, Outcome, Payload, Retention, View,
+    Way, ns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,6 +36,14 @@ pub(crate) struct ArchiveConfig {
     pub default: prefs::Default,
     /// How many addresses a user may name in the preferences; more are refused with `resource-constraint`.
     pub max_preferences: usize,
+    /// How long a message is kept, such as `365d`; older ones are removed within about `router.retain_s`, unless they still wait for somebody.
+    /// Default: for ever.
+    #[serde(with = "store::duration::optional")]
+    #[schemars(with = "Option<String>")]
+    pub max_age: Option<Duration>,
+    /// How many messages are kept for one account; of more, the oldest are removed within about `router.retain_s`, unless they still wait for
+    /// somebody. Default: all.
+    pub max_messages: Option<u32>,
     /// How many messages a page has when the client does not say.
     pub page: u32,
     /// How many messages a page has at most.
@@ -49,6 +59,8 @@ impl Default for ArchiveConfig {
         Self {
             default: prefs::Default::Always,
             max_preferences: 1_000,
+            max_age: None,
+            max_messages: None,
             page: 50,
             max_page: 250,
             max_page_bytes: 524_288,
@@ -78,6 +90,10 @@ impl Module for Archive {
     }
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
+        on.retention(Retention {
+            max_age: self.config.max_age,
+            max_messages: self.config.max_messages,
+        });
         on.fact::<Prefs>();
         for way in [Way::Out, Way::In] {
             on.strip::<Message>(way, ns::STANZA_ID, "stanza-id", is_forged);

@@ -287,7 +287,19 @@ pub fn router(node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config)
 
 /// The same, by another clock.
 pub fn router_by(clock: Arc<dyn Clock>, node: &str, stores: Stores, peers: Arc<dyn Peers>, config: Config) -> Router {
-    let pipeline = Pipeline::new([(&FAKE, &Value::Null)]).unwrap();
+    router_of(&[&FAKE], clock, node, stores, peers, config)
+}
+
+/// The same, with other modules.
+pub fn router_of(
+    modules: &[&Row],
+    clock: Arc<dyn Clock>,
+    node: &str,
+    stores: Stores,
+    peers: Arc<dyn Peers>,
+    config: Config,
+) -> Router {
+    let pipeline = Pipeline::new(modules.iter().map(|row| (*row, &Value::Null))).unwrap();
     let host = Host {
         domain: DOMAIN.into(),
         ..Host::default()

@@ -106,6 +106,7 @@ fn limits(config: &Config) -> Option<Complaint> {
         ("router.queue_stanzas", router.queue_stanzas as usize),
         ("router.queue_bytes", router.queue_bytes as usize),
         ("router.steps", router.steps as usize),
+        ("router.retain_per_s", router.retain_per_s as usize),
         ("router.sasl.exchanges", router.sasl.exchanges as usize),
         ("router.sasl.hashing", router.sasl.hashing as usize),
         ("store.postgres.connections", store.postgres.connections as usize),

@@ -1,5 +1,5 @@
 //! Durations in configurations: a whole number and a unit, such as `250ms`, `2s`, `5m`, `1h` or `7d`. For
-//! `#[serde(with = "backends::duration")]`.
+//! `#[serde(with = "store::duration")]`.
 
 use std::time::Duration;
 
@@ -21,6 +21,35 @@ pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Er
 /// When the serializer has one.
 pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&text(*duration))
+}
+
+/// For a setting that may be left out: `#[serde(with = "store::duration::optional")]`.
+pub mod optional {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    struct Given(#[serde(with = "super")] Duration);
+
+    /// Reads a duration, or none.
+    ///
+    /// # Errors
+    /// As [`super::deserialize`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Given>::deserialize(from)?.map(|Given(duration)| duration))
+    }
+
+    /// Writes what [`deserialize`] reads.
+    ///
+    /// # Errors
+    /// When the serializer has one.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::serialize(duration, to),
+            None => to.serialize_none(),
+        }
+    }
 }
 
 /// The duration a text names, if it names one.
