@@ -241,6 +241,11 @@ impl store::Archive for Gate {
         self.shelf.real.archive.entries(owner, log, ids).await
     }
 
+    async fn logs(&self, owner: &Bare) -> Result<Vec<String>> {
+        self.there().await?;
+        self.shelf.real.archive.logs(owner).await
+    }
+
     async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
         self.there().await?;
         self.shelf.real.archive.count_found(owner, log, request, most).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{AccountCx, AccountEvent, Effects};
 use futures::FutureExt;
-use stanza::{Bare, SessionId, StreamCondition};
+use stanza::{ArchiveId, Bare, SessionId, StreamCondition};
 use topology::Slot;
 
 use crate::account::Account;
@@ -22,6 +22,8 @@ use crate::travel::Travel;
 
 /// Retired accounts read at a time.
 const PAGE: u32 = 100;
+/// Messages removed at a time.
+const STEP: u32 = 1_000;
 
 /// Looks for retired accounts for ever.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -57,9 +59,19 @@ async fn remove(core: &Arc<Core>, jid: &Bare) -> store::Result<()> {
     };
     let batch = part(core, jid).await?;
     Travel::carry(core, batch).await;
+    empty(core, jid).await?;
     if core.stores.accounts.remove(jid).await? {
         gauges::removed();
         tracing::info!("an account was removed");
+    }
+    Ok(())
+}
+
+/// Removes what the account's logs hold in small steps: one for a long archive would take longer than a call to the store may.
+async fn empty(core: &Core, jid: &Bare) -> store::Result<()> {
+    let archive = &core.stores.archive;
+    for log in archive.logs(jid).await? {
+        while archive.trim(jid, &log, ArchiveId(u128::MAX), STEP).await? == u64::from(STEP) {}
     }
     Ok(())
 }

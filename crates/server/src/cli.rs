@@ -160,6 +160,28 @@ pub(crate) enum User {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Remove an account as `remove` does, or whatever is left under the address of one that does not exist any more, and say what there was.
+    Purge {
+        /// The address.
+        jid: String,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Write all that is kept of an account as XML (XEP-0227): roster, vCard, private data, settings, archive, messages that wait.
+    Export {
+        /// The account's address.
+        jid: String,
+        /// A new file, which only you can read, instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Also what passwords and tokens are checked with, for a server to which the account moves: keep it secret.
+        #[arg(long)]
+        credentials: bool,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
     /// List the accounts of a domain (default: of all).
     List {
         /// The domain.

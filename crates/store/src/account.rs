@@ -67,6 +67,11 @@ pub trait Accounts: Send + Sync {
     /// Removes a retired account with its roster, items and logs. Returns whether there was one; an account that is not retired
     /// stays as it is.
     async fn remove(&self, jid: &Bare) -> Result<bool>;
+    /// Removes the roster, items and logs that are left under an address that is no account's.
+    ///
+    /// # Errors
+    /// `Precondition` when there is an account, a retired one among them.
+    async fn clear(&self, jid: &Bare) -> Result<()>;
     /// Up to `limit` accounts of `domain` in order of address, those after `after`.
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>>;
 }

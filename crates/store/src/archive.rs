@@ -77,6 +77,8 @@ pub trait Archive: Send + Sync {
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page>;
     /// Reads these entries, as far as they are there, in ascending order.
     async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>>;
+    /// The names of the logs that hold anything, in the store's order.
+    async fn logs(&self, owner: &Bare) -> Result<Vec<String>>;
     /// How many entries the log holds.
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64>;
     /// How many entries a request without limit would find; `None` when they are more than `most`. Looks at no more than that.

@@ -37,6 +37,8 @@ pub trait Items: Send + Sync {
     async fn get(&self, owner: &Bare, key: &Key) -> Result<Option<Item>>;
     /// All items of a space, in order of name.
     async fn list(&self, owner: &Bare, space: &str) -> Result<Vec<Item>>;
+    /// Up to `limit` items of all spaces in the store's order, those after `after`.
+    async fn page(&self, owner: &Bare, after: Option<&Key>, limit: u32) -> Result<Vec<Item>>;
     /// Writes only if the stored version is `seen` (`None`: only if there is none).
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub struct Server {
     config: PathBuf,
     ready: Value,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -53,7 +53,7 @@ impl Server {
             config,
             ready: Value::Null,
             child,
-            _folder: folder,
+            folder,
         };
         server.ready = server
             .wait_ready(&ready_file)
@@ -81,6 +81,21 @@ impl Server {
             .output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(())
+    }
+
+    /// Runs a command of the binary beside the running server, with its configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn beside(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).arg("--config").arg(&self.config);
+        Ok(command.output()?)
+    }
+
+    /// The folder that holds its data, and goes away with it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its process id.

@@ -93,6 +93,16 @@ impl Accounts for Postgres {
             .await
     }
 
+    async fn clear(&self, jid: &Bare) -> Result<()> {
+        self.call(AT, "clear", async {
+            match answer(persist(|| self.delete_left(jid)).await)? {
+                true => Ok(()),
+                false => Err(Error::Precondition("account exists")),
+            }
+        })
+        .await
+    }
+
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
         self.call(AT, "list", async {
             let after = after.map_or("", |after| after.as_str());
@@ -124,13 +134,34 @@ impl Postgres {
         let account = sqlx::query(sql::ACCOUNT_REMOVE).bind(jid.as_str());
         let was_there = account.execute(&mut *transaction).await?.rows_affected() > 0;
         if was_there {
-            for table in sql::OWNER_REMOVE {
-                sqlx::query(table).bind(jid.as_str()).execute(&mut *transaction).await?;
-            }
+            remove_owned(&mut transaction, jid).await?;
         }
         transaction.commit().await?;
         Ok(was_there)
     }
+
+    /// Returns whether there was no account, so that what was left could go.
+    async fn delete_left(&self, jid: &Bare) -> sqlx::Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        let exists = sqlx::query_scalar(sql::ACCOUNT_EXISTS).bind(jid.as_str());
+        if exists.fetch_one(&mut *transaction).await? {
+            return Ok(false);
+        }
+        remove_owned(&mut transaction, jid).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Removes what an account owns besides its own row.
+async fn remove_owned(connection: &mut PgConnection, owner: &Bare) -> sqlx::Result<()> {
+    for table in sql::OWNER_REMOVE {
+        sqlx::query(table)
+            .bind(owner.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn insert(connection: &mut PgConnection, accounts: &[Account]) -> sqlx::Result<()> {

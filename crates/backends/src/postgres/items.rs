@@ -37,6 +37,18 @@ impl Items for Postgres {
         .await
     }
 
+    async fn page(&self, owner: &Bare, after: Option<&Key>, limit: u32) -> Result<Vec<Item>> {
+        self.call(AT, "page", async {
+            let page = sqlx::query_as(sql::ITEM_PAGE)
+                .bind(owner.as_str())
+                .bind(after.map_or("", |after| &after.space))
+                .bind(after.map_or("", |after| &after.name))
+                .bind(i64::from(limit));
+            Ok(sql::page_of_items(answer(page.fetch_all(&self.pool).await)?))
+        })
+        .await
+    }
+
     async fn put(&self, owner: &Bare, key: &Key, value: Bytes, seen: Option<Version>) -> Result<Version> {
         self.call(AT, "put", async {
             let put = sqlx::query(if seen.is_some() {

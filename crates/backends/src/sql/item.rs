@@ -2,6 +2,9 @@
 
 use store::{Item, Key, Version};
 
+/// Space, name, version and value.
+pub(crate) type ItemRow = (String, String, i64, Vec<u8>);
+
 /// The item that a row is.
 pub(crate) fn item(key: Key, version: i64, value: Vec<u8>) -> Item {
     Item {
@@ -23,4 +26,10 @@ pub(crate) fn items(space: &str, rows: Vec<(String, i64, Vec<u8>)>) -> Vec<Item>
         .collect();
     items.sort_by(|a, b| a.key.cmp(&b.key));
     items
+}
+
+/// The items that the rows are, as they come.
+pub(crate) fn page_of_items(rows: Vec<ItemRow>) -> Vec<Item> {
+    let item = |(space, name, version, value)| item(Key { space, name }, version, value);
+    rows.into_iter().map(item).collect()
 }

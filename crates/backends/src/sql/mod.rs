@@ -8,7 +8,7 @@ mod verifier;
 mod word;
 
 pub(crate) use archive::{entries, id_bytes, id_of, page};
-pub(crate) use item::{item, items};
+pub(crate) use item::{item, items, page_of_items};
 pub(crate) use query::{Dialect, Piece, count_found, read_page, statement};
 pub(crate) use roster::{groups_text, roster};
 pub(crate) use verifier::{verifiers, verifiers_text};
@@ -46,6 +46,7 @@ pub(crate) const OWNER_REMOVE: [&str; 6] = [
     include_str!("owner_remove_indexed.sql"),
     include_str!("owner_remove_items.sql"),
 ];
+pub(crate) const ACCOUNT_EXISTS: &str = include_str!("account_exists.sql");
 pub(crate) const ROSTER_LOAD: &str = include_str!("roster_load.sql");
 pub(crate) const ROSTER_BEGIN: &str = include_str!("roster_begin.sql");
 pub(crate) const ROSTER_ADVANCE: &str = include_str!("roster_advance.sql");
@@ -53,6 +54,7 @@ pub(crate) const ROSTER_OLDEST: &str = include_str!("roster_oldest.sql");
 pub(crate) const CONTACT_REMOVE: &str = include_str!("contact_remove.sql");
 pub(crate) const CONTACT_EXCESS: &str = include_str!("contact_excess.sql");
 pub(crate) const CONTACT_FORGET: &str = include_str!("contact_forget.sql");
+pub(crate) const ARCHIVE_LOG: &str = include_str!("archive_log.sql");
 pub(crate) const ARCHIVE_COUNT: &str = include_str!("archive_count.sql");
 pub(crate) const ARCHIVE_EXCESS: &str = include_str!("archive_excess.sql");
 pub(crate) const ARCHIVE_REPLACE: &str = include_str!("archive_replace.sql");
@@ -61,6 +63,7 @@ pub(crate) const INDEXED_GET: &str = include_str!("indexed_get.sql");
 pub(crate) const INDEXED_PUT: &str = include_str!("indexed_put.sql");
 pub(crate) const ITEM_GET: &str = include_str!("item_get.sql");
 pub(crate) const ITEM_LIST: &str = include_str!("item_list.sql");
+pub(crate) const ITEM_PAGE: &str = include_str!("item_page.sql");
 pub(crate) const ITEM_CREATE: &str = include_str!("item_create.sql");
 pub(crate) const ITEM_REPLACE: &str = include_str!("item_replace.sql");
 pub(crate) const ITEM_REMOVE: &str = include_str!("item_remove.sql");

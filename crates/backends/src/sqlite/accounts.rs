@@ -77,6 +77,10 @@ impl Accounts for Sqlite {
         AT.call("remove", self.writer.write(Remove(jid.clone()))).await
     }
 
+    async fn clear(&self, jid: &Bare) -> Result<()> {
+        AT.call("clear", self.writer.write(Clear(jid.clone()))).await
+    }
+
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
         AT.call("list", async {
             let after = after.map_or("", |after| after.as_str());
@@ -99,7 +103,7 @@ impl Write for Create {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<()> {
         let mut seen = BTreeSet::new();
         for account in &self.0 {
-            let exists = sqlx::query_scalar(include_str!("sql/account_exists.sql")).bind(account.jid.as_str());
+            let exists = sqlx::query_scalar(sql::ACCOUNT_EXISTS).bind(account.jid.as_str());
             let exists: bool = exists.fetch_one(&mut *connection).await.map_err(failed)?;
             if exists || !seen.insert(&account.jid) {
                 return Err(Error::Precondition("account exists"));
@@ -177,6 +181,20 @@ impl Write for Remove {
             remove_owned(connection, &self.0).await?;
         }
         Ok(was_there)
+    }
+}
+
+struct Clear(Bare);
+
+impl Write for Clear {
+    type Answer = ();
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<()> {
+        let exists = sqlx::query_scalar(sql::ACCOUNT_EXISTS).bind(self.0.as_str());
+        if exists.fetch_one(&mut *connection).await.map_err(failed)? {
+            return Err(Error::Precondition("account exists"));
+        }
+        remove_owned(connection, &self.0).await
     }
 }
 

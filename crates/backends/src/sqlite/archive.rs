@@ -59,6 +59,22 @@ impl Archive for Sqlite {
         .await
     }
 
+    async fn logs(&self, owner: &Bare) -> Result<Vec<String>> {
+        AT.call("logs", async {
+            let mut logs: Vec<String> = Vec::new();
+            loop {
+                let last = logs.last().map_or("", String::as_str);
+                let next = sqlx::query_scalar(sql::ARCHIVE_LOG).bind(owner.as_str()).bind(last);
+                let next: Option<String> = next.fetch_one(&self.readers).await.map_err(failed)?;
+                match next {
+                    Some(next) => logs.push(next),
+                    None => return Ok(logs),
+                }
+            }
+        })
+        .await
+    }
+
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64> {
         AT.call("count", async {
             let count = sqlx::query_scalar(sql::ARCHIVE_COUNT).bind(owner.as_str()).bind(log);

@@ -38,6 +38,18 @@ impl Items for Sqlite {
         .await
     }
 
+    async fn page(&self, owner: &Bare, after: Option<&Key>, limit: u32) -> Result<Vec<Item>> {
+        AT.call("page", async {
+            let page = sqlx::query_as(sql::ITEM_PAGE)
+                .bind(owner.as_str())
+                .bind(after.map_or("", |after| &after.space))
+                .bind(after.map_or("", |after| &after.name))
+                .bind(i64::from(limit));
+            Ok(sql::page_of_items(page.fetch_all(&self.readers).await.map_err(failed)?))
+        })
+        .await
+    }
+
     async fn put(&self, owner: &Bare, key: &Key, value: Bytes, seen: Option<Version>) -> Result<Version> {
         let write = Put {
             owner: owner.clone(),

@@ -102,6 +102,18 @@ impl Accounts for Durable {
         Ok(is_retired && owners.remove(jid).is_some())
     }
 
+    async fn clear(&self, jid: &Bare) -> Result<()> {
+        let mut owners = self.owners.lock();
+        if owners
+            .get(jid)
+            .is_some_and(|owner| owner.account.is_some() || owner.retired)
+        {
+            return Err(Error::Precondition("account exists"));
+        }
+        owners.remove(jid);
+        Ok(())
+    }
+
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> Result<Vec<Bare>> {
         let owners = self.owners.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -149,6 +161,13 @@ impl Archive for Durable {
             entries: Vec::new(),
             complete: true,
         }))
+    }
+
+    async fn logs(&self, owner: &Bare) -> Result<Vec<String>> {
+        let owners = self.owners.lock();
+        let logs = owners.get(owner).into_iter().flat_map(|owner| &owner.logs);
+        let logs = logs.filter(|(_, log)| !log.entries.is_empty());
+        Ok(logs.map(|(name, _)| name.clone()).collect())
     }
 
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64> {
@@ -217,6 +236,16 @@ impl Items for Durable {
         };
         let items = owner.items.range(first..).take_while(|(key, _)| key.space == space);
         Ok(items.map(|(_, item)| item.clone()).collect())
+    }
+
+    async fn page(&self, owner: &Bare, after: Option<&Key>, limit: u32) -> Result<Vec<Item>> {
+        let owners = self.owners.lock();
+        let Some(owner) = owners.get(owner) else {
+            return Ok(Vec::new());
+        };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let items = owner.items.range::<Key, _>((from, Bound::Unbounded));
+        Ok(items.map(|(_, item)| item.clone()).take(limit as usize).collect())
     }
 
     async fn put(&self, owner: &Bare, key: &Key, value: Bytes, seen: Option<Version>) -> Result<Version> {

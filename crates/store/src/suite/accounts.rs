@@ -146,6 +146,28 @@ pub async fn begins_with_nothing(stores: &Stores) {
     check_owned(stores, &romeo.jid, 0).await;
 }
 
+/// What is left under an address goes, unless there is an account, and nothing of a namesake's.
+pub async fn clears_what_is_left(stores: &Stores) {
+    let (romeo, stays) = (account("romeo@montague.example"), bare("romeo@verona.example"));
+    for owner in [&romeo.jid, &stays] {
+        own_something(stores, owner).await;
+    }
+    ok(stores.accounts.clear(&romeo.jid).await);
+    check_owned(stores, &romeo.jid, 0).await;
+    check_owned(stores, &stays, 1).await;
+    ok(stores.accounts.clear(&romeo.jid).await);
+    ok(stores.accounts.create(std::slice::from_ref(&romeo)).await);
+    own_something(stores, &romeo.jid).await;
+    for retire in [false, true] {
+        if retire {
+            ok(stores.accounts.retire(&romeo.jid).await);
+        }
+        let refused = stores.accounts.clear(&romeo.jid).await;
+        assert!(matches!(refused, Err(Error::Precondition(_))), "{refused:?}");
+        check_owned(stores, &romeo.jid, 1).await;
+    }
+}
+
 /// A contact, an item and a kept message.
 async fn own_something(stores: &Stores, owner: &Bare) {
     let key = Key {

@@ -382,6 +382,13 @@ pub async fn logs_and_owners_are_apart(stores: &Stores) {
         ..mine.clone()
     };
     ok(stores.archive.append(&[mine.clone(), room, theirs]).await);
+    let mut logs = ok(stores.archive.logs(&bare(OWNER)).await);
+    logs.sort();
+    assert_eq!(logs, ["archive", "offline"]);
+    assert_eq!(
+        ok(stores.archive.logs(&bare("montague.example")).await),
+        Vec::<String>::new()
+    );
     for (owner, log, held) in [
         (OWNER, "offline", 1),
         (OWNER, "archive", 1),

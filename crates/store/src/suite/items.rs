@@ -99,6 +99,32 @@ pub async fn lists_a_space_in_order(stores: &Stores) {
     assert_eq!(ok(stores.items.list(&owner, "bloc").await), []);
 }
 
+/// All spaces are read page by page, each item once, and nothing of another owner's.
+pub async fn pages_through_all_spaces(stores: &Stores) {
+    let (owner, other) = (bare("romeo@montague.example"), bare("juliet@capulet.example"));
+    let mut written = Vec::new();
+    for (space, name) in [("block", "b"), ("block", ""), ("a", "z"), ("block", "B"), ("c", "a")] {
+        ok(stores
+            .items
+            .put(&owner, &key(space, name), Bytes::from_static(b"x"), None)
+            .await);
+        written.push(key(space, name));
+    }
+    ok(stores.items.put(&other, &key("a", "a"), Bytes::new(), None).await);
+    let mut read: Vec<Key> = Vec::new();
+    loop {
+        let page = ok(stores.items.page(&owner, read.last(), 2).await);
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.iter().all(|item| item.value == "x" && item.version == Version(1)));
+        read.extend(page.into_iter().map(|item| item.key));
+    }
+    written.sort();
+    read.sort();
+    assert_eq!(read, written);
+}
+
 /// Only the version that was seen can be removed; then versions begin anew.
 pub async fn removes_the_version_seen(stores: &Stores) {
     let (owner, key) = (bare("romeo@montague.example"), key("vcard", ""));

@@ -32,7 +32,7 @@ macro_rules! suite_port {
     (accounts, $make:ident) => {
         $crate::promises!($make, accounts: creates_all_or_none, refuses_twins_in_one_call, replaces_verifiers,
             remembers_last_seen, a_retired_account_is_none_but_taken, removes_all_it_owned, lists_the_retired,
-            begins_with_nothing, lists_a_domain_in_order, one_of_two_creators_wins);
+            begins_with_nothing, clears_what_is_left, lists_a_domain_in_order, one_of_two_creators_wins);
     };
     (rosters, $make:ident) => {
         $crate::promises!($make, rosters: starts_empty_at_version_0, keeps_every_field, replaces_and_removes,
@@ -48,7 +48,7 @@ macro_rules! suite_port {
     };
     (items, $make:ident) => {
         $crate::promises!($make, items: puts_and_gets, compares_before_it_swaps, one_of_many_writers_wins,
-            lists_a_space_in_order, removes_the_version_seen, owners_are_apart);
+            lists_a_space_in_order, pages_through_all_spaces, removes_the_version_seen, owners_are_apart);
     };
     (presence, $make:ident) => {
         $crate::promises!($make, presence: generation_stays, refuses_an_unknown_generation, keeps_every_field,

@@ -1,0 +1,1 @@
+SELECT min(log) FROM archive WHERE owner = $1 AND log > $2
