@@ -11,7 +11,7 @@ use stanza::{Bare, Timestamp};
 use store::{Account, Stores};
 use tokio::sync::mpsc;
 
-use super::{SAY, say};
+use super::progress::{SAY, say};
 use crate::config::Config;
 
 /// How many accounts are created in one durable step.

@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use stanza::Bare;
 use store::{EntryId, PageRequest, Stores};
 
-use super::{SAY, pie, say};
+use super::pie;
+use super::progress::{SAY, say};
 
 /// Entries and items read at a time.
 const PAGE: u32 = 100;

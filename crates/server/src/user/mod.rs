@@ -3,12 +3,12 @@
 mod add;
 mod export;
 mod pie;
+mod progress;
 mod remove;
 mod tokens;
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use stanza::Bare;
@@ -19,9 +19,6 @@ use crate::config::{self, Config};
 use crate::stores;
 
 pub(crate) use add::new_account;
-
-/// How often progress is shown.
-const SAY: Duration = Duration::from_secs(1);
 
 /// Runs one `dunlin user` command.
 ///
@@ -120,19 +117,6 @@ async fn list(stores: &Stores, domains: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Progress: on a terminal one line that changes.
-fn say(done: usize, total: usize, started: Instant) {
-    let (begin, end) = match std::io::stderr().is_terminal() {
-        true if done < total => ("\r", ""),
-        true => ("\r", "\n"),
-        false => ("", "\n"),
-    };
-    eprint!(
-        "{begin}{done} of {total} in {:.1} s{end}",
-        started.elapsed().as_secs_f64()
-    );
 }
 
 fn read_password(source: &PasswordSource) -> Result<String> {

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use stanza::{ArchiveId, Bare};
 use store::Stores;
 
-use super::{SAY, say};
+use super::progress::{SAY, say};
 
 /// How long to wait for a server to remove the account.
 const PATIENCE: Duration = Duration::from_secs(10);
