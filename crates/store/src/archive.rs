@@ -1,5 +1,6 @@
 //! Append-only logs by owner and name: what accounts said and heard, and room histories later.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
@@ -9,6 +10,9 @@ use stanza::{Bare, Jid, Timestamp};
 
 use crate::Result;
 use crate::words::{words, words_said};
+
+/// How many words are looked for at a time.
+pub const SOUGHT: usize = 32;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,19 +107,29 @@ impl PageRequest {
             && self.before.is_none_or(|before| entry.id < before)
             && self.start.is_none_or(|start| entry.at >= start)
             && self.end.is_none_or(|end| entry.at <= end)
-            && self
-                .words()
-                .is_none_or(|words| !words.is_empty() && words.is_subset(&words_said(&entry.stanza)))
+            && self.words().is_none_or(|words| has_all(&entry.stanza, &words))
             && self
                 .with
                 .as_ref()
                 .is_none_or(|with| entry.with.as_ref().is_some_and(|party| matches(with, party)))
     }
 
-    /// The words that all are to occur, if there is a text to look for.
-    pub fn words(&self) -> Option<BTreeSet<String>> {
-        (!self.text.is_empty()).then(|| self.text.iter().flat_map(|text| words(text)).collect())
+    /// The words that all are to occur, if there is a text to look for, the longest first. Of more than [`SOUGHT`] the longest count.
+    pub fn words(&self) -> Option<Vec<String>> {
+        if self.text.is_empty() {
+            return None;
+        }
+        let words: BTreeSet<String> = self.text.iter().flat_map(|text| words(text)).collect();
+        let mut words: Vec<String> = words.into_iter().collect();
+        words.sort_by_key(|word| Reverse(word.len()));
+        words.truncate(SOUGHT);
+        Some(words)
     }
+}
+
+fn has_all(stanza: &Bytes, words: &[String]) -> bool {
+    let said = words_said(stanza);
+    !words.is_empty() && words.iter().all(|word| said.contains(word))
 }
 
 fn matches(asked: &Jid, party: &Jid) -> bool {

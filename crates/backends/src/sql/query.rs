@@ -62,7 +62,7 @@ fn found(owner: &Bare, log: &str, request: &PageRequest) -> Vec<Piece> {
         Text(log.to_owned()),
     ]);
     if let Some(words) = words {
-        pieces.extend(with_words(words.into_iter().collect()));
+        pieces.extend(with_words(words));
     }
     if let Some(with) = &request.with {
         pieces.extend([Sql(" AND peer_bare = "), Text(with.bare().as_str().to_owned())]);
@@ -76,8 +76,7 @@ fn found(owner: &Bare, log: &str, request: &PageRequest) -> Vec<Piece> {
 
 /// The longest word is looked up, as it is likely to be the rarest; the others are asked of what is found, one by one: by counting, as
 /// PostgreSQL would else join them, and without statistics in a way that compares each with each.
-fn with_words(mut words: Vec<String>) -> Vec<Piece> {
-    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+fn with_words(words: Vec<String>) -> Vec<Piece> {
     let mut words = words.into_iter();
     let Some(first) = words.next() else {
         return vec![Sql(" AND FALSE")];

@@ -73,6 +73,9 @@ impl Filter {
             "start" => self.request.start = Some(time(value)?),
             // Clients see milliseconds.
             "end" => self.request.end = Some(Timestamp(time(value)?.0.saturating_add(999))),
+            // XEP-0431, 3.1
+            FULLTEXT if values.iter().all(String::is_empty) => {}
+            FULLTEXT => self.request.text = values.to_vec(),
             "after-id" => self.after(id(value)?),
             "before-id" => self.before(id(value)?),
             "ids" => self.ids = values.iter().map(|value| id(value)).collect::<Result<_, _>>()?,
@@ -145,7 +148,11 @@ const FIELDS: &[(&str, &str)] = &[
     ("before-id", "text-single"),
     ("after-id", "text-single"),
     ("include-groupchat", "boolean"),
+    (FULLTEXT, "text-single"),
 ];
+
+/// What is to be found by its words (XEP-0431).
+const FULLTEXT: &str = "{urn:xmpp:fulltext:0}fulltext";
 
 /// Data forms validation (XEP-0122).
 const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
@@ -204,6 +211,18 @@ mod tests {
         assert_eq!((filter.request.after, filter.request.before), (Some(a), Some(b)));
         assert!(filter.request.backwards);
         assert!(read(&set("<before/>")).unwrap().request.backwards);
+    }
+
+    #[test]
+    fn an_empty_text_is_none() {
+        for (text, words) in [
+            ("", None),
+            ("…", Some(vec![])),
+            ("Night!", Some(vec!["night".to_owned()])),
+        ] {
+            let filter = read(&form(&[("{urn:xmpp:fulltext:0}fulltext", text)])).unwrap();
+            assert_eq!(filter.request.words(), words, "{text}");
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub(crate) struct ArchiveConfig {
     pub max_page: u32,
     /// How many bytes a page has at most; the client gets the rest with the next one.
     pub max_page_bytes: usize,
+    /// How many messages one question by words (XEP-0431) may add to the index of an account's words, which is made for those who search: an older
+    /// archive that has more is not searched at once, and its client is told to ask again (`resource-constraint`).
+    pub max_indexed: u32,
     /// How many messages a client may ask for by their ids at a time; more are refused with `resource-constraint`.
     pub max_ids: usize,
 }
@@ -64,6 +67,7 @@ impl Default for ArchiveConfig {
             page: 50,
             max_page: 250,
             max_page_bytes: 524_288,
+            max_indexed: 50_000,
             max_ids: 100,
         }
     }
@@ -79,6 +83,7 @@ impl Module for Archive {
             (313, "1.1.3"),
             (334, "1.0.0"),
             (359, "0.7.0"),
+            (431, "0.2.0"),
             (441, "0.2.0"),
         ],
         summary: "Keeps what users say and hear, and lets their clients read it.",
@@ -113,6 +118,7 @@ impl Module for Archive {
         on.feature(At::Account, "urn:xmpp:mam:2#extended");
         on.feature(At::Account, "urn:xmpp:mam:2#groupchat-field");
         on.feature(At::Account, ns::STANZA_ID);
+        on.feature(At::Account, "urn:xmpp:fulltext:0");
         query::install(&self, on);
         prefs::install(&self, on);
     }

@@ -13,6 +13,9 @@ use store::{Entry, Page, PageRequest, Stores};
 use super::filter::{self, Filter};
 use super::{Archive, LOG, READS};
 
+/// Messages indexed at a time.
+const INDEXED: u32 = 1_000;
+
 /// `<query xmlns='urn:xmpp:mam:2'/>` of type set.
 struct Query(Element);
 
@@ -94,6 +97,9 @@ async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
     for id in &filter.known {
         find(&reader, *id).await?.ok_or(Condition::ItemNotFound)?;
     }
+    if !filter.request.text.is_empty() {
+        index(&cx, archive.config.max_indexed).await?;
+    }
     let page = if filter.ids.is_empty() {
         page(archive, &reader, &filter).await?
     } else {
@@ -115,6 +121,20 @@ async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
             readdress: true,
         })
     }))
+}
+
+/// Has all words of the archive indexed, in steps, unless they are too many for one question.
+async fn index(cx: &Cx, most: u32) -> Result<(), StanzaError> {
+    let mut left = most;
+    while left > 0 {
+        let step = left.min(INDEXED);
+        let done = cx.stores.archive.index(&cx.account.jid, LOG, step).await;
+        if done.map_err(away)? {
+            return Ok(());
+        }
+        left -= step;
+    }
+    Err(StanzaError::new(Condition::ResourceConstraint).with_text("the archive is being indexed; ask again"))
 }
 
 /// A page of what matches; cut where it gets too large.

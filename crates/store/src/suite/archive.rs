@@ -300,6 +300,8 @@ pub async fn finds_what_was_said(stores: &Stores) {
         (&["…"], &[]),
         (&["be", "…"], &[3, 4]),
     ];
+    let many: Vec<String> = (1_000_000..1_005_000).map(|n| n.to_string()).collect();
+    assert_eq!(find(stores, &[&many.join(" ")]).await, []);
     for (texts, found) in table {
         assert_eq!(find(stores, texts).await, *found, "{texts:?}");
     }
