@@ -18,7 +18,9 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
-use crate::hooks::{AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles};
+use crate::hooks::{
+    AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles,
+};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{AccountView, SessionEvent, View, Way};
