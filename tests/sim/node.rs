@@ -326,7 +326,14 @@ fn hosts() -> router::Hosts {
         disco: pipeline.disco().clone(),
         ..engine::Host::default()
     });
-    BTreeMap::from([(DOMAIN.to_owned(), Arc::new(VirtualHost { pipeline, host }))])
+    BTreeMap::from([(
+        DOMAIN.to_owned(),
+        Arc::new(VirtualHost {
+            pipeline,
+            host,
+            registration: router::Registration::default(),
+        }),
+    )])
 }
 
 /// The world's time of day, at least a microsecond later at each look.

@@ -190,6 +190,10 @@ impl Router for Yes {
         }
     }
 
+    async fn register(&self, _: stanza::RegisterRequest) -> stanza::RegisterReply {
+        stanza::RegisterReply::Refused(stanza::Condition::ServiceUnavailable.into())
+    }
+
     async fn bind(&self, request: BindRequest) -> BindReply {
         match request.account.with_resource(request.resource.named().unwrap_or("r")) {
             Ok(jid) => BindReply::Bound(jid, Payload::default()),

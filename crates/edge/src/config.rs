@@ -62,6 +62,8 @@ pub struct Limits {
     pub unauthenticated_per_address: usize,
     /// Failed SASL attempts before the stream is closed. Default 3.
     pub sasl_attempts: u32,
+    /// How often one connection may ask about registration (XEP-0077) before the stream is closed. Default 20.
+    pub registration_requests: u32,
     /// Limits on XML before authentication. Default: 64 KiB for a stanza.
     pub before: StanzaLimits,
     /// Limits on XML after authentication. Default: 256 KiB for a stanza.
@@ -98,7 +100,7 @@ pub struct Rates {
     pub stanzas: Rate,
     /// Logins that go on to a router, of all connections together; others are told `temporary-auth-failure` at once. The last quarter
     /// of the burst is for clients that resume a session (XEP-0198 within XEP-0388), the one before for those and for logins by
-    /// token (XEP-0484). Default 2,000/s, burst 8,000.
+    /// token (XEP-0484), the second but for clients that have yet to register (XEP-0077). Default 2,000/s, burst 8,000.
     pub logins: Rate,
 }
 
@@ -124,6 +126,10 @@ pub struct Timeouts {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub negotiation: Duration,
+    /// From a client's first question about registration to bound resource, if that is longer: somebody fills in a form. Default 5m.
+    #[serde(with = "units::duration")]
+    #[schemars(with = "String")]
+    pub registration: Duration,
     /// For a client to answer our closing tag, and for what is left to be written. Default 3s.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
@@ -245,6 +251,8 @@ impl Config {
             limits_after: self.limits.after.to_xml(),
             negotiation_timeout: self.timeouts.negotiation,
             sasl_attempts: self.limits.sasl_attempts,
+            registration_requests: self.limits.registration_requests,
+            registration_timeout: self.timeouts.registration,
             close_timeout: self.timeouts.close,
             idle_timeout: self.timeouts.idle,
             ack_timeout: self.timeouts.acknowledge,
@@ -294,6 +302,7 @@ impl Default for Limits {
             per_address: 1_000,
             unauthenticated_per_address: 200,
             sasl_attempts: 3,
+            registration_requests: 20,
             before: StanzaLimits {
                 stanza: 65_536,
                 ..StanzaLimits::default()
@@ -347,6 +356,7 @@ impl Default for Timeouts {
         Self {
             handshake: Duration::from_secs(10),
             negotiation: Duration::from_secs(30),
+            registration: Duration::from_secs(300),
             close: Duration::from_secs(3),
             write: Duration::from_secs(60),
             idle: Duration::ZERO,

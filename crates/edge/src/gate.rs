@@ -12,7 +12,7 @@ use stanza::SaslRequest;
 use crate::config::Rate;
 use crate::shaper::Shaper;
 
-/// What a login is to the server, the most welcome first. Registration will come last.
+/// What a login is to the server, the most welcome first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// Goes on with a session (XEP-0198): no presence, no roster, no offline messages.
@@ -21,6 +21,8 @@ pub(crate) enum Class {
     Token,
     /// By anything else.
     Password,
+    /// Has no account yet (XEP-0077).
+    Registration,
 }
 
 /// The bucket, shared by all connections.
@@ -49,6 +51,7 @@ impl Class {
             Self::Resume => "resume",
             Self::Token => "token",
             Self::Password => "password",
+            Self::Registration => "registration",
         }
     }
 
@@ -58,6 +61,7 @@ impl Class {
             Self::Resume => 4,
             Self::Token => 3,
             Self::Password => 2,
+            Self::Registration => 1,
         }
     }
 }
@@ -104,7 +108,9 @@ mod tests {
             burst: 40,
         });
         let start = crate::shared::now();
-        assert_eq!(admitted(&gate, Class::Password, start), 20);
+        assert_eq!(admitted(&gate, Class::Registration, start), 10);
+        assert_eq!(admitted(&gate, Class::Password, start), 10);
+        assert_eq!(admitted(&gate, Class::Registration, start), 0);
         assert_eq!(admitted(&gate, Class::Token, start), 10);
         assert_eq!(admitted(&gate, Class::Password, start), 0);
         assert_eq!(admitted(&gate, Class::Resume, start), 10);

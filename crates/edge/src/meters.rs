@@ -47,7 +47,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     (
         "dunlin_edge_logins_refused_total",
         "counter",
-        "Logins told to come again later, before a router was asked, by `class`: `resume`, `token` or `password`; see `edge.rates.logins`",
+        "Logins told to come again later, before a router was asked, by `class`: `resume`, `token`, `password` or `registration`; see `edge.rates.logins`",
     ),
     (
         "dunlin_edge_outbox_bytes",

@@ -12,8 +12,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use link::{CloseReason, Gone, Said, SessionRef, Step, Submission};
 use stanza::{
-    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, ResourceRequest, ResumeReply,
-    ResumeRequest, SaslFailure, SaslRequest, SessionId, StreamCondition,
+    Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, RegisterRequest, ResourceRequest,
+    ResumeReply, ResumeRequest, SaslFailure, SaslRequest, SessionId, StreamCondition,
 };
 use stream::{Closed, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -236,6 +236,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         match event {
             Event::StartTls => self.secure().await,
             Event::Sasl(request) => self.sasl(request).await,
+            Event::Register(request) => self.register(*request).await,
             Event::Bind {
                 account,
                 grant,
@@ -286,6 +287,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
         shared.meters().sasl(mechanism, &reply);
         self.stream.sasl(reply, now());
+    }
+
+    async fn register(&mut self, request: RegisterRequest) {
+        let shared = self.shared.clone();
+        if !shared.gate.admits(Class::Registration, now()) {
+            shared.meters().refused_login(Class::Registration.name());
+            return self.stream.overloaded(now());
+        }
+        let reply = self.ask(shared.router.register(request)).await;
+        self.stream.registered(reply, now());
     }
 
     async fn bind(&mut self, account: Bare, grant: Grant, resource: ResourceRequest) {

@@ -67,6 +67,11 @@ pub enum Effect {
         /// Whether its client reads the archive itself: what stays there and came before the session is taken to be read.
         reads_archive: bool,
     },
+    /// Change the account's password, if the rules of its host allow this one. Only a handler may ask for it: it is hashed and kept
+    /// before the account's lock is taken, and must succeed before the result is sent. All tokens of the account are void then.
+    Password(Password),
+    /// Retire the account: nobody logs in to it any more, and its home removes it soon. Must succeed before what follows it.
+    Retire,
 }
 
 /// A small value to be written, or removed.
@@ -81,6 +86,10 @@ pub struct Put {
     /// The fact that is read from it, if any.
     pub fact: Option<FactLoader>,
 }
+
+/// A password on its way to be hashed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
 
 /// A change of the roster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +122,13 @@ impl Put {
     pub fn fact<F: Fact>(key: Key, value: Option<Bytes>, seen: Option<Version>) -> Self {
         let fact = Some(FactLoader::of::<F>());
         Self { key, value, seen, fact }
+    }
+}
+
+impl std::fmt::Debug for Password {
+    /// Never prints it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
     }
 }
 

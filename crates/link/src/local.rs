@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use stanza::{
-    BindReply, BindRequest, Condition, EnableReply, EnableRequest, ErrorType, ResumeReply, ResumeRequest, SaslReply,
-    SaslRequest, StanzaError,
+    BindReply, BindRequest, Condition, EnableReply, EnableRequest, ErrorType, RegisterReply, RegisterRequest,
+    ResumeReply, ResumeRequest, SaslReply, SaslRequest, StanzaError,
 };
 use tokio::sync::OnceCell;
 
@@ -42,6 +42,10 @@ impl Local {
 impl Router for Local {
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
         self.home().await.sasl(request).await
+    }
+
+    async fn register(&self, request: RegisterRequest) -> RegisterReply {
+        self.home().await.register(request).await
     }
 
     async fn bind(&self, request: BindRequest) -> BindReply {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use stanza::{
     ArchiveId, Bare, BindReply, BindRequest, EnableReply, EnableRequest, Full, Grant, Jid, MessageKey, Peer,
-    ResumeReply, ResumeRequest, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
+    RegisterReply, RegisterRequest, ResumeReply, ResumeRequest, SaslReply, SaslRequest, SessionId, Stanza,
+    StreamCondition,
 };
 use tokio::sync::watch;
 use topology::{Epoch, Lease, NodeId, NodeRecord, Slot, Snapshot};
@@ -156,6 +157,8 @@ pub enum Gone {
 pub trait Router: Send + Sync {
     /// One SASL step. An unreachable router is `temporary-auth-failure`.
     async fn sasl(&self, request: SaslRequest) -> SaslReply;
+    /// One step of a registration. An unreachable router is `resource-constraint`; whether there is an account then is not known.
+    async fn register(&self, request: RegisterRequest) -> RegisterReply;
     /// Binds a resource; from here on deliveries for the session may arrive at the [`Edge`].
     async fn bind(&self, request: BindRequest) -> BindReply;
     /// Hands over a client's stanza. Returns when it is accepted in order (in process: done); waiting is back-pressure, the
@@ -221,6 +224,8 @@ pub trait Home: Send + Sync {
     async fn edge_down(&self, edge: &NodeId, epoch: Epoch);
     /// Decides a SASL step.
     async fn sasl(&self, request: SaslRequest) -> SaslReply;
+    /// Decides a step of a registration.
+    async fn register(&self, request: RegisterRequest) -> RegisterReply;
     /// Binds a resource.
     ///
     /// # Errors

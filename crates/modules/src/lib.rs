@@ -13,6 +13,7 @@ mod offline;
 mod ping;
 mod presence;
 mod push;
+mod registration;
 mod roster;
 mod session;
 mod strangers;
@@ -33,6 +34,7 @@ pub static ALL: &[Row] = &[
     row::<push::Push>(),
     row::<inactive::Inactive>(),
     row::<session::Session>(),
+    row::<registration::Registration>(),
     row::<disco::Disco>(),
     row::<caps::Caps>(),
     row::<ping::Ping>(),

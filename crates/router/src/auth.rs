@@ -1,8 +1,8 @@
-//! SASL exchanges: holds those that wait for a client, looks accounts up, and hashes passwords where that blocks nobody.
+//! SASL exchanges: holds those that wait for a client, and looks accounts up.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +12,6 @@ use stanza::{
     Bare, Exchange, FastUse, Grant, ResourceRequest, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp,
     Token,
 };
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::SaslConfig;
@@ -22,20 +21,13 @@ use crate::limiter::Limiter;
 use crate::tokens::Mint;
 use crate::vouch::lifetime;
 
-/// Passwords that may wait to be hashed, for each that is.
-const WAITING: usize = 64;
-
 /// SASL exchanges.
 pub(crate) struct Auth {
     policy: Policy,
     held: Mutex<HashMap<u64, Held>>,
     most: usize,
     lifetime: Duration,
-    hashing: Semaphore,
-    /// Passwords being hashed or waiting for it.
-    hashes: AtomicUsize,
-    most_hashes: usize,
-    limiter: Limiter,
+    limiter: Arc<Limiter>,
     mint: Mint,
 }
 
@@ -55,21 +47,17 @@ struct Asker {
 }
 
 impl Auth {
-    pub(crate) fn new(config: &SaslConfig, secret: [u8; 32]) -> Self {
+    pub(crate) fn new(config: &SaslConfig, secret: [u8; 32], limiter: Arc<Limiter>) -> Self {
         let policy = Policy {
             secret: secret.to_vec(),
             iterations: config.iterations,
         };
-        let hashing = config.hashing.max(1) as usize;
         Self {
             policy,
             held: Mutex::default(),
             most: config.exchanges as usize,
             lifetime: Duration::from_secs(config.exchange_s),
-            hashing: Semaphore::new(hashing),
-            hashes: AtomicUsize::new(0),
-            most_hashes: hashing * WAITING,
-            limiter: Limiter::new(config.failures, Duration::from_secs(config.failure_window_s)),
+            limiter,
             mint: Mint::new(config, &secret),
         }
     }
@@ -178,7 +166,7 @@ impl Auth {
                         Step::Failure(SaslFailure::TemporaryAuthFailure)
                     }
                 },
-                Step::Verify(verify) => self.verify(verify).await,
+                Step::Verify(verify) => self.verify(core, verify).await,
                 Step::Success { account, data } => {
                     let token = self.grant(core, &asker, &account).await;
                     return self.vouch(core, &asker, account, data, token);
@@ -216,17 +204,9 @@ impl Auth {
         (held.until > Instant::now()).then_some(held)
     }
 
-    /// Hashes a password on a thread that may block, a few at a time.
-    async fn verify(&self, verify: Verify) -> Step {
-        let _counted = Counted::new(&self.hashes);
-        if self.hashes.load(Ordering::Relaxed) > self.most_hashes {
-            gauges::dropped("password");
-            return Step::Failure(SaslFailure::TemporaryAuthFailure);
-        }
-        let Ok(_permit) = self.hashing.acquire().await else {
-            return Step::Failure(SaslFailure::TemporaryAuthFailure);
-        };
-        let checked = tokio::task::spawn_blocking(move || verify.run()).await;
+    /// Hashes a password when its turn comes.
+    async fn verify(&self, core: &Core, verify: Verify) -> Step {
+        let checked = core.hasher.run(move || verify.run()).await;
         checked.unwrap_or(Step::Failure(SaslFailure::TemporaryAuthFailure))
     }
 
@@ -278,20 +258,4 @@ impl Auth {
 /// The mechanism that a token is wanted for.
 fn wanted(sasl2: &Sasl2) -> Option<TokenMechanism> {
     TokenMechanism::from_name(sasl2.request_token.as_ref()?)
-}
-
-/// One more, for as long as it is held.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

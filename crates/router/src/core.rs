@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::expiry::Expiry;
+use crate::hasher::Hasher;
 use crate::hosts::Hosts;
 use crate::marks::Marks;
 use crate::session::QueueLimits;
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) hasher: Hasher,
     pub(crate) cells: Cells,
     pub(crate) directory: Directory,
     pub(crate) slots: Arc<Slots>,

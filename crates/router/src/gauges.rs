@@ -76,6 +76,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Messages removed from archives because they were older, or more, than their host keeps",
     ),
     (
+        "dunlin_router_registrations_total",
+        "counter",
+        "Questions of clients without an account (XEP-0077), by `outcome`: `form`, `accepted` (an invitation), `created`, or the condition of the error",
+    ),
+    (
         "dunlin_router_repeated_messages_total",
         "counter",
         "Messages that came again after a failure and were not delivered again",
@@ -280,6 +285,11 @@ pub(crate) fn lease_renewal(by: &'static str, renewal: Renewal) {
 /// A SASL exchange ended.
 pub(crate) fn sasl(outcome: &'static str) {
     counter!("dunlin_router_sasl_total", "outcome" => outcome).increment(1);
+}
+
+/// A step of a registration was answered.
+pub(crate) fn registration(outcome: &'static str) {
+    counter!("dunlin_router_registrations_total", "outcome" => outcome).increment(1);
 }
 
 /// A batch was written behind, or has to be tried again.

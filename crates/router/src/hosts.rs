@@ -6,12 +6,16 @@ use std::sync::Arc;
 use engine::{Host, Pipeline};
 use stanza::Jid;
 
+use crate::registration::Registration;
+
 /// A virtual host: what runs for its stanzas, and what its modules know of it.
 pub struct VirtualHost {
     /// The frozen table of its modules.
     pub pipeline: Pipeline,
     /// As modules see it.
     pub host: Arc<Host>,
+    /// Who may register.
+    pub registration: Registration,
 }
 
 /// The virtual hosts by domain.

@@ -1,4 +1,4 @@
-//! Failed attempts by client address, within a window of time.
+//! Failed logins and registrations, by client address and in all, within a window of time.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,12 +10,20 @@ use tokio::time::Instant;
 /// Most addresses remembered.
 const ADDRESSES: usize = 100_000;
 
-/// Counts failures by client address.
+/// Counts by client address.
 pub(crate) struct Limiter {
     /// 0: no limit.
     most: u32,
     window: Duration,
     failures: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+/// Counts all there is.
+pub(crate) struct Total {
+    /// 0: no limit.
+    most: u32,
+    window: Duration,
+    count: Mutex<(Instant, u32)>,
 }
 
 impl Limiter {
@@ -57,6 +65,50 @@ impl Limiter {
         }
         entry.1 = entry.1.saturating_add(1);
     }
+
+    /// Counts one of `address`, if it may have one more.
+    pub(crate) fn take(&self, address: Option<IpAddr>) -> bool {
+        let allowed = self.allows(address);
+        if allowed {
+            self.failed(address);
+        }
+        allowed
+    }
+
+    /// One that was taken does not count.
+    pub(crate) fn give_back(&self, address: Option<IpAddr>) {
+        let mut counts = self.failures.lock();
+        if let Some((_, count)) = address.and_then(|address| counts.get_mut(&network(address))) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+impl Total {
+    pub(crate) fn new(most: u32, window: Duration) -> Self {
+        Self {
+            most,
+            window,
+            count: Mutex::new((Instant::now(), 0)),
+        }
+    }
+
+    /// Counts one more, if there may be.
+    pub(crate) fn take(&self) -> bool {
+        let mut count = self.count.lock();
+        if count.0.elapsed() >= self.window {
+            *count = (Instant::now(), 0);
+        }
+        let allowed = self.most == 0 || count.1 < self.most;
+        count.1 = count.1.saturating_add(u32::from(allowed));
+        allowed
+    }
+
+    /// One that was taken does not count.
+    pub(crate) fn give_back(&self) {
+        let mut count = self.count.lock();
+        count.1 = count.1.saturating_sub(1);
+    }
 }
 
 /// Who counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
@@ -83,5 +135,25 @@ mod tests {
         assert!(limiter.allows(None));
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(limiter.allows(at("2001:db8::3")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_does_not_count() {
+        let (limiter, total) = (
+            Limiter::new(1, Duration::from_secs(60)),
+            Total::new(1, Duration::from_secs(60)),
+        );
+        let at = "192.0.2.1".parse().ok();
+        for _ in 0..3 {
+            assert!(limiter.take(at) && total.take());
+            assert!(!limiter.take(at) && !total.take());
+            limiter.give_back(at);
+            total.give_back();
+        }
+        assert!(limiter.take(at) && total.take());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(limiter.take(at) && total.take());
+        let unlimited = Total::new(0, Duration::from_secs(60));
+        assert!((0..9).all(|_| unlimited.take()));
     }
 }

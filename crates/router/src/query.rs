@@ -17,6 +17,7 @@ use crate::errand::{Batch, Errand, Out, Question};
 use crate::gauges;
 use crate::hosts::{Whose, whose};
 use crate::load;
+use crate::password;
 use crate::perform::{finish, perform};
 use crate::refusal::Refusal;
 use crate::refuse::refuse;
@@ -35,6 +36,7 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
     let mut answer = Err(StanzaError::from(Refusal::Conflict));
     for _ in 0..ATTEMPTS {
         answer = run(core, &question, snapshot(core, cell.as_deref(), &question).await).await;
+        answer = password::keep(core, &question.account, answer).await;
         let reply = answer.as_ref().cloned().unwrap_or_default();
         let Some(cell) = &cell else { break };
         let mut state = cell.state.lock().await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use link::{Attach, CloseReason, EdgeRef, Gone, Home, PeerHome, Peers, Route, SessionRef, Submission};
 use stanza::{
-    BindReply, BindRequest, Condition, EnableReply, EnableRequest, Jid, ResumeReply, ResumeRequest, SaslReply,
-    SaslRequest,
+    BindReply, BindRequest, Condition, EnableReply, EnableRequest, Jid, RegisterReply, RegisterRequest, ResumeReply,
+    ResumeRequest, SaslReply, SaslRequest,
 };
 use store::Stores;
 use tokio::sync::watch;
@@ -24,14 +24,17 @@ use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::entrust::{entrust_lone, entrust_one};
 use crate::expiry::Expiry;
+use crate::hasher::Hasher;
 use crate::hosts::Hosts;
+use crate::limiter::Limiter;
 use crate::marks::Marks;
 use crate::member::Member;
+use crate::registrar::Registrar;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
-use crate::{archive, attach, attention, bind, gauges, lost, receive, records, remove, resume, retain, submit};
+use crate::{archive, attach, attention, bind, gauges, introduce, lost, receive, records, remove, resume, retain, submit};
 
 /// What a router is made of.
 pub struct Parts {
@@ -58,6 +61,7 @@ pub struct Parts {
 pub struct Router {
     pub(crate) core: Arc<Core>,
     auth: Arc<Auth>,
+    registrar: Arc<Registrar>,
     pub(crate) member: Arc<OnceLock<Arc<Member>>>,
     pub(crate) tasks: Arc<Tasks>,
 }
@@ -77,6 +81,7 @@ impl Router {
             peers: parts.peers,
             clock: parts.clock,
             entropy: parts.entropy,
+            hasher: Hasher::new(&config.sasl),
             cells: Cells::new(config.idle_accounts as usize, idle_for),
             directory: Directory::new(),
             slots: Arc::new(Slots::new(ms(config.cluster.hold_ms))),
@@ -90,8 +95,11 @@ impl Router {
             trails: watch::Sender::new(0),
             config,
         };
+        let sasl = &core.config.sasl;
+        let failures = Arc::new(Limiter::new(sasl.failures, Duration::from_secs(sasl.failure_window_s)));
         let router = Self {
-            auth: Arc::new(Auth::new(&core.config.sasl, parts.secret)),
+            auth: Arc::new(Auth::new(sasl, parts.secret, failures.clone())),
+            registrar: Arc::new(Registrar::new(&core.hosts, failures)),
             core: Arc::new(core),
             member: Arc::default(),
             tasks: Arc::default(),
@@ -100,6 +108,7 @@ impl Router {
         router.tasks.spawn(tasks::sweep(router.core.clone()));
         router.tasks.spawn(remove::run(router.core.clone()));
         router.tasks.spawn(retain::run(router.core.clone()));
+        router.tasks.spawn(introduce::run(router.core.clone()));
         router.tasks.spawn(tasks::expire(router.core.clone()));
         router.tasks.spawn(records::keep(router.core.clone()));
         router
@@ -165,6 +174,12 @@ impl Home for Router {
 
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
         self.auth.step(&self.core, request).await
+    }
+
+    async fn register(&self, request: RegisterRequest) -> RegisterReply {
+        let (core, registrar) = (self.core.clone(), self.registrar.clone());
+        let done = Self::whole(async move { registrar.step(&core, request).await }).await;
+        done.unwrap_or_else(|| RegisterReply::Refused(Condition::InternalServerError.into()))
     }
 
     async fn bind(&self, edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {

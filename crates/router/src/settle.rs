@@ -106,9 +106,13 @@ async fn settle_all(
 pub(crate) async fn settle(core: &Core, account: &mut Account, effects: &Effects) -> Result<Settled, Refusal> {
     let mut change = RosterChange::default();
     for effect in &effects.0 {
-        if let Effect::Roster(other) = effect {
-            change.put.extend(other.put.iter().cloned());
-            change.remove.extend(other.remove.iter().cloned());
+        match effect {
+            Effect::Roster(other) => {
+                change.put.extend(other.put.iter().cloned());
+                change.remove.extend(other.remove.iter().cloned());
+            }
+            Effect::Retire => retire(core, account).await?,
+            _ => {}
         }
     }
     let mut settled = Settled::default();
@@ -179,6 +183,17 @@ async fn reload(core: &Core, account: &mut Account, put: &Put, settled: &mut Set
             tracing::warn!(%error, "loading a fact");
             Refusal::Away
         })
+}
+
+async fn retire(core: &Core, account: &Account) -> Result<(), Refusal> {
+    match core.stores.accounts.retire(account.jid()).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            gauges::failed("retire");
+            tracing::warn!(%error, "retiring an account");
+            Err(Refusal::Away)
+        }
+    }
 }
 
 async fn write_roster(core: &Core, account: &Account, change: RosterChange) -> Result<(RosterChange, u64), Refusal> {

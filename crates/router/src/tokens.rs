@@ -205,6 +205,17 @@ pub async fn revoke(items: &dyn Items, account: &Bare, client: ClientId) -> stor
     }
 }
 
+/// Takes the tokens of all clients away. Those of a former password are void already: tokens follow from it.
+///
+/// # Errors
+/// As the store says.
+pub async fn revoke_all(items: &dyn Items, account: &Bare) -> store::Result<()> {
+    for (client, _) in tokens(items, account).await? {
+        revoke(items, account, client).await?;
+    }
+    Ok(())
+}
+
 /// The account, if there is one that is served here.
 async fn hosted(core: &Core, jid: &Bare) -> store::Result<Option<Account>> {
     let found = core.stores.accounts.get(jid).await?;

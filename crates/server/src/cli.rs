@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Add, change, remove and list accounts; works beside a running server.
     #[command(subcommand)]
     User(User),
+    /// Make, list and take back invitations to register (XEP-0401); works beside a running server.
+    #[command(subcommand)]
+    Invite(Invite),
     /// Check and explain the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -186,6 +189,49 @@ pub(crate) enum User {
     List {
         /// The domain.
         domain: Option<String>,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+}
+
+/// `dunlin invite …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Invite {
+    /// Make an invitation and print its link: shown once, as only a hash of it is kept.
+    Create {
+        /// The domain to register at. Default: the only one that takes invitations.
+        #[arg(long)]
+        host: Option<String>,
+        /// The name to register; it is kept for this invitation as long as that is good. Default: who is invited chooses.
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// An account that is to have the new one as a contact, and the other way round.
+        #[arg(long, value_name = "JID")]
+        contact: Option<String>,
+        /// How long the invitation is good, such as `12h` or `7d`; `never`: until it is used or taken back.
+        #[arg(long, value_name = "TIME", default_value = "7d")]
+        expires: String,
+        /// How many accounts may come of it.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        uses: u32,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// List the invitations that are good: id, domain, end, uses left, name, contact, names in the making.
+    List {
+        /// The domain (default: all).
+        #[arg(long)]
+        host: Option<String>,
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Take an invitation back.
+    Revoke {
+        /// Its id, as listed.
+        id: String,
         /// Which configuration.
         #[command(flatten)]
         file: ConfigFile,

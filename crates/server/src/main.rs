@@ -6,6 +6,7 @@ mod demo;
 mod docs;
 mod hosts;
 mod http;
+mod invite;
 mod metrics;
 mod node;
 mod roles;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> Result<()> {
         }),
         Command::Node(node) => block_on(node::run(node)),
         Command::User(user) => block_on(user::run(user)),
+        Command::Invite(invite) => block_on(invite::run(invite)),
     }
 }
 

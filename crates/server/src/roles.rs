@@ -269,11 +269,18 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
             mechanisms: settings.mechanisms,
             tokens: settings.tokens,
             plain_without_tls: settings.plain_without_tls,
+            registration: settings.registration.is_offered(),
             features: pipeline.stream_features(&domain),
             bind_features: pipeline.bind_features().map(str::to_owned).collect(),
         });
         let host = Arc::new(hosts::host(&domain, &pipeline, started));
-        known.insert(domain, Arc::new(VirtualHost { pipeline, host }));
+        let registration = settings.registration;
+        let host = VirtualHost {
+            pipeline,
+            host,
+            registration,
+        };
+        known.insert(domain, Arc::new(host));
     }
     Ok((known, streams))
 }

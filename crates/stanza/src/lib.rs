@@ -12,6 +12,7 @@ pub mod ns;
 mod payload;
 mod prepare;
 mod read;
+mod register;
 pub mod rsm;
 mod sasl2;
 mod stanza;
@@ -33,6 +34,7 @@ pub use managed::{
     Counts, EnableReply, EnableRequest, ResumeReply, ResumeRequest, Resumption, TooHigh, acknowledged, handled,
 };
 pub use payload::{Child, Payload};
+pub use register::{Invited, RegisterReply, RegisterRequest, RegisterStep};
 pub use sasl2::{ClientId, FastUse, InvalidClientId, Sasl2, Token, UserAgent};
 pub use stanza::{Head, InvalidStanza, Iq, IqType, Message, MessageType, Presence, PresenceType, Show, Stanza};
 pub use stream_condition::StreamCondition;

@@ -28,6 +28,10 @@ pub const LAST: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Service discovery, items (XEP-0030).
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// In-band registration (XEP-0077).
+pub const REGISTER: &str = "jabber:iq:register";
+/// In-band registration as a stream feature (XEP-0077, 8).
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
 /// Chat states (XEP-0085).
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// Software version (XEP-0092).
@@ -48,8 +52,12 @@ pub const HINTS: &str = "urn:xmpp:hints";
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// Stanza ids (XEP-0359).
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// Tokens by which one is let in (XEP-0379).
+pub const PREAUTH: &str = "urn:xmpp:pars:0";
 /// Channel-binding types (XEP-0440).
 pub const SASL_CHANNEL_BINDING: &str = "urn:xmpp:sasl-cb:0";
+/// Registration by invitation as a stream feature (XEP-0445).
+pub const INVITED_REGISTRATION: &str = "urn:xmpp:ibr-token:0";
 /// Stream limits (XEP-0478).
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// Stream management (XEP-0198).

@@ -19,6 +19,10 @@ pub struct Config {
     pub negotiation_timeout: Duration,
     /// Failed SASL attempts before the stream is closed. Default 3.
     pub sasl_attempts: u32,
+    /// How often a client without an account may ask about registration. Default 20.
+    pub registration_requests: u32,
+    /// From its first question about registration to bound resource, at most. Default 5 min.
+    pub registration_timeout: Duration,
     /// How long the peer may take to answer our closing tag. Default 3 s.
     pub close_timeout: Duration,
     /// Largest idle time after which we close a stream that sends nothing (0: never). Announced by XEP-0478.
@@ -45,6 +49,8 @@ pub struct HostConfig {
     pub tokens: Vec<String>,
     /// Whether PLAIN may be offered without TLS. Default false.
     pub plain_without_tls: bool,
+    /// Whether clients without an account may ask for one (XEP-0077): offered where PLAIN could be. Default false.
+    pub registration: bool,
     /// Further stream features announced after authentication, such as entity capabilities (XEP-0115, 6.3).
     pub features: Vec<Element>,
     /// Features of the session that the home can enable while a resource is bound (XEP-0386), by their names.
@@ -72,6 +78,8 @@ impl Default for Config {
             limits_after: Limits::default(),
             negotiation_timeout: Duration::from_secs(30),
             sasl_attempts: 3,
+            registration_requests: 20,
+            registration_timeout: Duration::from_secs(300),
             close_timeout: Duration::from_secs(3),
             idle_timeout: Duration::ZERO,
             ack_timeout: Duration::from_secs(60),

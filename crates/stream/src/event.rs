@@ -1,7 +1,8 @@
 //! What the machine asks of its shell.
 
 use stanza::{
-    Bare, Condition, EnableRequest, Grant, ResourceRequest, SaslFailure, SaslRequest, Stanza, StreamCondition,
+    Bare, Condition, EnableRequest, Grant, RegisterRequest, ResourceRequest, SaslFailure, SaslRequest, Stanza,
+    StreamCondition,
 };
 
 /// What the machine asks of its shell. Output (`Stream::output`) that was made before an event is written before it is acted on.
@@ -12,6 +13,8 @@ pub enum Event {
     StartTls,
     /// Ask a router; then call `Stream::sasl`. (`SaslRequest::Abort` needs no answer.)
     Sasl(SaslRequest),
+    /// Ask a router; then call `Stream::registered`.
+    Register(Box<RegisterRequest>),
     /// Ask the home; then call `Stream::bound`. The shell adds its session and peer facts.
     Bind {
         /// Who authenticated on this stream.

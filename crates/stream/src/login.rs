@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use stanza::{Bare, ClientId, Grant, Peer, SessionId};
+use stanza::{Bare, ClientId, Grant, Invited, Peer, SessionId};
 
 use crate::config::{Config, HostConfig, TlsPolicy};
 use crate::feature::inline::Wishes;
@@ -25,6 +25,13 @@ pub(crate) struct Login {
     pub(crate) profile: Profile,
     /// Failed attempts, of SASL and then of resource binding.
     pub(crate) attempts: u32,
+    /// The invitation that a router has accepted.
+    pub(crate) invited: Option<Invited>,
+    /// Whether the client has been given an account.
+    pub(crate) registered: bool,
+    /// How often a router was asked about registration, and how often the client was refused.
+    pub(crate) asked: u32,
+    pub(crate) refused: u32,
     /// When patience ends.
     pub(crate) until: Instant,
     /// Who authenticated, and the proof.

@@ -21,6 +21,7 @@ pub(crate) enum State {
     Securing(Securing),
     Asking(Asking),
     Challenged(Challenged),
+    Registering(Registering),
     Binding(Binding),
     Requested(Requested),
     Resuming(Resuming),
@@ -55,6 +56,13 @@ pub(crate) struct Asking {
 pub(crate) struct Challenged {
     pub(crate) login: Box<Login>,
     pub(crate) exchange: Exchange,
+}
+
+/// Waits for the router's word on a registration.
+#[derive(Debug)]
+pub(crate) struct Registering {
+    pub(crate) login: Box<Login>,
+    pub(crate) iq: Box<Iq>,
 }
 
 /// Authenticated; waits for a request to bind a resource.
@@ -143,7 +151,12 @@ impl State {
     /// Whether input is read in this state. Where it is not, an answer is awaited.
     pub(crate) fn reads(&self) -> bool {
         match self {
-            Self::Securing(_) | Self::Asking(_) | Self::Requested(_) | Self::Resuming(_) | Self::Over => false,
+            Self::Securing(_)
+            | Self::Asking(_)
+            | Self::Registering(_)
+            | Self::Requested(_)
+            | Self::Resuming(_)
+            | Self::Over => false,
             Self::Established(established) => !established.enabling.is_under_way(),
             Self::Opening(_) | Self::Offering(_) | Self::Challenged(_) | Self::Binding(_) | Self::Closing(_) => true,
         }
@@ -166,6 +179,7 @@ impl State {
             | Self::Securing(Securing(login))
             | Self::Asking(Asking { login, .. })
             | Self::Challenged(Challenged { login, .. })
+            | Self::Registering(Registering { login, .. })
             | Self::Binding(Binding(login))
             | Self::Requested(Requested { login, .. })
             | Self::Resuming(Resuming { login, .. }) => Some(login),

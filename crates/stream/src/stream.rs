@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use stanza::{
-    BindReply, EnableReply, Full, Jid, Peer, ResumeReply, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
-    TlsFacts, ns,
+    BindReply, EnableReply, Full, Jid, Peer, RegisterReply, ResumeReply, SaslReply, SaslRequest, SessionId, Stanza,
+    StreamCondition, TlsFacts, ns,
 };
 use xml::{Element, Limits};
 
@@ -46,6 +46,8 @@ use crate::step::rejection;
 ///  any state ──their closing tag, hang-up───────────────────────────────────────▶ Over
 /// ```
 ///
+/// Offering ◀──register, answer──▶ Registering: a client without an account asks for one (XEP-0077), and logs in then.
+///
 /// After each call the shell polls until there is nothing left, then writes the output. Input that comes while an answer is
 /// awaited is kept, within the limits of the stream, and read after the answer.
 #[derive(Debug)]
@@ -70,6 +72,10 @@ impl Stream {
             offer: Offer::default(),
             profile: Profile::default(),
             attempts: 0,
+            invited: None,
+            registered: false,
+            asked: 0,
+            refused: 0,
             until,
             account: None,
         };
@@ -127,12 +133,28 @@ impl Stream {
         }
     }
 
-    /// Instead of an answer to [`Event::Sasl`]: no router is asked, as too many log in at once.
+    /// The router's answer to [`Event::Register`].
+    pub fn registered(&mut self, reply: RegisterReply, now: Instant) {
+        self.line.now = now;
+        match std::mem::take(&mut self.state) {
+            State::Registering(registering) => {
+                let step = registering.answer(&mut self.line, reply);
+                self.go_on(step);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Instead of an answer to [`Event::Sasl`] or [`Event::Register`]: no router is asked, as too many log in at once.
     pub fn overloaded(&mut self, now: Instant) {
         self.line.now = now;
         match std::mem::take(&mut self.state) {
             State::Asking(asking) => {
                 let step = rejection::overloaded(asking.login, &mut self.line);
+                self.go_on(step);
+            }
+            State::Registering(registering) => {
+                let step = registering.overloaded(&mut self.line);
                 self.go_on(step);
             }
             other => self.state = other,
@@ -390,7 +412,7 @@ impl Stream {
             return None;
         }
         let step = match std::mem::take(&mut self.state) {
-            State::Offering(offering) => offering.child(&mut self.line, &element),
+            State::Offering(offering) => offering.child(&mut self.line, child, &element),
             State::Challenged(challenged) => challenged.child(&mut self.line, &element),
             State::Binding(binding) => binding.child(&mut self.line, child),
             other => Ok((other, None)), // not reached: no other state reads children

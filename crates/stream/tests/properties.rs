@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use dunlin_stream::{Event, Stream, TlsPolicy};
 use proptest::prelude::*;
-use stanza::SaslRequest;
+use stanza::{RegisterReply, SaslRequest};
 use target::{Act, PIECES, bound, challenge, enabled, resumed, success};
 
 fn act() -> impl Strategy<Value = Act> {
@@ -28,6 +28,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Close),
         1 => Just(Act::Deliver),
         1 => Just(Act::HangUp),
+        1 => any::<bool>().prop_map(Act::Registered),
     ]
 }
 
@@ -53,6 +54,7 @@ fn answer(stream: &mut Stream, event: &Event, now: Instant) {
         Event::Sasl(SaslRequest::Start { mechanism, .. }) if mechanism != "PLAIN" => stream.sasl(challenge(), now),
         Event::Sasl(SaslRequest::Abort { .. }) => {}
         Event::Sasl(_) => stream.sasl(success(), now),
+        Event::Register(_) => stream.registered(RegisterReply::Created, now),
         Event::Bind { .. } => stream.bound(bound(), now),
         Event::Enable(_) => stream.enabled(&enabled(), now),
         Event::Resume { .. } => stream.resumed(resumed(), now),

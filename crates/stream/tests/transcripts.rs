@@ -27,6 +27,16 @@ const SCRIPTS: &[Script] = &[
         Setting::certified,
     ),
     ("sasl", include_str!("transcripts/sasl.txt"), Setting::direct),
+    (
+        "registration",
+        include_str!("transcripts/registration.txt"),
+        Setting::registering,
+    ),
+    (
+        "registration_in_plain",
+        include_str!("transcripts/registration_in_plain.txt"),
+        Setting::registering_in_plain,
+    ),
     ("sasl2", include_str!("transcripts/sasl2.txt"), Setting::direct),
     ("inlined", include_str!("transcripts/inlined.txt"), Setting::direct),
     ("binding", include_str!("transcripts/binding.txt"), Setting::direct),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use edge::{Edge, Sessions};
 use engine::Pipeline;
 use link::EdgeRef;
-use router::{Clock, Hosts, NoPeers, Router, System, VirtualHost};
+use router::{Clock, Hosts, Mode, NoPeers, Registration, Router, System, VirtualHost};
 use serde_json::Value;
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores, memory};
@@ -119,6 +119,7 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
             mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).to_vec(),
             tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: true,
+            registration: true,
             features: pipeline.stream_features(domain),
             bind_features: pipeline.bind_features().map(str::to_owned).collect(),
         });
@@ -130,9 +131,24 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
             started: System.now(),
             disco,
         });
-        hosts.insert(domain.to_owned(), Arc::new(VirtualHost { pipeline, host }));
+        let host = VirtualHost {
+            pipeline,
+            host,
+            registration: registration(domain),
+        };
+        hosts.insert(domain.to_owned(), Arc::new(host));
     }
     Ok((hosts, streams))
+}
+
+/// Anybody registers at the first of [`DOMAINS`], those who are invited at the second; all of them from one address.
+fn registration(domain: &str) -> Registration {
+    let mode = if domain == DOMAINS[0] { Mode::Open } else { Mode::Invite };
+    Registration {
+        mode,
+        per_address: 0,
+        ..Registration::default()
+    }
 }
 
 /// Retires an account and waits until its home has removed it.

@@ -102,6 +102,10 @@ impl Router for Friendly {
         }
     }
 
+    async fn register(&self, _: stanza::RegisterRequest) -> stanza::RegisterReply {
+        stanza::RegisterReply::Refused(stanza::Condition::ServiceUnavailable.into())
+    }
+
     async fn bind(&self, request: BindRequest) -> BindReply {
         let full = request
             .account

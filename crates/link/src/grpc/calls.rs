@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use stanza::{BindReply, BindRequest, EnableReply, ResumeReply, ResumeRequest, SaslReply};
+use stanza::{BindReply, BindRequest, EnableReply, RegisterReply, ResumeReply, ResumeRequest, SaslReply};
 use tokio::sync::oneshot;
 
 use crate::Gone;
@@ -13,6 +13,7 @@ use crate::link_id::LinkId;
 /// A question; dropped when its link ends, so that who asked hears of it.
 pub(super) enum Call {
     Sasl(oneshot::Sender<SaslReply>),
+    Register(oneshot::Sender<RegisterReply>),
     Bind(Box<BindRequest>, oneshot::Sender<Result<BindReply, Gone>>),
     Enable(oneshot::Sender<Result<EnableReply, Gone>>),
     Resume(Box<ResumeRequest>, oneshot::Sender<Result<ResumeReply, Gone>>),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use stanza::{
-    BindReply, BindRequest, EnableRequest, ResumeReply, ResumeRequest, SaslRequest, SessionId, StreamCondition,
+    BindReply, BindRequest, EnableRequest, RegisterRequest, ResumeReply, ResumeRequest, SaslRequest, SessionId,
+    StreamCondition,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -144,6 +145,7 @@ impl Edge for Remote {
 /// What is done in order per session.
 enum Job {
     Sasl(u64, SaslRequest),
+    Register(u64, Box<RegisterRequest>),
     Bind(u64, BindRequest),
     Enable(u64, SessionId, u32, EnableRequest),
     Resume(u64, ResumeRequest),
@@ -212,6 +214,7 @@ impl Desk {
     ) -> Option<(SessionId, Job)> {
         Some(match frame {
             EdgeFrame::Sasl(call, request) => (turn(&request), Job::Sasl(call, request)),
+            EdgeFrame::Register(call, request) => (request.session, Job::Register(call, request)),
             EdgeFrame::Bind(call, request) => (request.session, Job::Bind(call, request)),
             EdgeFrame::Enable {
                 call,
@@ -256,6 +259,10 @@ impl Desk {
             Job::Sasl(call, request) => {
                 let reply = self.home.sasl(request).await;
                 self.send(RouterFrame::Sasl(call, reply));
+            }
+            Job::Register(call, request) => {
+                let reply = self.home.register(*request).await;
+                self.send(RouterFrame::Register(call, reply));
             }
             Job::Bind(call, request) => self.bind(call, request).await,
             Job::Enable(call, session, generation, request) => self.enable(call, session, generation, request).await,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use stanza::{
-    BindReply, BindRequest, Counts, EnableReply, EnableRequest, ResumeReply, ResumeRequest, SaslFailure, SaslReply,
-    SaslRequest, SessionId, StreamCondition,
+    BindReply, BindRequest, Counts, EnableReply, EnableRequest, RegisterReply, RegisterRequest, RegisterStep,
+    ResumeReply, ResumeRequest, SaslFailure, SaslReply, SaslRequest, SessionId, StreamCondition,
 };
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -192,6 +192,12 @@ impl Router for RouterPool {
             .unwrap_or(SaslReply::Failure(SaslFailure::TemporaryAuthFailure))
     }
 
+    async fn register(&self, request: RegisterRequest) -> RegisterReply {
+        let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.register(request));
+        let reply = asked.await.ok().flatten();
+        reply.unwrap_or_else(|| RegisterReply::Refused(homeless()))
+    }
+
     async fn bind(&self, request: BindRequest) -> BindReply {
         let asked = tokio::time::timeout(self.pool.config.call_timeout, self.pool.bind(request));
         asked.await.unwrap_or_else(|_| BindReply::Refused(homeless()))
@@ -324,6 +330,21 @@ impl Pool {
         answer.await.ok()
     }
 
+    /// Any router will do. An account is asked for once: if the link ends before the answer comes, it may be there.
+    async fn register(&self, request: RegisterRequest) -> Option<RegisterReply> {
+        loop {
+            let (link, line) = self.any_line().await;
+            let (reply, answer) = oneshot::channel();
+            let call = self.calls.open(link, Call::Register(reply));
+            line.send(EdgeFrame::Register(call, Box::new(request.clone())));
+            match answer.await {
+                Ok(reply) => return Some(reply),
+                Err(_) if matches!(request.step, RegisterStep::Create { .. }) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
     fn line_to(&self, router: &str) -> Option<(LinkId, Arc<Line>)> {
         let lines = self.lines.lock();
         let line = lines.iter().find(|(node, ..)| *node.0 == *router);
@@ -411,6 +432,11 @@ impl Pool {
             RouterFrame::Snapshot(snapshot) => self.membership.learn(snapshot),
             RouterFrame::Sasl(call, reply) => {
                 if let Some(Call::Sasl(waiting)) = self.calls.answered(link, call) {
+                    let _ = waiting.send(reply);
+                }
+            }
+            RouterFrame::Register(call, reply) => {
+                if let Some(Call::Register(waiting)) = self.calls.answered(link, call) {
                     let _ = waiting.send(reply);
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ::stanza::{BindRequest, EnableRequest, Grant, ResumeRequest, SaslRequest, SessionId};
+use ::stanza::{BindRequest, EnableRequest, Grant, RegisterRequest, ResumeRequest, SaslRequest, SessionId};
 use ::topology::Slot;
 
 use super::address::{
@@ -13,6 +13,7 @@ use super::login::{bind_from, bind_to, peer_from, peer_to, sasl_from, sasl_to};
 use super::managed::{enable_from, enable_to, resume_from, resume_to};
 use super::pb;
 use super::pb::edge_frame::Frame;
+use super::register::{register_from, register_size, register_to};
 use super::stanza::{stanza_from, stanza_size, stanza_to};
 use crate::{Attach, CloseReason, Said, SessionRef, Submission, Unwritten, Waiting};
 
@@ -20,6 +21,7 @@ use crate::{Attach, CloseReason, Said, SessionRef, Submission, Unwritten, Waitin
 #[derive(Clone, Debug)]
 pub(crate) enum EdgeFrame {
     Sasl(u64, SaslRequest),
+    Register(u64, Box<RegisterRequest>),
     Bind(u64, BindRequest),
     Enable {
         call: u64,
@@ -67,6 +69,7 @@ impl EdgeFrame {
         match self {
             Self::Submit { submission, .. } => submission.said.stanza().map_or(64, stanza_size),
             Self::Attach { attach, .. } => attach_size(attach),
+            Self::Register(_, request) => register_size(request),
             Self::Sasl(..) | Self::Bind(..) | Self::Resume(..) => 512,
             Self::Attached(_, pending) => 64 + 8 * pending.len(),
             _ => 64,
@@ -76,6 +79,7 @@ impl EdgeFrame {
     pub(crate) fn encode(self) -> pb::EdgeFrame {
         let frame = match self {
             Self::Sasl(call, request) => Frame::Sasl(sasl_to(call, request)),
+            Self::Register(call, request) => Frame::Register(register_to(call, *request)),
             Self::Bind(call, request) => Frame::Bind(bind_to(call, request)),
             Self::Enable {
                 call,
@@ -142,6 +146,7 @@ impl EdgeFrame {
         Ok(match frame.frame.ok_or(Malformed("frame"))? {
             Frame::Hello(_) => return Err(Malformed("second hello")),
             Frame::Sasl(request) => Self::Sasl(request.call, sasl_from(request)?),
+            Frame::Register(request) => Self::Register(request.call, Box::new(register_from(request)?)),
             Frame::Bind(request) => Self::Bind(request.call, bind_from(request)?),
             Frame::Enable(request) => Self::Enable {
                 call: request.call,

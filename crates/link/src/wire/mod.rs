@@ -7,6 +7,7 @@ mod fuzz;
 mod login;
 mod managed;
 mod peer_frame;
+mod register;
 mod router_frame;
 mod sasl2;
 mod snapshot;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::stanza::{BindReply, EnableReply, ResumeReply, SaslReply, SessionId, StreamCondition};
+use ::stanza::{BindReply, EnableReply, RegisterReply, ResumeReply, SaslReply, SessionId, StreamCondition};
 use ::topology::Snapshot;
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use super::login::{bind_reply_from, bind_reply_to, sasl_reply_from, sasl_reply_t
 use super::managed::{enable_reply_from, enable_reply_to, resume_reply_from, resume_reply_to};
 use super::pb;
 use super::pb::router_frame::Frame;
+use super::register::{register_reply_from, register_reply_to};
 use super::snapshot::{snapshot_from, snapshot_to};
 use super::stanza::{stanza_from, stanza_size, stanza_to};
 use crate::{Attach, Delivery, Gone, Waiting};
@@ -24,6 +25,7 @@ use crate::{Attach, Delivery, Gone, Waiting};
 pub(crate) enum RouterFrame {
     Snapshot(Arc<Snapshot>),
     Sasl(u64, SaslReply),
+    Register(u64, RegisterReply),
     Bind(u64, Result<BindReply, Gone>),
     Enable(u64, Result<EnableReply, Gone>),
     Resume(u64, Result<ResumeReply, Gone>),
@@ -57,7 +59,7 @@ impl RouterFrame {
             Self::Keep(attach) => attach_size(attach),
             Self::Hold(_, waiting) => stanza_size(&waiting.stanza),
             Self::Snapshot(snapshot) => 16 * 1024 + 128 * snapshot.members.len(),
-            Self::Sasl(..) | Self::Bind(..) | Self::Enable(..) | Self::Resume(..) => 512,
+            Self::Sasl(..) | Self::Register(..) | Self::Bind(..) | Self::Enable(..) | Self::Resume(..) => 512,
             _ => 64,
         }
     }
@@ -66,6 +68,7 @@ impl RouterFrame {
         let frame = match self {
             Self::Snapshot(snapshot) => Frame::Snapshot(snapshot_to(&snapshot)),
             Self::Sasl(call, reply) => Frame::Sasl(sasl_reply_to(call, reply)),
+            Self::Register(call, reply) => Frame::Register(register_reply_to(call, reply)),
             Self::Bind(call, reply) => Frame::Bind(bind_reply_to(call, &reply)),
             Self::Enable(call, reply) => Frame::Enable(enable_reply_to(call, reply)),
             Self::Resume(call, reply) => Frame::Resume(resume_reply_to(call, reply)),
@@ -120,6 +123,7 @@ impl RouterFrame {
             Frame::Hello(_) => return Err(Malformed("second hello")),
             Frame::Snapshot(snapshot) => Self::Snapshot(Arc::new(snapshot_from(snapshot)?)),
             Frame::Sasl(reply) => Self::Sasl(reply.call, sasl_reply_from(reply)?),
+            Frame::Register(reply) => Self::Register(reply.call, register_reply_from(reply)?),
             Frame::Bind(reply) => Self::Bind(reply.call, bind_reply_from(reply)?),
             Frame::Enable(reply) => Self::Enable(reply.call, enable_reply_from(reply)?),
             Frame::Resume(reply) => Self::Resume(reply.call, resume_reply_from(reply)?),

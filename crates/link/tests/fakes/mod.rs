@@ -217,6 +217,9 @@ impl Home for FakeHome {
         self.edges.lock().remove(edge);
         self.ledger.changed.notify_waiters();
     }
+    async fn register(&self, _: stanza::RegisterRequest) -> stanza::RegisterReply {
+        stanza::RegisterReply::Refused(stanza::Condition::ServiceUnavailable.into())
+    }
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
         match request {
             SaslRequest::Start { .. } => {

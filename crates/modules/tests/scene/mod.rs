@@ -240,6 +240,8 @@ impl Scene {
             Effect::Put(put) => format!("put {} {}", put.key.space, put.key.name),
             Effect::Meter { name, .. } => format!("meter {name}"),
             Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
+            Effect::Password(password) => format!("password {}", password.0),
+            Effect::Retire => "retire".into(),
         }]
     }
 

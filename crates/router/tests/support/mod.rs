@@ -307,6 +307,7 @@ pub fn router_of(
     let host = VirtualHost {
         pipeline,
         host: Arc::new(host),
+        registration: router::Registration::default(),
     };
     Router::new(Parts {
         node: node.into(),

@@ -75,6 +75,8 @@ pub(crate) struct HostConfig {
     pub(crate) tokens: Vec<String>,
     /// Whether PLAIN may be used without TLS. Passwords then travel readable.
     pub(crate) plain_without_tls: bool,
+    /// Who may register.
+    pub(crate) registration: router::Registration,
     /// Settings of modules for this host only, by module name; they replace those under `modules`.
     pub(crate) modules: BTreeMap<String, Value>,
 }
@@ -188,6 +190,7 @@ impl Default for HostConfig {
             mechanisms: mechanisms.map(str::to_owned).to_vec(),
             tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: false,
+            registration: router::Registration::default(),
             modules: BTreeMap::new(),
         }
     }

@@ -13,7 +13,17 @@ pub(super) type Complaint = (String, String);
 /// The first setting that makes no sense.
 pub(super) fn complaint(config: &Config) -> Option<Complaint> {
     let checks = [
-        roles, hosts, pairs, limits, queues, patience, numbers, cluster, stores, filter,
+        roles,
+        hosts,
+        registrations,
+        pairs,
+        limits,
+        queues,
+        patience,
+        numbers,
+        cluster,
+        stores,
+        filter,
     ];
     checks.into_iter().find_map(|check| check(config))
 }
@@ -70,6 +80,26 @@ fn hosts(config: &Config) -> Option<Complaint> {
     None
 }
 
+/// Names and passwords that nobody could have, and links that lead nowhere.
+fn registrations(config: &Config) -> Option<Complaint> {
+    for (at, host) in config.hosts.iter().enumerate() {
+        let (rules, key) = (&host.registration, format!("hosts[{at}].registration"));
+        if rules.name_shortest > rules.name_longest {
+            return say(format!("{key}.name_shortest"), "must not be more than `name_longest`");
+        }
+        if rules.window_s == 0 {
+            return say(
+                format!("{key}.window_s"),
+                "0 would count nothing; for no limit set the limits to 0",
+            );
+        }
+        if rules.landing_url.as_ref().is_some_and(|url| !url.contains("{token}")) {
+            return say(format!("{key}.landing_url"), "has no `{token}` in it");
+        }
+    }
+    None
+}
+
 /// Certificates and keys go together.
 fn pairs(config: &Config) -> Option<Complaint> {
     for (at, host) in config.hosts.iter().enumerate() {
@@ -102,6 +132,10 @@ fn limits(config: &Config) -> Option<Complaint> {
         ("edge.limits.after.name", edge.limits.after.name),
         ("edge.limits.after.elements", edge.limits.after.elements),
         ("edge.limits.sasl_attempts", edge.limits.sasl_attempts as usize),
+        (
+            "edge.limits.registration_requests",
+            edge.limits.registration_requests as usize,
+        ),
         ("router.sessions_per_account", router.sessions_per_account as usize),
         ("router.queue_stanzas", router.queue_stanzas as usize),
         ("router.queue_bytes", router.queue_bytes as usize),

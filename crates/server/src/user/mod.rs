@@ -53,10 +53,7 @@ pub(crate) async fn run(command: User) -> Result<()> {
                 .set_verifiers(&account.jid, &account.verifiers)
                 .await
                 .with_context(|| format!("changing {jid}"))?;
-            // They are void already: tokens follow from the password. This clears them away.
-            for (client, _) in router::tokens(&*stores.items, &account.jid).await? {
-                router::revoke(&*stores.items, &account.jid, client).await?;
-            }
+            router::revoke_all(&*stores.items, &account.jid).await?;
             println!("changed the password of {jid}");
         }
         User::Tokens { jid, revoke, file } => {

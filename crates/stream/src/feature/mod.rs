@@ -10,6 +10,7 @@ pub(crate) mod inline;
 pub(crate) mod limits;
 pub(crate) mod pipelining;
 pub(crate) mod pre_approval;
+pub(crate) mod registration;
 pub(crate) mod roster_versioning;
 pub(crate) mod sasl;
 pub(crate) mod sasl2;
@@ -31,6 +32,7 @@ pub static FEATURES: &[About] = &[
     bind2::ABOUT,
     fast::ABOUT,
     channel_binding::ABOUT,
+    registration::ABOUT,
     pipelining::ABOUT,
     bind::ABOUT,
     session::ABOUT,
@@ -68,7 +70,8 @@ pub(crate) fn before(login: &mut Login, config: &Config) -> Vec<Element> {
         channel_binding::feature(&login.offer.bindings),
         Some(limits),
     ];
-    let mut features: Vec<Element> = ours.into_iter().flatten().collect();
+    let registration = registration::features(registration::is_offered(login, config));
+    let mut features: Vec<Element> = ours.into_iter().flatten().chain(registration).collect();
     login.offer.version = (!login.offer.sasl2.is_empty()).then(|| pipelining::version(&features));
     features.extend(login.offer.version.as_deref().map(pipelining::feature));
     features

@@ -8,6 +8,7 @@ mod foreign;
 mod inlined;
 mod offering;
 mod opening;
+pub(crate) mod registering;
 pub(crate) mod rejection;
 mod requested;
 pub(crate) mod resuming;

@@ -1,9 +1,9 @@
-//! Offering: the client chooses STARTTLS or a SASL mechanism.
+//! Offering: the client chooses STARTTLS or a SASL mechanism, or has yet to register.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stanza::{Sasl2, SaslFailure, SaslRequest};
+use stanza::{Sasl2, SaslFailure, SaslRequest, ns};
 use xml::Element;
 
 use crate::event::Event;
@@ -12,11 +12,11 @@ use crate::feature::{pipelining, sasl, sasl2, starttls, stream_management};
 use crate::line::Line;
 use crate::login::{Asked, Login, Profile};
 use crate::state::{Asking, Closing, Offering, Securing, State, Step};
-use crate::step::foreign;
 use crate::step::rejection::reject_here;
+use crate::step::{foreign, registering};
 
 impl Offering {
-    pub(crate) fn child(self, line: &mut Line, element: &Element) -> Step {
+    pub(crate) fn child(self, line: &mut Line, child: &Bytes, element: &Element) -> Step {
         let mut login = self.0;
         if starttls::is_request(element) {
             return Ok(start_tls(login, line));
@@ -34,6 +34,9 @@ impl Offering {
                 Ok(sasl2::Said::Response(_)) => reject_here(login, line, SaslFailure::MalformedRequest),
             };
         }
+        if element.is(ns::CLIENT, "iq") {
+            return registering::stanza(login, line, child);
+        }
         login.profile = Profile::Sasl;
         match sasl::read(element) {
             None => Err(foreign::early(element.ns(), element.name())),
@@ -49,7 +52,7 @@ impl Offering {
 }
 
 /// Goes ahead, dropping what was received and not read: it came before TLS and may be anybody's (RFC 6120, 5.4.3.3).
-fn start_tls(login: Box<Login>, line: &mut Line) -> (State, Option<Event>) {
+fn start_tls(mut login: Box<Login>, line: &mut Line) -> (State, Option<Event>) {
     if !login.may_start_tls(&line.config) {
         line.write(&starttls::failure());
         line.end();
@@ -61,6 +64,7 @@ fn start_tls(login: Box<Login>, line: &mut Line) -> (State, Option<Event>) {
             None,
         );
     }
+    login.invited = None; // known by way of a plain connection
     line.write(&starttls::proceed());
     line.open = false;
     line.reader.restart();

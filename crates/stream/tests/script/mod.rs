@@ -11,7 +11,7 @@
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
 //! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure, overloaded,
-//!                     bound JID, refused CONDITION, enabled, enabled ID, resumed JID, not-resumed H?
+//!                     form NAME?, accepted TOKEN, created, denied CONDITION, bound JID, refused CONDITION, enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
 //! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
 //!                     came), done NUMBER
@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Payload, Peer,
-    ResourceRequest, ResumeReply, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Stanza,
-    StreamCondition, Timestamp, TlsFacts, Token, TooHigh,
+    Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Invited, Payload, Peer,
+    RegisterReply, RegisterRequest, RegisterStep, ResourceRequest, ResumeReply, Resumption, Sasl2, SaslFailure,
+    SaslReply, SaslRequest, SessionId, Stanza, StreamCondition, Timestamp, TlsFacts, Token, TooHigh,
 };
 use xml::{Element, Limits};
 
@@ -121,6 +121,19 @@ impl Setting {
             setting.config.tls = TlsPolicy::Off;
             setting.config.hosts[0].plain_without_tls = true;
         })
+    }
+
+    /// As [`Setting::direct`], and clients may register.
+    pub(crate) fn registering() -> Self {
+        Self::direct().with(|setting| {
+            setting.config.hosts[0].registration = true;
+            setting.config.registration_requests = 4;
+        })
+    }
+
+    /// As [`Setting::optional`], and clients may register.
+    pub(crate) fn registering_in_plain() -> Self {
+        Self::optional().with(|setting| setting.config.hosts[0].registration = true)
     }
 
     /// Clients are sent away.
@@ -289,6 +302,7 @@ impl Player {
                 self.stream
                     .sasl(success("juliet@a.example", None, Some(token)), self.now);
             }
+            "form" | "accepted" | "created" | "denied" => self.stream.registered(registered(what, data), self.now),
             "overloaded" => self.stream.overloaded(self.now),
             "failure" => self
                 .stream
@@ -422,6 +436,7 @@ fn describe(event: &Event) -> String {
             format!("respond {} '{}'", exchange.number, String::from_utf8_lossy(response))
         }
         Event::Sasl(SaslRequest::Abort { exchange }) => format!("abort {}", exchange.number),
+        Event::Register(request) => describe_registration(request),
         Event::Bind { account, resource, .. } => match resource {
             ResourceRequest::Named(resource) => format!("bind {account:?} {resource}"),
             ResourceRequest::Any => format!("bind {account:?}"),
@@ -450,6 +465,32 @@ fn describe(event: &Event) -> String {
         Event::Closed(Closed::Error(condition)) => format!("closed error {}", condition.name()),
         Event::Closed(closed) => format!("closed {closed:?}"),
     }
+}
+
+fn registered(what: &str, data: Option<&str>) -> RegisterReply {
+    match (what, data) {
+        ("accepted", Some(token)) => RegisterReply::Accepted(Invited {
+            token: token.into(),
+            at: Timestamp(7),
+        }),
+        ("created", None) => RegisterReply::Created,
+        ("denied", None) => RegisterReply::Refused(Condition::Conflict.into()),
+        ("form", username) => RegisterReply::Form {
+            instructions: "Choose.".into(),
+            username: username.map(Into::into),
+        },
+        _ => panic!("unknown answer {what}"),
+    }
+}
+
+fn describe_registration(request: &RegisterRequest) -> String {
+    let said = match &request.step {
+        RegisterStep::Form => "form".to_owned(),
+        RegisterStep::Present(token) => format!("present {token}"),
+        RegisterStep::Create { username, password } => format!("create {username} '{password}'"),
+    };
+    let invited = request.invited.as_ref().map(|invited| format!(" by {}", invited.token));
+    format!("register {} {said}{}", request.domain, invited.unwrap_or_default())
 }
 
 /// Only what the client said.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dunlin_stream::{Config, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
-    Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Payload, Peer, ResumeReply, Resumption,
-    SaslFailure, SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
+    Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Payload, Peer, RegisterReply, ResumeReply,
+    Resumption, SaslFailure, SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
 };
 
 /// Pieces of which streams are made, so that chance gets somewhere.
@@ -41,6 +41,8 @@ pub(crate) const PIECES: &[&str] = &[
      <resume xmlns='urn:xmpp:sm:3' previd='x' h='1'/></authenticate>",
     "<response xmlns='urn:xmpp:sasl:2'>cA==</response>",
     "<abort xmlns='urn:xmpp:sasl:2'/>",
+    "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>",
+    "<iq type='set' id='p'><preauth xmlns='urn:xmpp:pars:0' token='t'/></iq>",
 ];
 
 /// One thing that can happen to a stream.
@@ -61,6 +63,7 @@ pub(crate) enum Act {
     Close(bool),
     Deliver,
     HangUp,
+    Registered(bool),
 }
 
 /// The first byte chooses the TLS policy; each other is an act, or from 200 on so many raw bytes less 200.
@@ -95,6 +98,7 @@ fn act(code: u8, raw: &[u8]) -> Act {
         (44..=60, _) => Act::Wait(2 * (u64::from(code) - 43)),
         (61 | 62, _) => Act::Close(code == 61),
         (63, _) => Act::HangUp,
+        (64 | 65, _) => Act::Registered(code == 64),
         _ => Act::Deliver,
     }
 }
@@ -148,6 +152,7 @@ fn config(tls: TlsPolicy) -> Arc<Config> {
         domain: "a.example".into(),
         mechanisms: vec!["SCRAM-SHA-1".into(), "PLAIN".into()],
         plain_without_tls: true,
+        registration: true,
         ..HostConfig::default()
     };
     Arc::new(Config {
@@ -185,6 +190,11 @@ fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
             stream.deliver(1, &stanza, None);
         }
         Act::HangUp => stream.hang_up(),
+        Act::Registered(true) => stream.registered(RegisterReply::Created, *now),
+        Act::Registered(false) => {
+            let error = Condition::Conflict.into();
+            stream.registered(RegisterReply::Refused(error), *now);
+        }
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ::stanza::{
     ArchiveId, Bare, BindReply, BindRequest, ClientId, Condition, Counts, EnableReply, EnableRequest, Exchange,
-    FastUse, Full, Grant, Head, Jid, Message as Chat, MessageKey, MessageType, Payload, Peer, ResourceRequest,
-    ResumeReply, ResumeRequest, Resumption, Sasl2, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
-    Timestamp, TlsFacts, Token, TooHigh, UserAgent,
+    FastUse, Full, Grant, Head, Invited, Jid, Message as Chat, MessageKey, MessageType, Payload, Peer, RegisterReply,
+    RegisterRequest, RegisterStep, ResourceRequest, ResumeReply, ResumeRequest, Resumption, Sasl2, SaslReply,
+    SaslRequest, SessionId, Stanza, StreamCondition, Timestamp, TlsFacts, Token, TooHigh, UserAgent,
 };
 use ::topology::{Epoch, Member, NodeRecord, Role, Slot, SlotTable, Snapshot};
 
@@ -313,6 +313,9 @@ pub(in crate::wire) fn newer_edge_frames() -> Vec<EdgeFrame> {
             generation: 5,
             attach: settled(),
         },
+        register(1, None, RegisterStep::Form),
+        register(2, None, RegisterStep::Present("token".into())),
+        register(3, Some(invited()), create()),
     ]
 }
 
@@ -359,11 +362,46 @@ pub(in crate::wire) fn newer_router_frames() -> Vec<RouterFrame> {
             settled: true,
             trace: None,
         }),
+        RouterFrame::Register(
+            1,
+            RegisterReply::Form {
+                instructions: "Choose a name and a password.".into(),
+                username: Some("juliet".into()),
+            },
+        ),
+        RouterFrame::Register(2, RegisterReply::Accepted(invited())),
+        RouterFrame::Register(3, RegisterReply::Created),
+        RouterFrame::Register(4, RegisterReply::Refused(Condition::Conflict.into())),
     ]
 }
 
 fn balcony() -> Full {
     Full::parse("juliet@capulet.example/balcony").unwrap()
+}
+
+fn register(call: u64, invited: Option<Invited>, step: RegisterStep) -> EdgeFrame {
+    let request = RegisterRequest {
+        session: SessionId(9),
+        domain: "capulet.example".into(),
+        invited,
+        step,
+        peer: Peer::default(),
+    };
+    EdgeFrame::Register(call, Box::new(request))
+}
+
+fn create() -> RegisterStep {
+    RegisterStep::Create {
+        username: "juliet".into(),
+        password: "orchard wall".into(),
+    }
+}
+
+fn invited() -> Invited {
+    Invited {
+        token: "token".into(),
+        at: Timestamp(7),
+    }
 }
 
 fn an_attach() -> Box<Attach> {
