@@ -132,12 +132,20 @@ impl Roles {
 /// Where a request is answered: address, whether it is a set, namespace, name.
 pub(crate) type QueryKey = (At, bool, &'static str, &'static str);
 
+/// Who answers a request.
+pub(crate) struct Answerer {
+    pub(crate) module: &'static str,
+    /// Whether an error in answer does not repeat the request.
+    pub(crate) is_secret: bool,
+    pub(crate) run: Handler,
+}
+
 /// The table in the making.
 #[derive(Default)]
 pub struct Hooks {
     module: &'static str,
     pub(crate) lanes: [Roles; LANES],
-    pub(crate) queries: BTreeMap<QueryKey, (&'static str, Handler)>,
+    pub(crate) queries: BTreeMap<QueryKey, Answerer>,
     pub(crate) sessions: Vec<Hook<OnSession>>,
     pub(crate) accounts: Vec<Hook<OnAccount>>,
     pub(crate) binds: Vec<Hook<OnBind>>,
@@ -364,9 +372,14 @@ impl Hooks {
             Err(malformed) => Box::pin(std::future::ready(Err(malformed.into()))),
         });
         let key = (at, kind == IqType::Set, P::NS, P::NAME);
-        if let Some((other, _)) = self.queries.insert(key, (self.module, handler)) {
+        let answerer = Answerer {
+            module: self.module,
+            is_secret: P::SECRET,
+            run: handler,
+        };
+        if let Some(other) = self.queries.insert(key, answerer) {
             self.problems.push(InstallError::Twice(
-                other,
+                other.module,
                 self.module,
                 format!("<{} xmlns='{}'/>", P::NAME, P::NS),
             ));

@@ -9,6 +9,8 @@ pub trait Request: Sized + Send + 'static {
     const NS: &'static str;
     /// Local name.
     const NAME: &'static str;
+    /// Whether it may hold a secret: an error in answer to it then does not repeat it.
+    const SECRET: bool = false;
     /// Reads it; what is unknown inside is passed over.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
 use crate::hooks::{
-    AccountFuture, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles,
+    AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles,
 };
 use crate::outcome::Outcome;
 use crate::route;
@@ -176,18 +176,27 @@ impl Pipeline {
     /// `service-unavailable` when nobody answers it there (RFC 6120, 8.4), `bad-request` when it is unreadable.
     pub fn query(&self, at: At, iq: &Iq) -> Result<Query, StanzaError> {
         let child = iq.payload.children().first().ok_or(Condition::BadRequest)?;
-        let found = self.hooks.queries.iter().find(|((where_, set, ns, name), _)| {
+        let answerer = self.answerer(at, iq, child).ok_or(Condition::ServiceUnavailable)?;
+        Ok(Query {
+            module: answerer.module,
+            handler: answerer.run.clone(),
+            payload: iq.payload.element(child).ok_or(Condition::BadRequest)?,
+        })
+    }
+
+    /// Whether a request may hold a secret: an error in answer to it does not repeat it.
+    pub fn is_secret(&self, at: At, iq: &Iq) -> bool {
+        let child = iq.payload.children().first();
+        let answerer = child.and_then(|child| self.answerer(at, iq, child));
+        answerer.is_some_and(|answerer| answerer.is_secret)
+    }
+
+    fn answerer(&self, at: At, iq: &Iq, child: &Child) -> Option<&Answerer> {
+        let mut all = self.hooks.queries.iter();
+        let found = all.find(|((where_, set, ns, name), _)| {
             *where_ == at && *set == (iq.kind == IqType::Set) && child.is(ns, name)
         });
-        let Some((_, (module, handler))) = found else {
-            return Err(Condition::ServiceUnavailable.into());
-        };
-        let payload = iq.payload.element(child).ok_or(Condition::BadRequest)?;
-        Ok(Query {
-            module,
-            handler: handler.clone(),
-            payload,
-        })
+        found.map(|(_, answerer)| answerer)
     }
 
     /// Everything that is advertised.
@@ -251,10 +260,10 @@ impl Pipeline {
             self.hooks
                 .queries
                 .iter()
-                .map(|((at, set, ns, name), (module, _))| HookRow {
+                .map(|((at, set, ns, name), answerer)| HookRow {
                     place: format!("iq at {at:?}").to_lowercase(),
                     role: if *set { "set" } else { "get" },
-                    module,
+                    module: answerer.module,
                     payload: format!("{name} in {ns}"),
                 }),
         );

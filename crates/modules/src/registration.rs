@@ -58,6 +58,7 @@ impl Request for Look {
 impl Request for Change {
     const NS: &'static str = ns::REGISTER;
     const NAME: &'static str = "query";
+    const SECRET: bool = true;
 
     /// An empty password is none (XEP-0077, 3.3): the old one stays.
     fn read(element: &Element) -> Result<Self, Malformed> {

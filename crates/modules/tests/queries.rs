@@ -75,6 +75,63 @@ fn legacy_session() {
 }
 
 #[test]
+fn registration() {
+    let query = |inside: &str| format!("<query xmlns='jabber:iq:register'>{inside}</query>");
+    let known = query("<registered/><username>juliet</username><password/>");
+    for at in [At::Server, At::Account] {
+        check(&scene(), at, &query(""), &[(OWN, &known)]);
+    }
+    check(
+        &scene(),
+        At::Account,
+        &query(""),
+        &[(ROMEO, "forbidden"), (STRANGER, "forbidden")],
+    );
+    check(&scene(), At::Server, &query(""), &[(ROMEO, "registration-required")]);
+    let password = |username: &str| query(&format!("<username>{username}</username><password>new</password>"));
+    let closed = Scene::new(json!({ "registration": { "change_password": false, "remove_account": false } }));
+    let (open, closed) = (scene(), closed.online("balcony", 1));
+    for (scene, from, at, payload, expected) in [
+        (
+            &open,
+            OWN,
+            At::Server,
+            password("juliet"),
+            &["password new", "result"][..],
+        ),
+        (&open, OWN, At::Account, password("JULIET"), &["password new", "result"]),
+        (&open, OWN, At::Server, password("romeo"), &["not-acceptable"]),
+        (
+            &open,
+            OWN,
+            At::Server,
+            password("juliet@capulet.example"),
+            &["not-acceptable"],
+        ),
+        (&open, OWN, At::Server, password(""), &["bad-request"]),
+        (&open, OWN, At::Account, query("<remove/>"), &["retire", "result"]),
+        (&open, OWN, At::Server, query("<remove/>"), &["retire", "result"]),
+        (
+            &open,
+            OWN,
+            At::Server,
+            query("<remove/><username>juliet</username>"),
+            &["bad-request"],
+        ),
+        (&open, ROMEO, At::Account, query("<remove/>"), &["forbidden"]),
+        (&open, ROMEO, At::Server, query("<remove/>"), &["registration-required"]),
+        (&closed, OWN, At::Server, password("juliet"), &["not-allowed"]),
+        (&closed, OWN, At::Account, query("<remove/>"), &["not-allowed"]),
+    ] {
+        assert_eq!(
+            scene.ask(from, at, "set", &payload),
+            expected,
+            "{from} {at:?}: {payload}"
+        );
+    }
+}
+
+#[test]
 fn last_activity() {
     let payload = "<query xmlns='jabber:iq:last'/>";
     let seconds = |seconds: u32| format!("<query xmlns='jabber:iq:last' seconds='{seconds}'/>");
@@ -134,6 +191,7 @@ fn the_server_tells_what_it_can() {
         <feature var='http://jabber.org/protocol/disco#info'/>\
         <feature var='http://jabber.org/protocol/disco#items'/>\
         <feature var='jabber:iq:last'/>\
+        <feature var='jabber:iq:register'/>\
         <feature var='jabber:iq:version'/>\
         <feature var='msgoffline'/>\
         <feature var='urn:ietf:params:xml:ns:xmpp-session'/>\

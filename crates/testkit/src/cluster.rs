@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::metrics;
-use crate::process::remove_account;
+use crate::process::{invite, remove_account};
 use crate::runner::Stage;
 use crate::single::DOMAINS;
 
@@ -158,6 +158,7 @@ impl Cluster {
             .env("CLUSTER_FOLDER", self.folder.path().join("state"))
             .env("CLUSTER_BINARY", &self.binary)
             .env("CLUSTER_DOMAINS", DOMAINS.join(" "))
+            .env("CLUSTER_REGISTRATION", "open invite")
             .env("CLUSTER_CLEARTEXT", "1")
             .env("CLUSTER_SETTINGS", &self.settings)
             .stdin(Stdio::null())
@@ -187,6 +188,10 @@ impl Stage for Cluster {
 
     async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
         remove_account(&self.binary, Path::new(&self.config()?), &format!("{name}@{domain}"))
+    }
+
+    async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String> {
+        invite(&self.binary, Path::new(&self.config()?), domain, user, contact)
     }
 
     async fn connect(&self, index: usize) -> Result<Client> {

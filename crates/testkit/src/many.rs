@@ -21,7 +21,7 @@ use topology::{NodeId, NodeRecord, Role, SLOTS};
 use crate::client::{Client, PATIENCE, PIPE};
 use crate::pipes::Pipes;
 use crate::runner::Stage;
-use crate::single::{account, remove_account, router_config, virtual_hosts};
+use crate::single::{account, invite, remove_account, router_config, virtual_hosts};
 
 /// Edges of a cluster; each client of a script is on another one.
 const EDGES: usize = 3;
@@ -91,6 +91,10 @@ impl Stage for Many {
 
     async fn remove_account(&self, name: &str, domain: &str) -> Result<()> {
         remove_account(&self.stores, name, domain).await
+    }
+
+    async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String> {
+        invite(&self.stores, domain, user, contact).await
     }
 
     async fn connect(&self, index: usize) -> Result<Client> {

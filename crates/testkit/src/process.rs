@@ -167,6 +167,10 @@ impl Stage for Server {
         remove_account(&self.binary, &self.config, &format!("{name}@{domain}"))
     }
 
+    async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String> {
+        invite(&self.binary, &self.config, domain, user, contact)
+    }
+
     async fn connect(&self, _index: usize) -> Result<Client> {
         Client::connect(self.address("c2s")?).await
     }
@@ -191,10 +195,43 @@ pub(crate) fn remove_account(binary: &Path, config: &Path, jid: &str) -> Result<
     Ok(())
 }
 
+/// Makes an invitation with `dunlin invite create`, beside running servers; its token is in the link that is printed.
+///
+/// # Errors
+/// What the command says.
+pub(crate) fn invite(
+    binary: &Path,
+    config: &Path,
+    domain: &str,
+    user: Option<&str>,
+    contact: Option<&str>,
+) -> Result<String> {
+    let mut command = Command::new(binary);
+    command
+        .args(["invite", "create", "--host", domain, "--config"])
+        .arg(config);
+    command.args(user.into_iter().flat_map(|user| ["--user", user]));
+    command.args(contact.into_iter().flat_map(|contact| ["--contact", contact]));
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, rest) = said
+        .split_once("preauth=")
+        .with_context(|| format!("no token in {said}"))?;
+    let token: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    Ok(token)
+}
+
 fn settings(data: &Path) -> String {
+    let host = |(domain, mode): (&str, &str)| {
+        format!(
+            "[[hosts]]\ndomain = '{domain}'\nplain_without_tls = true\n[hosts.registration]\nmode = '{mode}'\nper_address = 0\n"
+        )
+    };
     let hosts: Vec<String> = crate::single::DOMAINS
-        .iter()
-        .map(|domain| format!("[[hosts]]\ndomain = '{domain}'\nplain_without_tls = true\n"))
+        .into_iter()
+        .zip(["open", "invite"])
+        .map(host)
         .collect();
     format!(
         "data = '{}'\n{}[edge.listeners]\nc2s = ['127.0.0.1:0']\nc2s_tls = ['127.0.0.1:0']\n[edge.tls]\nstarttls = 'off'\n\

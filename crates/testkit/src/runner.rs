@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use xml::Element;
 
 use crate::client::{Client, PATIENCE, Resumption, Seen};
-use crate::script::{Action, Script, Step, User};
+use crate::script::{Action, Invitation, Script, Step, User};
 use crate::{metrics, pattern, sasl2, scram};
 
 /// Something that serves the domains of the scripts.
@@ -18,6 +18,9 @@ pub trait Stage: Send + Sync {
     async fn create_account(&self, name: &str, domain: &str, password: &str) -> Result<()>;
     /// Removes an account, and waits until it is gone.
     async fn remove_account(&self, name: &str, domain: &str) -> Result<()>;
+    /// Makes an invitation to register at `domain`, for the name `user` if given, with an introduction to `contact` if given. Returns
+    /// its token.
+    async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String>;
     /// Connects session number `index` of a script: on a cluster each to another edge.
     async fn connect(&self, index: usize) -> Result<Client>;
     /// What `/metrics` of every node says, one after the other; `None` where there is none.
@@ -45,6 +48,7 @@ pub async fn run(script: &Script, stage: &dyn Stage, tag: &str) -> Result<()> {
         sessions: BTreeMap::new(),
         dropped: BTreeMap::new(),
         tokens: BTreeMap::new(),
+        invitations: BTreeMap::new(),
         connected: 0,
         barrier: 0,
         captured: BTreeMap::new(),
@@ -68,6 +72,8 @@ struct Run<'a> {
     dropped: BTreeMap<String, (Resumption, Option<String>)>,
     /// The tokens that sessions were given last (XEP-0484).
     tokens: BTreeMap<String, String>,
+    /// The tokens of invitations, by who was invited last.
+    invitations: BTreeMap<String, String>,
     connected: usize,
     barrier: u32,
     /// What stood where a pattern says `$name`.
@@ -205,6 +211,7 @@ impl Run<'_> {
                 let wanted = wanted.as_ref().map(|wanted| self.to_run(wanted));
                 self.session(who)?.end(wanted.as_ref()).await
             }
+            Action::IsInvited(invitation) => self.invite(who, invitation).await,
             Action::IsCreated => {
                 let (name, domain) = (self.own_name(who), &self.user(who)?.domain);
                 self.stage.create_account(&name, domain, PASSWORD).await
@@ -304,6 +311,18 @@ impl Run<'_> {
         sasl2::authenticate(&mut session.client, &wishes, &login).await
     }
 
+    async fn invite(&mut self, who: &str, invitation: &Invitation) -> Result<()> {
+        let domain = self.user(who)?.domain.clone();
+        let user = invitation.user.as_ref().map(|name| self.own_name(name));
+        let contact = match &invitation.contact {
+            Some(name) => Some(format!("{}@{}", self.own_name(name), self.user(name)?.domain)),
+            None => None,
+        };
+        let token = self.stage.invite(&domain, user.as_deref(), contact.as_deref()).await?;
+        self.invitations.insert(who.to_owned(), token);
+        Ok(())
+    }
+
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {
         let client = self.stage.connect(self.connected).await?;
         self.connected += 1;
@@ -367,26 +386,32 @@ impl Run<'_> {
     }
 
     fn user(&self, name: &str) -> Result<&User> {
-        self.script
-            .users
-            .iter()
+        self.people()
             .find(|user| user.name == name)
             .with_context(|| format!("no user {name}"))
+    }
+
+    /// Everybody the script speaks of, whether they have an account or not.
+    fn people(&self) -> impl Iterator<Item = &User> {
+        self.script.users.iter().chain(&self.script.strangers)
     }
 
     fn own_name(&self, name: &str) -> String {
         format!("{name}-{}", self.tag)
     }
 
-    /// The element with this run's addresses instead of the script's.
+    /// The element with this run's addresses, names and tokens instead of the script's.
     fn to_run(&self, element: &Element) -> Element {
         pattern::rename(element, &|text| {
             if let Some(captured) = text.strip_prefix('$').and_then(|name| self.captured.get(name)) {
                 return captured.clone();
             }
-            self.script.users.iter().fold(text.to_owned(), |text, user| {
-                let scripted = format!("{}@{}", user.name, user.domain);
-                text.replace(&scripted, &format!("{}@{}", self.own_name(&user.name), user.domain))
+            self.people().fold(text.to_owned(), |text, user| {
+                let (own, domain) = (self.own_name(&user.name), &user.domain);
+                let token = self.invitations.get(&user.name).map(String::as_str);
+                text.replace(&format!("{}@{domain}", user.name), &format!("{own}@{domain}"))
+                    .replace(&format!("(name of {})", user.name), &own)
+                    .replace(&format!("(token of {})", user.name), token.unwrap_or("no token"))
             })
         })
     }

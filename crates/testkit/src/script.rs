@@ -10,7 +10,10 @@
 //! juliet/balcony   receives  nothing more
 //! ```
 //!
-//! Accounts come and go, too: `juliet is removed`, `juliet is created`.
+//! Accounts come and go, too: `juliet is removed`, `juliet is created`. Who has none yet is a stranger, `strangers
+//! paris@montague.example (tomb later)`, and may be invited: `paris is invited`, `paris is invited as paris` (for that name),
+//! `paris is invited by romeo`. In elements, `(token of paris)` is what the invitation was given, and `(name of paris)` the name without
+//! domain of somebody in this run.
 //!
 //! A value `$name` in what is received is noted, and stands for the same wherever it comes again.
 //!
@@ -40,6 +43,8 @@ pub struct Script {
     pub spec: String,
     /// The accounts.
     pub users: Vec<User>,
+    /// Those who have no account at first.
+    pub strangers: Vec<User>,
     /// Pairs of users that are subscribed to each other before the first step.
     pub friends: Vec<(String, String)>,
     /// What happens.
@@ -106,6 +111,17 @@ pub enum Action {
     IsCreated,
     /// The user's account is removed.
     IsRemoved,
+    /// The user gets an invitation to register at its domain.
+    IsInvited(Invitation),
+}
+
+/// What an invitation is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invitation {
+    /// The only name that it is for.
+    pub user: Option<String>,
+    /// Who becomes a contact.
+    pub contact: Option<String>,
 }
 
 /// What is wrong with a SCRAM client.
@@ -137,6 +153,7 @@ impl Script {
         let mut script = Self {
             spec: String::new(),
             users: Vec::new(),
+            strangers: Vec::new(),
             friends: Vec::new(),
             steps: Vec::new(),
         };
@@ -162,6 +179,7 @@ impl Script {
         match word {
             "spec" => rest.clone_into(&mut self.spec),
             "users" => self.users = users(rest)?,
+            "strangers" => self.strangers = users(rest)?,
             "friends" => {
                 let (one, other) = rest.split_once(' ').ok_or("friends are two")?;
                 self.friends.push((one.to_owned(), other.trim().to_owned()));
@@ -237,12 +255,28 @@ fn action(text: &str) -> Result<Action, String> {
         ("is", "closed") => Ok(Action::IsClosed(None)),
         ("is", "created") => Ok(Action::IsCreated),
         ("is", "removed") => Ok(Action::IsRemoved),
+        ("is", rest) if rest.starts_with("invited") => invited(&rest["invited".len()..]),
         ("is", rest) => match rest.strip_prefix("closed with ") {
             Some(xml) => Ok(Action::IsClosed(Some(element(xml)?))),
             None => Err(format!("unknown: is {rest}")),
         },
         (verb, _) => Err(format!("unknown verb: {verb}")),
     }
+}
+
+/// Nothing, `as paris`, `by romeo`, or both.
+fn invited(text: &str) -> Result<Action, String> {
+    let mut invitation = Invitation::default();
+    let mut words = text.split_whitespace();
+    while let Some(word) = words.next() {
+        let name = words.next().map(str::to_owned).ok_or("is invited WORD NAME")?;
+        match word {
+            "as" => invitation.user = Some(name),
+            "by" => invitation.contact = Some(name),
+            word => return Err(format!("unknown: is invited {word}")),
+        }
+    }
+    Ok(Action::IsInvited(invitation))
 }
 
 /// `with <authenticate/>`, `as juliet`, `as juliet with another nonce`, `as juliet with another binding`

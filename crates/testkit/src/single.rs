@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use edge::{Edge, Sessions};
 use engine::Pipeline;
 use link::EdgeRef;
-use router::{Clock, Hosts, Mode, NoPeers, Registration, Router, System, VirtualHost};
+use router::{Clock, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost};
 use serde_json::Value;
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores, memory};
@@ -93,6 +93,10 @@ impl Stage for Single {
         remove_account(&self.stores, name, domain).await
     }
 
+    async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String> {
+        invite(&self.stores, domain, user, contact).await
+    }
+
     async fn connect(&self, _index: usize) -> Result<Client> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         self.edge.serve(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), false);
@@ -159,6 +163,21 @@ pub(crate) async fn remove_account(stores: &Stores, name: &str, domain: &str) ->
         tokio::time::sleep(LOOK).await;
     }
     Ok(())
+}
+
+/// Makes an invitation and returns its token.
+pub(crate) async fn invite(stores: &Stores, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String> {
+    let token = router::new_token(System.bits());
+    let invite = Invite {
+        user: user.map(str::to_owned),
+        contact: contact.map(Bare::parse).transpose()?,
+        created: System.now(),
+        expires: None,
+        uses: 1,
+        claims: Vec::new(),
+    };
+    router::invite(&*stores.items, &Bare::parse(domain)?, &token, &invite).await?;
+    Ok(token)
 }
 
 /// An account as `create` wants it.

@@ -299,26 +299,34 @@ pub fn router_of(
     peers: Arc<dyn Peers>,
     config: Config,
 ) -> Router {
-    let pipeline = Pipeline::new(modules.iter().map(|row| (*row, &Value::Null))).unwrap();
-    let host = Host {
-        domain: DOMAIN.into(),
-        ..Host::default()
-    };
-    let host = VirtualHost {
-        pipeline,
-        host: Arc::new(host),
-        registration: router::Registration::default(),
-    };
     Router::new(Parts {
         node: node.into(),
         config,
-        hosts: BTreeMap::from([(DOMAIN.to_owned(), Arc::new(host))]),
+        hosts: hosts_of(modules, router::Registration::default()),
         stores,
         peers,
         clock,
         entropy: Arc::new(Counter::default()),
         secret: SECRET,
     })
+}
+
+/// The host, with these rules for who may register.
+pub fn hosts(registration: router::Registration) -> router::Hosts {
+    hosts_of(&[&FAKE], registration)
+}
+
+fn hosts_of(modules: &[&Row], registration: router::Registration) -> router::Hosts {
+    let host = Host {
+        domain: DOMAIN.into(),
+        ..Host::default()
+    };
+    let host = VirtualHost {
+        pipeline: Pipeline::new(modules.iter().map(|row| (*row, &Value::Null))).unwrap(),
+        host: Arc::new(host),
+        registration,
+    };
+    BTreeMap::from([(DOMAIN.to_owned(), Arc::new(host))])
 }
 
 /// A single router with one edge.

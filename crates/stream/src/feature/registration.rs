@@ -72,9 +72,13 @@ fn account(query: &Element) -> Result<RegisterStep, StanzaError> {
 /// What has to be given to register (XEP-0077, 3.1).
 pub(crate) fn form(instructions: &str, username: Option<&str>) -> Element {
     let field = |name| Element::new(ns::REGISTER, name);
+    let name = field("username");
     Element::new(ns::REGISTER, "query")
         .push(field("instructions").text(instructions))
-        .push(field("username").text(username.unwrap_or_default()))
+        .push(match username {
+            Some(username) => name.text(username),
+            None => name,
+        })
         .push(field("password"))
 }
 
