@@ -35,7 +35,10 @@ impl Place {
     fn new(hosts: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("dunlin.toml");
-        let text = format!("data = '{}'\npasswords.iterations = 4096\n{hosts}", folder.path().display());
+        let text = format!(
+            "data = '{}'\npasswords.iterations = 4096\n{hosts}",
+            folder.path().display()
+        );
         std::fs::write(&config, text).unwrap();
         Self { folder, config }
     }
@@ -54,7 +57,12 @@ impl Place {
             .unwrap();
         child.stdin.take().unwrap().write_all(b"orchard wall\n").unwrap();
         let output = child.wait_with_output().unwrap();
-        let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes)
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         match output.status.success() {
             true => Ok(lines(&output.stdout)),
             false => Err(lines(&output.stderr).concat()),
@@ -79,11 +87,17 @@ fn invitations_are_made_listed_and_taken_back() {
     place.run(&["user", "add", "romeo@invite.example"]).unwrap();
     let printed = place.create(&["--host", "open.example"]).unwrap();
     let (token, link) = shape(&printed[0]);
-    assert_eq!((token.len(), link.as_str()), (24, "xmpp:open.example?register;preauth="));
+    assert_eq!(
+        (token.len(), link.as_str()),
+        (24, "xmpp:open.example?register;preauth=")
+    );
     assert_eq!(printed[1..], [format!("https://open.example/invite/#{token}")]);
     let invite = ["--host", "invite.example"];
     for (args, expected) in [
-        (&["--user", "Juliet"][..], "xmpp:juliet@invite.example?register;preauth="),
+        (
+            &["--user", "Juliet"][..],
+            "xmpp:juliet@invite.example?register;preauth=",
+        ),
         (
             &["--contact", "romeo@invite.example", "--uses", "5", "--expires", "never"],
             "xmpp:romeo@invite.example?roster;preauth=;ibr=y",
@@ -97,14 +111,25 @@ fn invitations_are_made_listed_and_taken_back() {
     fields.sort_by_key(|fields| fields[2]);
     assert!(fields[0][1].ends_with('Z'), "{listed:?}");
     assert_eq!(fields[0][2..], ["1", "juliet", "-", "-"]);
-    assert_eq!(fields[1], ["invite.example", "never", "5", "-", "romeo@invite.example", "-"]);
+    assert_eq!(
+        fields[1],
+        ["invite.example", "never", "5", "-", "romeo@invite.example", "-"]
+    );
     let all = place.run(&["invite", "list"]).unwrap();
     assert_eq!(all.len(), 3);
     assert!(!all.concat().contains(&token), "the token is not kept");
     for line in &all {
         let id = line.split('\t').next().unwrap();
-        assert_eq!(place.run(&["invite", "revoke", id]).unwrap(), [format!("took back {id}")]);
-        assert!(place.run(&["invite", "revoke", id]).unwrap_err().contains("there is no invitation"));
+        assert_eq!(
+            place.run(&["invite", "revoke", id]).unwrap(),
+            [format!("took back {id}")]
+        );
+        assert!(
+            place
+                .run(&["invite", "revoke", id])
+                .unwrap_err()
+                .contains("there is no invitation")
+        );
     }
     assert_eq!(place.run(&["invite", "list"]).unwrap(), Vec::<String>::new());
 }
@@ -118,13 +143,28 @@ fn what_would_be_good_for_nothing_is_refused() {
         (&[][..], "more than one host takes invitations"),
         (&["--host", "closed.example"], "nobody can register there"),
         (&["--host", "nowhere.example"], "is not one of the configured hosts"),
-        (&["--host", "invite.example", "--user", "romeo"], "there is an account romeo@invite.example already"),
-        (&["--host", "invite.example", "--user", "juliet"], "another invitation is for juliet@invite.example"),
+        (
+            &["--host", "invite.example", "--user", "romeo"],
+            "there is an account romeo@invite.example already",
+        ),
+        (
+            &["--host", "invite.example", "--user", "juliet"],
+            "another invitation is for juliet@invite.example",
+        ),
         (&["--host", "invite.example", "--user", "a@b"], "--user: a@b"),
-        (&["--host", "invite.example", "--user", "paris", "--uses", "2"], "there is but one account of a name"),
+        (
+            &["--host", "invite.example", "--user", "paris", "--uses", "2"],
+            "there is but one account of a name",
+        ),
         (&["--host", "invite.example", "--uses", "0"], "--uses"),
-        (&["--host", "invite.example", "--contact", "paris@invite.example"], "there is no account paris@invite.example"),
-        (&["--host", "invite.example", "--contact", "invite.example"], "is no account's address"),
+        (
+            &["--host", "invite.example", "--contact", "paris@invite.example"],
+            "there is no account paris@invite.example",
+        ),
+        (
+            &["--host", "invite.example", "--contact", "invite.example"],
+            "is no account's address",
+        ),
         (&["--host", "invite.example", "--expires", "soon"], "--expires"),
     ] {
         let complaint = place.create(args).unwrap_err();
@@ -134,5 +174,8 @@ fn what_would_be_good_for_nothing_is_refused() {
     assert!(closed.create(&[]).unwrap_err().contains("no host takes invitations"));
     // One host that does need not be named.
     let one = Place::new("[[hosts]]\ndomain = 'one.example'\nregistration.mode = 'invite'\n");
-    assert_eq!(shape(&one.create(&[]).unwrap()[0]).1, "xmpp:one.example?register;preauth=");
+    assert_eq!(
+        shape(&one.create(&[]).unwrap()[0]).1,
+        "xmpp:one.example?register;preauth="
+    );
 }
