@@ -6,6 +6,7 @@ use stanza::{Iq, SessionId, StanzaError, Timestamp};
 use store::Stores;
 use xml::Element;
 
+use crate::client::Clients;
 use crate::disco::At;
 use crate::effect::{Effect, Effects};
 use crate::host::Host;
@@ -28,6 +29,8 @@ pub struct Cx {
     pub request: Arc<Iq>,
     /// The stores.
     pub stores: Stores,
+    /// Who logs in by tokens.
+    pub clients: Arc<dyn Clients>,
 }
 
 /// What a handler says.

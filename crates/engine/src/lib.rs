@@ -4,6 +4,7 @@
 //! IQ handlers, facts and account hooks await, and only stores.
 
 mod about;
+mod client;
 mod disco;
 mod effect;
 mod fact;
@@ -18,6 +19,7 @@ mod route;
 mod view;
 
 pub use about::{About, Config, Module, Row, row};
+pub use client::{Client, Clients};
 pub use disco::{At, Disco, Identity};
 pub use effect::{Effect, Effects, Password, Put, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};

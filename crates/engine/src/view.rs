@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stanza::{ArchiveId, Bare, Full, Jid, Presence, SessionId, Timestamp};
+use stanza::{ArchiveId, Bare, ClientId, Full, Jid, Presence, SessionId, Timestamp};
 use store::{Contact, Roster};
 
 use crate::fact::{Fact, Facts};
@@ -67,6 +67,8 @@ pub struct SessionView {
     pub id: SessionId,
     /// Its full address.
     pub jid: Full,
+    /// Which client it is of, if that is known.
+    pub client: Option<ClientId>,
     /// Its last broadcast presence; `None` while it is not available ("connected resource" only).
     pub presence: Option<Arc<Presence>>,
     /// When that presence was sent.
@@ -184,6 +186,7 @@ impl SessionView {
         Self {
             id,
             jid,
+            client: None,
             presence: None,
             since: now,
             interested: false,

@@ -5,6 +5,7 @@ mod archive;
 mod blocking;
 mod caps;
 mod carbons;
+mod clients;
 mod contact;
 mod disco;
 mod inactive;
@@ -34,6 +35,7 @@ pub static ALL: &[Row] = &[
     row::<push::Push>(),
     row::<inactive::Inactive>(),
     row::<session::Session>(),
+    row::<clients::ClientAccess>(),
     row::<registration::Registration>(),
     row::<disco::Disco>(),
     row::<caps::Caps>(),

@@ -2,9 +2,10 @@
 
 mod scene;
 
-use engine::{At, Timestamp};
+use engine::{At, Client, Timestamp};
 use scene::{NOW, Scene, juliet};
 use serde_json::json;
+use stanza::ClientId;
 use store::Account;
 
 const OWN: &str = "juliet@capulet.example/balcony";
@@ -132,6 +133,63 @@ fn registration() {
             "{from} {at:?}: {payload}"
         );
     }
+}
+
+#[test]
+fn clients() {
+    let list = "<list xmlns='urn:xmpp:cam:0'/>";
+    let client = |id: &str, software: Option<&str>| Client {
+        id: ClientId::parse(id).unwrap(),
+        software: software.map(str::to_owned),
+        device: Some("Phone".to_owned()),
+        seen: Timestamp(NOW.0 - 60_000_000),
+    };
+    let (here, away) = (
+        "d4565fa7-4d72-4749-b3d3-740edbf87770",
+        "d4565fa7-4d72-4749-b3d3-740edbf87771",
+    );
+    let mut scene = scene().online("chamber", 0);
+    scene.clients = vec![client(here, Some("Client")), client(away, None)];
+    scene.account.sessions[1].client = ClientId::parse(here).ok();
+    let one = |id: &str, connected: bool, seen: &str, fast: &str, agent: &str| {
+        format!(
+            "<client connected='{connected}' id='{id}' type='session'><last-seen>{seen}</last-seen><auth><password/>{fast}</auth>\
+             <permission status='unrestricted'/>{agent}</client>"
+        )
+    };
+    let (now, then) = ("2026-11-21T12:00:00.000Z", "2026-11-21T11:59:00.000Z");
+    let agent = "<user-agent><software>Client</software><device>Phone</device></user-agent>";
+    let all = [
+        one(here, true, now, "<fast/>", agent),
+        one(
+            away,
+            false,
+            then,
+            "<fast/>",
+            "<user-agent><device>Phone</device></user-agent>",
+        ),
+        one("session:balcony", true, now, "", ""),
+    ];
+    let all = format!("<clients xmlns='urn:xmpp:cam:0'>{}</clients>", all.concat());
+    let forbidden = "forbidden";
+    check(
+        &scene,
+        At::Account,
+        list,
+        &[(OWN, &all), (ROMEO, forbidden), (STRANGER, forbidden)],
+    );
+    for (from, id, expected) in [
+        (OWN, here, "service-unavailable"),
+        (OWN, "session:balcony", "service-unavailable"),
+        (OWN, "session:chamber", "item-not-found"), // it goes by its client
+        (OWN, "", "item-not-found"),
+        (ROMEO, here, forbidden),
+    ] {
+        let revoke = format!("<revoke xmlns='urn:xmpp:cam:0' id='{id}'/>");
+        assert_eq!(scene.ask(from, At::Account, "set", &revoke), [expected], "{from} {id}");
+    }
+    let nobody = "<revoke xmlns='urn:xmpp:cam:0'/>";
+    assert_eq!(scene.ask(OWN, At::Account, "set", nobody), ["bad-request"]);
 }
 
 #[test]

@@ -110,12 +110,13 @@ impl Account {
 
     /// Takes in a session.
     pub(crate) fn open(&mut self, session: Session, jid: Full, mirror: Mirror) {
-        let id = session.id;
+        let (id, client) = (session.id, session.client);
         self.sessions.insert(id, session);
         self.dirty.insert(id);
         self.view_mut().sessions.push(SessionView {
             id,
             jid,
+            client,
             presence: mirror.presence,
             since: mirror.since,
             interested: mirror.interested,

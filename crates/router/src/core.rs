@@ -20,6 +20,7 @@ use crate::hosts::Hosts;
 use crate::marks::Marks;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
+use crate::token_holders::Holders;
 use crate::vouch::Voucher;
 
 /// What every part of a router works with.
@@ -32,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) hasher: Hasher,
+    /// Knows which clients have tokens.
+    pub(crate) holders: Arc<Holders>,
     pub(crate) cells: Cells,
     pub(crate) directory: Directory,
     pub(crate) slots: Arc<Slots>,

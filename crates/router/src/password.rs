@@ -8,7 +8,7 @@ use store::Error;
 use crate::core::Core;
 use crate::gauges;
 use crate::registration::unacceptable;
-use crate::tokens;
+use crate::token_holders;
 
 /// Keeps the password that `answer` asks for, if it does; the answer is an error when that is not to be.
 pub(crate) async fn keep(core: &Core, account: &Bare, answer: Answer) -> Answer {
@@ -36,7 +36,7 @@ async fn change(core: &Core, account: &Bare, Password(password): Password) -> Re
         Err(error) => return Err(away(&error)),
     }
     tracing::info!(%account, "a password was changed");
-    if let Err(error) = tokens::revoke_all(&*core.stores.items, account).await {
+    if let Err(error) = token_holders::revoke_all(&*core.stores.items, account).await {
         away(&error); // they are void all the same
     }
     Ok(())

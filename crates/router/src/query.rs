@@ -109,6 +109,7 @@ async fn run(core: &Core, question: &Question, account: Arc<AccountView>) -> Ans
         session,
         request: question.request.clone(),
         stores: core.stores.clone(),
+        clients: core.holders.clone(),
     };
     let work = AssertUnwindSafe(async move { query.run(cx).await }).catch_unwind();
     match tokio::time::timeout(ms(core.config.query_timeout_ms), work).await {

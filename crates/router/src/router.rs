@@ -32,6 +32,7 @@ use crate::member::Member;
 use crate::registrar::Registrar;
 use crate::slots::{Phase, Slots};
 use crate::tasks::{self, Tasks};
+use crate::token_holders::Holders;
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
 use crate::{archive, attach, attention, bind, gauges, introduce, lost, receive, records, remove, resume, retain, submit};
@@ -76,6 +77,7 @@ impl Router {
         let idle_for = Duration::from_secs(config.idle_account_s);
         let core = Core {
             node: parts.node,
+            holders: Arc::new(Holders(parts.stores.items.clone())),
             stores: parts.stores,
             hosts: parts.hosts,
             peers: parts.peers,

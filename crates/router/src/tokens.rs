@@ -3,14 +3,13 @@
 
 use sasl::{Claim, Issued, Owner, Redeemed, TokenMechanism, Tokens};
 use stanza::{Bare, ClientId, FastUse, SaslFailure, Timestamp, Token, UserAgent};
-use store::{Account, Item, Items, Key, Version};
+use store::{Account, Item, Items, Version};
 
 use crate::config::SaslConfig;
 use crate::core::Core;
 use crate::gauges;
+use crate::token_holders::{SPACE, key};
 
-/// Where they are kept, by the client's id.
-const SPACE: &str = "tokens";
 /// How often a change is tried that somebody else's came before.
 const TRIES: usize = 4;
 const MICROSECONDS: i64 = 1_000_000;
@@ -179,43 +178,6 @@ impl Mint {
     }
 }
 
-/// The clients of an account that have tokens.
-///
-/// # Errors
-/// As the store says.
-pub async fn tokens(items: &dyn Items, account: &Bare) -> store::Result<Vec<(ClientId, Tokens)>> {
-    let all = items.list(account, SPACE).await?;
-    let read = |item: &Item| Some((ClientId::parse(&item.key.name).ok()?, Tokens::decode(&item.value)?));
-    Ok(all.iter().filter_map(read).collect())
-}
-
-/// Takes a client's tokens away. Returns whether it had any.
-///
-/// # Errors
-/// As the store says.
-pub async fn revoke(items: &dyn Items, account: &Bare, client: ClientId) -> store::Result<bool> {
-    loop {
-        let Some(item) = items.get(account, &key(client)).await? else {
-            return Ok(false);
-        };
-        match items.remove(account, &item.key, item.version).await {
-            Err(store::Error::Conflict) => {} // used just now, and so written again
-            outcome => return outcome.map(|()| true),
-        }
-    }
-}
-
-/// Takes the tokens of all clients away. Those of a former password are void already: tokens follow from it.
-///
-/// # Errors
-/// As the store says.
-pub async fn revoke_all(items: &dyn Items, account: &Bare) -> store::Result<()> {
-    for (client, _) in tokens(items, account).await? {
-        revoke(items, account, client).await?;
-    }
-    Ok(())
-}
-
 /// The account, if there is one that is served here.
 async fn hosted(core: &Core, jid: &Bare) -> store::Result<Option<Account>> {
     let found = core.stores.accounts.get(jid).await?;
@@ -233,13 +195,6 @@ async fn keep(
         (Some(_), seen) => items.put(account, &key(client), tokens.encode(), seen).await.map(drop),
         (None, Some(seen)) => items.remove(account, &key(client), seen).await,
         (None, None) => Ok(()),
-    }
-}
-
-fn key(client: ClientId) -> Key {
-    Key {
-        space: SPACE.to_owned(),
-        name: client.to_string(),
     }
 }
 

@@ -68,6 +68,8 @@ pub const BIND2: &str = "urn:xmpp:bind:0";
 pub const SASL2: &str = "urn:xmpp:sasl:2";
 /// Tokens (XEP-0484).
 pub const FAST: &str = "urn:xmpp:fast:0";
+/// Client access management (XEP-0494).
+pub const CLIENT_ACCESS: &str = "urn:xmpp:cam:0";
 /// Authentication before the features are known (XEP-0509).
 pub const PIPELINING: &str = "urn:xmpp:iap:0";
 /// Message archive (XEP-0313).

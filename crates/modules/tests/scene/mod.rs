@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    AccountCx, AccountEvent, AccountView, At, Bare, Cx, Decision, Effect, Effects, Facts, Full, Host, Jid, Outcome,
-    Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View, Way,
+    AccountCx, AccountEvent, AccountView, At, Bare, Client, Clients, Cx, Decision, Effect, Effects, Facts, Full, Host,
+    Jid, Outcome, Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View,
+    Way,
 };
 use serde_json::{Value, json};
 use store::{Ask, Contact, Roster, Stores, Subscription};
@@ -24,6 +25,17 @@ pub(crate) struct Scene {
     pub(crate) host: Arc<Host>,
     pub(crate) account: AccountView,
     pub(crate) stores: Stores,
+    pub(crate) clients: Vec<Client>,
+}
+
+/// Clients that have tokens.
+struct Holders(Vec<Client>);
+
+#[async_trait::async_trait]
+impl Clients for Holders {
+    async fn of(&self, _: &Bare, _: Timestamp) -> store::Result<Vec<Client>> {
+        Ok(self.0.clone())
+    }
 }
 
 /// Every module, with `settings` of some.
@@ -63,6 +75,7 @@ impl Scene {
             host: Arc::new(host),
             account,
             stores: store::memory::stores(),
+            clients: Vec::new(),
         }
     }
 
@@ -162,6 +175,7 @@ impl Scene {
                 .map(|session| session.id),
             request: Arc::new(iq),
             stores: self.stores.clone(),
+            clients: Arc::new(Holders(self.clients.clone())),
         };
         match futures::executor::block_on(query.run(cx)) {
             Ok(reply) => {
