@@ -12,9 +12,12 @@ use std::time::Duration;
 use dunlin_link::grpc::{Config, RouterPool, Standing};
 use dunlin_link::{CloseReason, Router, Said, Submission, Window};
 use fakes::{FakeEdge, FakeRouter, World, config, message, record, submit_all};
-use stanza::{SaslFailure, SaslReply, SaslRequest, SessionId};
+use stanza::{
+    Condition, ErrorType, RegisterReply, RegisterRequest, RegisterStep, SaslFailure, SaslReply, SaslRequest, SessionId,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use topology::Role;
 
@@ -219,6 +222,50 @@ async fn sasl_steps_go_to_the_router_that_holds_the_exchange() {
         })
         .await;
     assert_eq!(reply, SaslReply::Failure(SaslFailure::TemporaryAuthFailure));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_asked_for_once_and_questions_until_they_are_answered() {
+    let gate = Arc::new(Semaphore::new(0));
+    let world = World::start_gated(&["router-1", "router-2"], &config(), Some(Arc::clone(&gate))).await;
+    let create = RegisterStep::Create {
+        username: "juliet".into(),
+        password: "orchard wall".into(),
+    };
+    // A router goes away in the middle of the question: the other one is asked.
+    let question = ask_to_register(&world, RegisterStep::Form);
+    world.ledger.wait(|ledger| ledger.registered.lock().len() == 1).await;
+    let first = world.ledger.registered.lock()[0].clone();
+    let asked = world.routers.iter().find(|router| router.me.id == first).unwrap();
+    asked.stop.cancel();
+    world.ledger.wait(|ledger| ledger.registered.lock().len() == 2).await;
+    gate.add_permits(2); // the one that went away may wait for one, too
+    assert_eq!(question.await.unwrap(), RegisterReply::Created);
+    // So does the other one, while it makes an account.
+    gate.forget_permits(2);
+    let question = ask_to_register(&world, create);
+    world.ledger.wait(|ledger| ledger.registered.lock().len() == 3).await;
+    world.routers.iter().for_each(|router| router.stop.cancel());
+    let RegisterReply::Refused(error) = question.await.unwrap() else {
+        panic!("nobody can know")
+    };
+    assert_eq!(
+        (error.condition, error.kind),
+        (Condition::ResourceConstraint, ErrorType::Wait)
+    );
+    assert_eq!(world.ledger.registered.lock().len(), 3, "not asked again");
+}
+
+fn ask_to_register(world: &World, step: RegisterStep) -> JoinHandle<RegisterReply> {
+    let pool = Arc::clone(&world.pool);
+    let request = RegisterRequest {
+        session: SessionId(1),
+        domain: "example.com".into(),
+        invited: None,
+        step,
+        peer: stanza::Peer::default(),
+    };
+    tokio::spawn(async move { pool.register(request).await })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -108,6 +108,7 @@ fn look(cx: &Cx) -> Answer {
     let field = |name| Element::new(ns::REGISTER, name);
     let name = cx.account.jid.local().unwrap_or_default();
     let query = Element::new(ns::REGISTER, "query")
+        .push(field("instructions").text("You are registered; you can give another password."))
         .push(field("registered"))
         .push(field("username").text(name))
         .push(field("password"));

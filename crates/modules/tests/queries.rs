@@ -78,7 +78,9 @@ fn legacy_session() {
 #[test]
 fn registration() {
     let query = |inside: &str| format!("<query xmlns='jabber:iq:register'>{inside}</query>");
-    let known = query("<registered/><username>juliet</username><password/>");
+    let known = query(
+        "<instructions>You are registered; you can give another password.</instructions><registered/><username>juliet</username><password/>",
+    );
     for at in [At::Server, At::Account] {
         check(&scene(), at, &query(""), &[(OWN, &known)]);
     }

@@ -34,7 +34,6 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
     };
     let cell = pass.is_some().then(|| core.cells.get(&question.account));
     let mut answer = Err(StanzaError::from(Refusal::Conflict));
-    let asked = repeatable(&question);
     for _ in 0..ATTEMPTS {
         answer = run(core, &question, snapshot(core, cell.as_deref(), &question).await).await;
         answer = password::keep(core, &question.account, answer).await;
@@ -46,6 +45,7 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
             Ok(settled) => {
                 let mut out = Out::new(trace, depth);
                 perform(core, account, reply.effects, settled, &mut out).await;
+                let asked = repeatable(&question, &answer);
                 send(core, account, &asked, &answer, &mut out);
                 follow(core, account, reply.after, &mut out).await;
                 return finish(cell, account, out).await;
@@ -59,12 +59,13 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
             }
         }
     }
+    let asked = repeatable(&question, &answer);
     elsewhere(core, cell.as_deref(), &asked, &answer, Out::new(trace, depth)).await
 }
 
-/// The request as far as an error may repeat it.
-fn repeatable(question: &Question) -> Arc<Iq> {
-    match question.host.pipeline.is_secret(question.at, &question.request) {
+/// The request as far as its answer may repeat it.
+fn repeatable(question: &Question, answer: &Answer) -> Arc<Iq> {
+    match answer.is_err() && question.host.pipeline.is_secret(question.at, &question.request) {
         true => Arc::new(Iq {
             payload: stanza::Payload::default(),
             ..Iq::clone(&question.request)

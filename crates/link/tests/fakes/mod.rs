@@ -23,8 +23,8 @@ use dunlin_link::{
 use parking_lot::Mutex;
 use stanza::{
     Bare, BindReply, BindRequest, Counts, EnableReply, EnableRequest, Exchange, Grant, Head, Jid, Message, MessageType,
-    Payload, Peer, ResourceRequest, ResumeReply, ResumeRequest, Resumption, SaslFailure, SaslReply, SaslRequest,
-    SessionId, Stanza, StreamCondition,
+    Payload, Peer, RegisterReply, RegisterRequest, ResourceRequest, ResumeReply, ResumeRequest, Resumption,
+    SaslFailure, SaslReply, SaslRequest, SessionId, Stanza, StreamCondition,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -128,6 +128,8 @@ pub struct Ledger {
     pub done: Mutex<HashMap<SessionId, Vec<u64>>>,
     /// By recipient: ids of stanzas in the order in which they were routed there.
     pub routed: Mutex<HashMap<String, Vec<u64>>>,
+    /// Who was asked about registration.
+    pub registered: Mutex<Vec<NodeId>>,
     pub changed: Notify,
 }
 
@@ -217,8 +219,13 @@ impl Home for FakeHome {
         self.edges.lock().remove(edge);
         self.ledger.changed.notify_waiters();
     }
-    async fn register(&self, _: stanza::RegisterRequest) -> stanza::RegisterReply {
-        stanza::RegisterReply::Refused(stanza::Condition::ServiceUnavailable.into())
+    async fn register(&self, _: RegisterRequest) -> RegisterReply {
+        self.ledger.registered.lock().push(self.id.clone());
+        self.ledger.changed.notify_waiters();
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        RegisterReply::Created
     }
     async fn sasl(&self, request: SaslRequest) -> SaslReply {
         match request {
