@@ -29,9 +29,10 @@ pub(crate) struct Login {
     pub(crate) invited: Option<Invited>,
     /// Whether the client has been given an account.
     pub(crate) registered: bool,
-    /// How often a router was asked about registration, and how often the client was refused.
-    pub(crate) asked: u32,
-    pub(crate) refused: u32,
+    /// Requests to register.
+    pub(crate) requests: u32,
+    /// Whether a router has been asked about one.
+    pub(crate) asked: bool,
     /// When patience ends.
     pub(crate) until: Instant,
     /// Who authenticated, and the proof.

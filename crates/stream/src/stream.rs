@@ -74,8 +74,8 @@ impl Stream {
             attempts: 0,
             invited: None,
             registered: false,
-            asked: 0,
-            refused: 0,
+            requests: 0,
+            asked: false,
             until,
             account: None,
         };

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use stanza::{Condition, ErrorType, InvalidStanza, Iq, RegisterReply, RegisterRequest, RegisterStep, Stanza};
-use stanza::{StanzaError, StreamCondition};
+use bytes::Bytes;
+use stanza::{
+    Condition, ErrorType, InvalidStanza, Iq, RegisterReply, RegisterRequest, RegisterStep, Stanza, StanzaError,
+    StreamCondition,
+};
 
 use crate::event::Event;
 use crate::fault::Fault;
@@ -14,7 +17,7 @@ use crate::state::{Offering, Registering, State, Step};
 use crate::step::foreign;
 
 /// A stanza before authentication: good only if it is about registration.
-pub(crate) fn stanza(login: Box<Login>, line: &mut Line, child: &bytes::Bytes) -> Step {
+pub(crate) fn stanza(mut login: Box<Login>, line: &mut Line, child: &Bytes) -> Step {
     let config = Arc::clone(&line.config);
     let domain = login.host(&config).map(|host| host.domain.as_str()).unwrap_or_default();
     let read = match Stanza::parse(child) {
@@ -25,9 +28,16 @@ pub(crate) fn stanza(login: Box<Login>, line: &mut Line, child: &bytes::Bytes) -
     let Some((iq, read)) = read else {
         return Err(Fault::new(StreamCondition::NotAuthorized, "a stanza before its time"));
     };
+    login.requests += 1;
+    if login.requests > config.registration_requests {
+        return Err(Fault::new(
+            StreamCondition::PolicyViolation,
+            "too many requests to register",
+        ));
+    }
     match read.and_then(|step| may_ask(&login, line, step)) {
         Ok(step) => ask(login, line, iq, step, domain),
-        Err(error) => refuse(login, line, &iq, &error),
+        Err(error) => Ok(refuse(login, line, &iq, &error)),
     }
 }
 
@@ -48,10 +58,9 @@ fn may_ask(login: &Login, line: &Line, step: RegisterStep) -> Result<RegisterSte
 
 /// Who fills in a form gets more time, once.
 fn ask(mut login: Box<Login>, line: &mut Line, iq: Iq, step: RegisterStep, domain: &str) -> Step {
-    if login.asked == 0 {
+    if !std::mem::replace(&mut login.asked, true) {
         login.until = login.until.max(line.now + line.config.registration_timeout);
     }
-    login.asked += 1;
     let request = RegisterRequest {
         session: login.session,
         domain: domain.to_owned(),
@@ -68,7 +77,7 @@ impl Registering {
     pub(crate) fn answer(self, line: &mut Line, reply: RegisterReply) -> Step {
         let Self { mut login, iq } = self;
         let payload = match reply {
-            RegisterReply::Refused(error) => return refuse(login, line, &iq, &error),
+            RegisterReply::Refused(error) => return Ok(refuse(login, line, &iq, &error)),
             RegisterReply::Form { instructions, username } => {
                 Some(registration::form(&instructions, username.as_deref()))
             }
@@ -82,7 +91,7 @@ impl Registering {
             }
         };
         line.deliver_some(Some(registration::result(&iq, payload)));
-        go_on(login, line)
+        Ok((State::Offering(Offering(login)), None))
     }
 
     /// Too many log in at once: nobody was asked.
@@ -91,24 +100,13 @@ impl Registering {
             Condition::ResourceConstraint,
             "too many log in at once; please come again",
         );
-        refuse(self.login, line, &self.iq, &error.with_type(ErrorType::Wait))
+        Ok(refuse(self.login, line, &self.iq, &error.with_type(ErrorType::Wait)))
     }
 }
 
-fn refuse(mut login: Box<Login>, line: &mut Line, iq: &Iq, error: &StanzaError) -> Step {
+/// The client may ask again, within the limits.
+fn refuse(login: Box<Login>, line: &mut Line, iq: &Iq, error: &StanzaError) -> (State, Option<Event>) {
     line.events.push_back(Event::Refused(error.condition));
     line.deliver_some(registration::refused(iq, error));
-    login.refused += 1;
-    go_on(login, line)
-}
-
-/// The client may log in now, or ask again within the limits.
-fn go_on(login: Box<Login>, line: &Line) -> Step {
-    match login.asked.max(login.refused) < line.config.registration_requests {
-        true => Ok((State::Offering(Offering(login)), None)),
-        false => Err(Fault::new(
-            StreamCondition::PolicyViolation,
-            "too many requests to register",
-        )),
-    }
+    (State::Offering(Offering(login)), None)
 }
