@@ -19,7 +19,8 @@ use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
 use crate::hooks::{
-    AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles,
+    AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention,
+    Roles,
 };
 use crate::outcome::Outcome;
 use crate::route;

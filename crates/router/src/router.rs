@@ -35,7 +35,9 @@ use crate::tasks::{self, Tasks};
 use crate::token_holders::Holders;
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
-use crate::{archive, attach, attention, bind, gauges, introduce, lost, receive, records, remove, resume, retain, submit};
+use crate::{
+    archive, attach, attention, bind, gauges, introduce, lost, receive, records, remove, resume, retain, submit,
+};
 
 /// What a router is made of.
 pub struct Parts {

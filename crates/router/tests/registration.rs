@@ -347,6 +347,9 @@ impl Accounts for Shaky {
     async fn remove(&self, jid: &Bare) -> store::Result<bool> {
         self.inner.remove(jid).await
     }
+    async fn clear(&self, jid: &Bare) -> store::Result<()> {
+        self.inner.clear(jid).await
+    }
     async fn list(&self, domain: &str, after: Option<&Bare>, limit: u32) -> store::Result<Vec<Bare>> {
         self.inner.list(domain, after, limit).await
     }
