@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stanza::{Jid, Message, Presence, SessionId, Stanza, StreamCondition};
+use stanza::{Bare, Jid, Message, Presence, SessionId, Stanza, StreamCondition};
 use store::{Contact, Key, Version};
+use xml::Element;
 
 use crate::fact::{Fact, FactLoader};
 
@@ -53,6 +54,9 @@ pub enum Effect {
         /// Whether it stays when somebody has taken it.
         lasting: bool,
     },
+    /// Put a tombstone in the place of a message in the account's archive, if it is found among the newest
+    /// (`router.retractable_messages`) with the other party.
+    Retract(Retraction),
     /// Count something of the account under a module's name; see [`crate::Meters`].
     Meter {
         /// What.
@@ -72,6 +76,19 @@ pub enum Effect {
     Password(Password),
     /// Retire the account: nobody logs in to it any more, and its home removes it soon. Must succeed before what follows it.
     Retire,
+}
+
+/// Which message of the archive is taken back, and what is left of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retraction {
+    /// The other party of the conversation.
+    pub with: Bare,
+    /// Who said it.
+    pub author: Bare,
+    /// The id that its author gave it.
+    pub id: String,
+    /// What stands in the place of what it said.
+    pub tombstone: Element,
 }
 
 /// A small value to be written, or removed.

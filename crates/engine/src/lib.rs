@@ -21,7 +21,7 @@ mod view;
 pub use about::{About, Config, Module, Row, row};
 pub use client::{Client, Clients};
 pub use disco::{At, Disco, Identity};
-pub use effect::{Effect, Effects, Password, Put, RosterChange, SessionChange};
+pub use effect::{Effect, Effects, Password, Put, Retraction, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};
 pub use handler::{AccountCx, AccountEvent, Answer, BindCx, Bound, Cx, Reply};
 pub use hooks::{AccountFuture, BindFuture, Hooks, InstallError, Retention};

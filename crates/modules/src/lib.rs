@@ -15,6 +15,7 @@ mod ping;
 mod presence;
 mod push;
 mod registration;
+mod retraction;
 mod roster;
 mod session;
 mod strangers;
@@ -31,6 +32,7 @@ pub static ALL: &[Row] = &[
     row::<presence::Presences>(),
     row::<offline::Offline>(),
     row::<archive::Archive>(),
+    row::<retraction::Retractions>(),
     row::<carbons::Carbons>(),
     row::<push::Push>(),
     row::<inactive::Inactive>(),

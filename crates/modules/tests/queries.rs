@@ -260,7 +260,7 @@ fn the_server_tells_what_it_can() {
         <feature var='urn:ietf:params:xml:ns:xmpp-session'/>\
         <feature var='urn:xmpp:blocking'/>\
         <feature var='urn:xmpp:carbons:2'/>\
-        <feature var='urn:xmpp:carbons:rules:0'/>\
+        <feature var='urn:xmpp:carbons:rules:0'/><feature var='urn:xmpp:message-retract:1'/>\
         <feature var='urn:xmpp:ping'/>\
         <feature var='urn:xmpp:reporting:1'/>\
         <feature var='urn:xmpp:time'/></query>";

@@ -29,6 +29,8 @@ pub struct Config {
     /// Most messages in the archive that one session is to get when there is room for them again; beyond that it is ended, and they
     /// wait for another.
     pub owed_messages: u32,
+    /// How many of the newest messages with one party are looked through for one that is taken back (XEP-0424); older ones stay as they are.
+    pub retractable_messages: u32,
     /// When a message is delivered and acknowledged: `commit` waits until it is written to the archive, `relaxed` does not.
     pub durability: Durability,
     /// How often it is written what of the archive was taken, in seconds. What was taken since may be delivered again to old clients
@@ -154,6 +156,7 @@ impl Default for Config {
             resume_timeout_s: 600,
             kept_messages: 1_000,
             owed_messages: 10_000,
+            retractable_messages: 1_000,
             durability: Durability::default(),
             mark_s: 30,
             query_timeout_ms: 30_000,

@@ -8,6 +8,7 @@ mod attention;
 mod auth;
 mod behind;
 mod bind;
+mod bury;
 mod cells;
 mod clock;
 mod cluster;

@@ -8,6 +8,7 @@ use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
 use crate::archive;
+use crate::bury;
 use crate::cells::Cell;
 use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Ticket};
@@ -59,6 +60,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 };
                 out.errands.extend(sessions.into_iter().map(end));
             }
+            Effect::Retract(retraction) => bury::bury(core, account, &retraction).await,
             Effect::Meter { name, window } => {
                 let now = core.now();
                 account.view_mut().meters.count(name, now, window);

@@ -1,76 +1,24 @@
 //! The archive of an account (XEP-0313): what it said and heard in conversations with one other party stays, and its clients can
 //! read it.
 
+mod config;
 mod filter;
 mod prefs;
 mod query;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use config::ArchiveConfig;
+pub(crate) use config::READS;
 use engine::{
     About, At, Effect, Effects, Element, Hooks, Jid, Message, MessageType, Module, Outcome, Payload, Retention, View,
     Way, ns,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use prefs::Prefs;
-
-/// The log of the messages that an account said and heard.
-pub(crate) const LOG: &str = "archive";
-/// Noted of a session whose client reads the archive.
-pub(crate) const READS: &str = "archive";
 
 /// The module.
 pub(crate) struct Archive {
-    config: ArchiveConfig,
-}
-
-/// What is kept, and how much of it goes to a client at a time.
-#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ArchiveConfig {
-    /// What is archived for users who have not said otherwise: `always` everything, `roster` only conversations with contacts, `never`
-    /// nothing.
-    pub default: prefs::Default,
-    /// How many addresses a user may name in the preferences; more are refused with `resource-constraint`.
-    pub max_preferences: usize,
-    /// How long a message is kept, such as `365d`; older ones are removed within about `router.retain_s`, unless they still wait for somebody.
-    /// Default: for ever.
-    #[serde(with = "store::duration::optional")]
-    #[schemars(with = "Option<String>")]
-    pub max_age: Option<Duration>,
-    /// How many messages are kept for one account; of more, the oldest are removed within about `router.retain_s`, unless they still wait for
-    /// somebody. Default: all.
-    pub max_messages: Option<u32>,
-    /// How many messages a page has when the client does not say.
-    pub page: u32,
-    /// How many messages a page has at most.
-    pub max_page: u32,
-    /// How many bytes a page has at most; the client gets the rest with the next one.
-    pub max_page_bytes: usize,
-    /// How many messages one question by words (XEP-0431) may add to the index of an account's words, which is made for those who search: an older
-    /// archive that has more is not searched at once, and its client is told to ask again (`resource-constraint`).
-    pub max_indexed: u32,
-    /// How many messages a client may ask for by their ids at a time; more are refused with `resource-constraint`.
-    pub max_ids: usize,
-}
-
-impl Default for ArchiveConfig {
-    fn default() -> Self {
-        Self {
-            default: prefs::Default::Always,
-            max_preferences: 1_000,
-            max_age: None,
-            max_messages: None,
-            page: 50,
-            max_page: 250,
-            max_page_bytes: 524_288,
-            max_indexed: 50_000,
-            max_ids: 100,
-        }
-    }
+    config: Arc<ArchiveConfig>,
 }
 
 impl Module for Archive {
@@ -91,7 +39,9 @@ impl Module for Archive {
     type Config = ArchiveConfig;
 
     fn new(config: ArchiveConfig) -> Self {
-        Self { config }
+        Self {
+            config: Arc::new(config),
+        }
     }
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
@@ -119,8 +69,8 @@ impl Module for Archive {
         on.feature(At::Account, "urn:xmpp:mam:2#groupchat-field");
         on.feature(At::Account, ns::STANZA_ID);
         on.feature(At::Account, "urn:xmpp:fulltext:0");
-        query::install(&self, on);
-        prefs::install(&self, on);
+        query::install(&self.config, on);
+        prefs::install(&self.config, on);
     }
 }
 

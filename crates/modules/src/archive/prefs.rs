@@ -7,20 +7,9 @@ use bytes::Bytes;
 use engine::{
     Answer, At, Bare, Condition, Cx, Effect, Element, Fact, Hooks, Jid, Malformed, Put, Reply, Request, StanzaError, ns,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use store::{Key, Stores, Version};
 
-use super::Archive;
-
-/// What is archived of conversations with addresses that are in no list (XEP-0441, 2.2).
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Default {
-    Always,
-    Never,
-    Roster,
-}
+use super::config::{ArchiveConfig, Default, LOG};
 
 /// The preferences of one user, as stored.
 #[derive(Debug, std::default::Default, PartialEq, Eq)]
@@ -64,8 +53,8 @@ impl Request for Wishes {
     }
 }
 
-pub(super) fn install(archive: &Arc<Archive>, on: &mut Hooks) {
-    let (fetched, changed) = (archive.clone(), archive.clone());
+pub(super) fn install(config: &Arc<ArchiveConfig>, on: &mut Hooks) {
+    let (fetched, changed) = (config.clone(), config.clone());
     on.get(At::Account, move |cx, _: Fetch| {
         std::future::ready(fetch(&fetched, &cx))
     });
@@ -74,19 +63,19 @@ pub(super) fn install(archive: &Arc<Archive>, on: &mut Hooks) {
     });
 }
 
-fn fetch(archive: &Archive, cx: &Cx) -> Answer {
+fn fetch(config: &ArchiveConfig, cx: &Cx) -> Answer {
     let prefs = own(cx)?;
     let usual = Wishes {
-        default: archive.config.default,
+        default: config.default,
         always: BTreeSet::new(),
         never: BTreeSet::new(),
     };
     Ok(prefs.wishes.as_ref().unwrap_or(&usual).to_element().into())
 }
 
-fn change(archive: &Archive, cx: &Cx, wishes: &Wishes) -> Answer {
+fn change(config: &ArchiveConfig, cx: &Cx, wishes: &Wishes) -> Answer {
     let prefs = own(cx)?;
-    if wishes.always.len() + wishes.never.len() > archive.config.max_preferences {
+    if wishes.always.len() + wishes.never.len() > config.max_preferences {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many addresses"));
     }
     let element = wishes.to_element();
@@ -120,30 +109,6 @@ impl Prefs {
         named(other)
             .or_else(|| named(other.bare().jid()))
             .unwrap_or_else(|| wishes.default.wants(is_contact))
-    }
-}
-
-impl Default {
-    fn wants(self, is_contact: impl Fn() -> bool) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Roster => is_contact(),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::Never => "never",
-            Self::Roster => "roster",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Always, Self::Never, Self::Roster]
-            .into_iter()
-            .find(|default| default.name() == name)
     }
 }
 
@@ -182,7 +147,7 @@ fn list(element: &Element, name: &str) -> Result<BTreeSet<Jid>, Malformed> {
 
 fn key() -> Key {
     Key {
-        space: super::LOG.into(),
+        space: LOG.into(),
         name: "preferences".into(),
     }
 }

@@ -1,5 +1,6 @@
 //! Reading the archive (XEP-0313, 4): the page that was asked for, message by message, then where it ends; and what the archive spans.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{
@@ -10,8 +11,8 @@ use stanza::rsm::Answered;
 use stanza::{ArchiveId, delay, forward, stanza_id};
 use store::{Entry, Page, PageRequest, Stores};
 
+use super::config::{ArchiveConfig, LOG, READS};
 use super::filter::{self, Filter};
-use super::{Archive, LOG, READS};
 
 /// Messages indexed at a time.
 const INDEXED: u32 = 1_000;
@@ -35,11 +36,11 @@ request! {
     Metadata = "metadata" in ns::MAM;
 }
 
-pub(super) fn install(archive: &Arc<Archive>, on: &mut Hooks) {
-    let queried = archive.clone();
+pub(super) fn install(config: &Arc<ArchiveConfig>, on: &mut Hooks) {
+    let queried = config.clone();
     on.set(At::Account, move |cx, query| {
-        let archive = queried.clone();
-        async move { read(&archive, cx, query).await }
+        let config = queried.clone();
+        async move { read(&config, cx, query).await }
     });
     on.get(At::Account, |cx: Cx, _: Fields| {
         let fields = Element::new(ns::MAM, "query").push(filter::form());
@@ -85,28 +86,30 @@ impl Reader {
     }
 }
 
-async fn read(archive: &Archive, cx: Cx, Query(query): Query) -> Answer {
+async fn read(config: &ArchiveConfig, cx: Cx, Query(query): Query) -> Answer {
     let (true, Some(session)) = (cx.is_owner(), cx.session) else {
         return Err(Condition::Forbidden.into());
     };
     let filter = Filter::read(&query)?;
-    if filter.ids.len() > archive.config.max_ids {
+    if filter.ids.len() > config.max_ids {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many ids"));
     }
     let reader = Reader::of(&cx);
-    for id in &filter.known {
-        find(&reader, *id).await?.ok_or(Condition::ItemNotFound)?;
+    let known: BTreeSet<ArchiveId> = filter.known.iter().copied().collect();
+    if !known.is_empty() && found(&reader, &filter.known).await?.len() < known.len() {
+        return Err(Condition::ItemNotFound.into());
     }
     if !filter.request.text.is_empty() {
-        index(&cx, archive.config.max_indexed).await?;
+        index(&cx, config.max_indexed).await?;
     }
     let page = if filter.ids.is_empty() {
-        page(archive, &reader, &filter).await?
+        page(config, &reader, &filter).await?
     } else {
         named(&reader, &filter).await?
     };
     let is_first = cx.asking().is_some_and(|session| !session.has_flag(READS));
-    let mut reply = Reply::from(fin(&page));
+    let count = count(config, &reader, &filter).await?;
+    let mut reply = Reply::from(fin(&page, count));
     if is_first {
         reply = reply.effect(Effect::Session(session, SessionChange::Flag(READS, true)));
     }
@@ -137,9 +140,20 @@ async fn index(cx: &Cx, most: u32) -> Result<(), StanzaError> {
     Err(StanzaError::new(Condition::ResourceConstraint).with_text("the archive is being indexed; ask again"))
 }
 
+/// How many messages match, for a client that asks for nothing else (XEP-0059, 2.7), unless they are too many to be counted.
+async fn count(config: &ArchiveConfig, reader: &Reader, filter: &Filter) -> Result<Option<u64>, StanzaError> {
+    if filter.page.max != Some(0) {
+        return Ok(None);
+    }
+    let archive = &reader.stores.archive;
+    let count = archive
+        .count_found(&reader.account, LOG, &filter.request, config.max_counted)
+        .await;
+    Ok(count.map_err(away)?.map(u64::from))
+}
+
 /// A page of what matches; cut where it gets too large.
-async fn page(archive: &Archive, reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
-    let config = &archive.config;
+async fn page(config: &ArchiveConfig, reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
     let limit = filter.page.max.unwrap_or(config.page).min(config.max_page);
     let request = PageRequest {
         limit,
@@ -207,12 +221,11 @@ fn cut(mut page: Page, backwards: bool, bytes: usize) -> Page {
 
 /// The messages with these ids (XEP-0313, 4.1.4).
 async fn named(reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
-    let mut entries = Vec::with_capacity(filter.ids.len());
-    for id in &filter.ids {
-        entries.push(find(reader, *id).await?.ok_or(Condition::ItemNotFound)?);
+    let ids: BTreeSet<ArchiveId> = filter.ids.iter().copied().collect();
+    let mut entries = found(reader, &filter.ids).await?;
+    if entries.len() < ids.len() {
+        return Err(Condition::ItemNotFound.into());
     }
-    entries.sort_by_key(|entry| entry.id);
-    entries.dedup_by_key(|entry| entry.id);
     entries.retain(|entry| filter.request.fits(entry));
     Ok(Page {
         entries,
@@ -220,15 +233,12 @@ async fn named(reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
     })
 }
 
-async fn find(reader: &Reader, id: ArchiveId) -> Result<Option<Entry>, StanzaError> {
-    let request = PageRequest {
-        after: id.0.checked_sub(1).map(ArchiveId),
-        limit: 1,
-        ..PageRequest::default()
-    };
-    let page = reader.stores.archive.page(&reader.account, LOG, &request).await;
-    let found = page.map_err(away)?.entries.into_iter().next();
-    Ok(found.filter(|entry| entry.id == id && stays(&reader.account, entry)))
+/// Those of the messages with these ids that stay in the archive.
+async fn found(reader: &Reader, ids: &[ArchiveId]) -> Result<Vec<Entry>, StanzaError> {
+    let found = reader.stores.archive.entries(&reader.account, LOG, ids).await;
+    let mut found = found.map_err(away)?;
+    found.retain(|entry| stays(&reader.account, entry));
+    Ok(found)
 }
 
 /// XEP-0313, 4.2.
@@ -248,10 +258,11 @@ fn result(account: &Bare, queryid: Option<&str>, entry: &Entry) -> Message {
 }
 
 /// XEP-0313, 4.3.
-fn fin(page: &Page) -> Element {
+fn fin(page: &Page, count: Option<u64>) -> Element {
     let ends = page.entries.first().zip(page.entries.last());
     let answered = Answered {
         ends: ends.map(|(first, last)| (first.id.to_string(), last.id.to_string())),
+        count,
         ..Answered::default()
     };
     Element::new(ns::MAM, "fin")

@@ -252,6 +252,7 @@ impl Scene {
             }
             Effect::Flush { to, .. } => format!("flush {}", self.names(&[*to])),
             Effect::Put(put) => format!("put {} {}", put.key.space, put.key.name),
+            Effect::Retract(retraction) => format!("retract {} of {}", retraction.id, retraction.author),
             Effect::Meter { name, .. } => format!("meter {name}"),
             Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
             Effect::Password(password) => format!("password {}", password.0),
