@@ -58,7 +58,7 @@ async fn users_of_a_killed_edge_are_shown_unavailable_within_ten_seconds() {
     cluster.add_users(&users("watcher", "victim")).unwrap();
     let mut watcher = log_in("watcher", &edges[0]).await.unwrap();
     let mut victim = log_in("victim", &edges[1]).await.unwrap();
-    let to = format!("watcher@{}/test", testkit::single::DOMAINS[0]);
+    let to = format!("watcher@{}/test", testkit::settings::DOMAINS[0]);
     victim.write(format!("<presence to='{to}'/>").as_bytes()).await.unwrap();
     assert_eq!(watcher.element().await.unwrap().attribute("type"), None);
     cluster.signal(&edges[1], "KILL").unwrap();
@@ -143,7 +143,7 @@ async fn resumable(cluster: &Cluster, edge: &Node) -> Result<Client> {
 
 /// Subscribes two to each other, and both see each other come.
 async fn befriend(one: &mut Client, name: &str, other: &mut Client, other_name: &str) -> Result<()> {
-    let domain = testkit::single::DOMAINS[0];
+    let domain = testkit::settings::DOMAINS[0];
     one.write(b"<presence/>").await?;
     other.write(b"<presence/>").await?;
     one.write(format!("<presence to='{other_name}@{domain}' type='subscribe'/>").as_bytes())
@@ -160,13 +160,13 @@ async fn befriend(one: &mut Client, name: &str, other: &mut Client, other_name: 
 }
 
 fn is_presence_of(seen: &Element, name: &str) -> bool {
-    let from = format!("{name}@{}/test", testkit::single::DOMAINS[0]);
+    let from = format!("{name}@{}/test", testkit::settings::DOMAINS[0]);
     seen.name() == "presence" && seen.attribute("type").is_none() && seen.attribute("from") == Some(&from)
 }
 
 /// One says something, the other hears it.
 async fn tell(one: &mut Client, other: &mut Client, name: &str) -> Result<()> {
-    let to = format!("{name}@{}/test", testkit::single::DOMAINS[0]);
+    let to = format!("{name}@{}/test", testkit::settings::DOMAINS[0]);
     one.write(format!("<message to='{to}' type='chat'><body>Soft!</body></message>").as_bytes())
         .await?;
     until(other, |seen| {
@@ -245,7 +245,7 @@ async fn talks(cluster: &Cluster, edges: &[Node]) -> Result<Talks> {
     for pair in 0..PAIRS {
         let (speaker, listener) = (format!("speaker{pair}"), format!("listener{pair}"));
         cluster.add_users(&users(&speaker, &listener))?;
-        let to = format!("{listener}@{}/test", testkit::single::DOMAINS[0]);
+        let to = format!("{listener}@{}/test", testkit::settings::DOMAINS[0]);
         pairs.push((
             log_in(&speaker, &edges[0]).await?,
             log_in(&listener, &edges[1]).await?,
@@ -260,13 +260,13 @@ async fn talks(cluster: &Cluster, edges: &[Node]) -> Result<Talks> {
 }
 
 fn users(one: &str, other: &str) -> [(String, String); 2] {
-    [one, other].map(|name| (format!("{name}@{}", testkit::single::DOMAINS[0]), PASSWORD.to_owned()))
+    [one, other].map(|name| (format!("{name}@{}", testkit::settings::DOMAINS[0]), PASSWORD.to_owned()))
 }
 
 async fn log_in(name: &str, edge: &Node) -> Result<Client> {
     let mut client = Client::connect(edge.c2s.context("not an edge")?).await?;
     client
-        .log_in(name, testkit::single::DOMAINS[0], PASSWORD, "test")
+        .log_in(name, testkit::settings::DOMAINS[0], PASSWORD, "test")
         .await?;
     Ok(client)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use testkit::client::Client;
 use testkit::cluster::{Cluster, Node};
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

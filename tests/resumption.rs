@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use testkit::client::{Client, Resumption, Seen};
 use testkit::cluster::{Cluster, Node};
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use xml::Element;
 
 #[allow(dead_code, reason = "only the binary is wanted here")]

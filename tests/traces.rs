@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use testkit::client::Client;
 use testkit::cluster::{Cluster, Node};
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;

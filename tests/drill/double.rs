@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use swarm::client::{Client, Seen};
 use swarm::scram::Login;
 use testkit::fleet::Fleet;
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use tokio::task::{JoinError, JoinSet};
 
 /// How many accounts.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use swarm::Swarm;
 use swarm::chance::Chance;
 use testkit::process::Server;
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use tokio::time::sleep;
 
 use crate::scenarios::{Scenario, Step};

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use swarm::chance::Chance;
 use swarm::{Habits, Persona, Report, Swarm};
 use testkit::fleet::{Fleet, Layout};
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 

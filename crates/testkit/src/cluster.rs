@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::metrics;
 use crate::process::{invite, remove_account};
 use crate::runner::Stage;
-use crate::single::DOMAINS;
+use crate::settings::{self, DOMAINS};
 
 /// A cluster of real processes; ended when dropped.
 pub struct Cluster {
@@ -160,6 +160,7 @@ impl Cluster {
             .env("CLUSTER_DOMAINS", DOMAINS.join(" "))
             .env("CLUSTER_REGISTRATION", "open invite")
             .env("CLUSTER_CLEARTEXT", "1")
+            .env("DUNLIN_HOSTS", settings::hosts().to_string())
             .env("CLUSTER_SETTINGS", &self.settings)
             .stdin(Stdio::null())
             .output()?;

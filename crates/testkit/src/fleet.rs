@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::network::Network;
 use crate::services::{self, EtcdCluster, Plan, Postgres, Redis, Server};
-use crate::single::DOMAINS;
+use crate::settings::DOMAINS;
 
 /// The file in a node's folder that sets its clock.
 const CLOCK: &str = "clock";

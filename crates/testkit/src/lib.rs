@@ -13,6 +13,7 @@ mod sasl2;
 mod scram;
 pub mod script;
 pub mod services;
+pub mod settings;
 pub mod single;
 
 pub use swarm::client;

@@ -49,7 +49,7 @@ struct Seat {
 }
 
 impl Many {
-    /// Three edges and two routers with every module on, for [`crate::single::DOMAINS`]; returns once every slot has its home,
+    /// Three edges and two routers with every module on, for [`crate::settings::DOMAINS`]; returns once every slot has its home,
     /// both routers are homes, and every edge is linked to both.
     ///
     /// # Errors

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::metrics;
 use crate::runner::Stage;
+use crate::settings;
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,14 +29,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `binary serve` for [`crate::single::DOMAINS`], without TLS, on free loopback ports.
+    /// Starts `binary serve` for [`crate::settings::DOMAINS`], without TLS, on free loopback ports.
     ///
     /// # Errors
     /// When it does not become ready; its log is in the message.
     pub async fn start(binary: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dunlin-test-").tempdir()?;
         let config = folder.path().join("dunlin.toml");
-        std::fs::write(&config, settings(folder.path()))?;
+        std::fs::write(&config, settings(folder.path())?)?;
         let ready_file = folder.path().join("ready.json");
         let log = folder.path().join("log");
         let child = Command::new(binary)
@@ -222,21 +223,16 @@ pub(crate) fn invite(
     Ok(token)
 }
 
-fn settings(data: &Path) -> String {
-    let host = |(domain, mode): (&str, &str)| {
-        format!(
-            "[[hosts]]\ndomain = '{domain}'\nplain_without_tls = true\n[hosts.registration]\nmode = '{mode}'\nper_address = 0\n"
-        )
-    };
-    let hosts: Vec<String> = crate::single::DOMAINS
-        .into_iter()
-        .zip(["open", "invite"])
-        .map(host)
-        .collect();
-    format!(
-        "data = '{}'\n{}[edge.listeners]\nc2s = ['127.0.0.1:0']\nc2s_tls = ['127.0.0.1:0']\n[edge.tls]\nstarttls = 'off'\n\
-         [http]\nlisten = '127.0.0.1:0'\n[router.sasl]\nfailures = 0\n",
-        data.display(),
-        hosts.join("")
-    )
+fn settings(data: &Path) -> Result<String> {
+    let all = json!({
+        "data": data,
+        "hosts": settings::hosts(),
+        "edge": {
+            "listeners": { "c2s": ["127.0.0.1:0"], "c2s_tls": ["127.0.0.1:0"] },
+            "tls": { "starttls": "off" },
+        },
+        "http": { "listen": "127.0.0.1:0" },
+        "router": { "sasl": { "failures": 0 } },
+    });
+    Ok(toml::to_string(&all)?)
 }

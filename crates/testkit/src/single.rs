@@ -20,9 +20,8 @@ use topology::{Epoch, NodeId};
 
 use crate::client::{Client, PIPE};
 use crate::runner::Stage;
+use crate::settings::{self, DOMAINS};
 
-/// The domains of conformance scripts.
-pub const DOMAINS: [&str; 2] = ["capulet.example", "montague.example"];
 /// How often is looked whether an account is gone.
 const LOOK: Duration = Duration::from_millis(100);
 /// PBKDF2 iterations: as few as RFC 7677 allows, so that tests are quick.
@@ -117,7 +116,9 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
     let mut hosts = Hosts::new();
     let mut streams = Vec::new();
     for domain in DOMAINS {
-        let pipeline = Pipeline::new(modules::ALL.iter().map(|row| (row, &Value::Null)))?;
+        let chosen = settings::modules(domain);
+        let settings = |name| chosen.get(name).unwrap_or(&Value::Null);
+        let pipeline = Pipeline::new(modules::ALL.iter().map(|row| (row, settings(row.about.name))))?;
         streams.push(HostConfig {
             domain: domain.to_owned(),
             mechanisms: ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"].map(str::to_owned).to_vec(),

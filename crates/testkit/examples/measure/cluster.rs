@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dunlin_testkit::cluster::{Cluster, Node};
-use dunlin_testkit::single::DOMAINS;
+use dunlin_testkit::settings::DOMAINS;
 
 use crate::target::Target;
 use crate::{SESSIONS, WARM_UP, measure, password};
