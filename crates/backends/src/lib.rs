@@ -2,7 +2,6 @@
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis", feature = "etcd"))]
 mod observe;
-mod secret;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -17,5 +16,5 @@ pub mod redis;
 pub mod sqlite;
 
 pub use observe::METRICS;
-pub use secret::Secret;
 pub use store::duration;
+pub use store::Secret;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use engine::{
-    About, Answer, At, Condition, Cx, Element, Hooks, Iq, IqType, Module, Reply, StanzaError, Verdict, View, Way, ns,
-    request,
+    About, Answer, At, Condition, Cx, Element, Hooks, Iq, IqType, Module, Reply, Verdict, View, Way, ns, request,
 };
 
 request! {
@@ -45,7 +44,7 @@ async fn account(cx: Cx, _: Query) -> Answer {
     if !cx.account.sessions.is_empty() {
         return Ok(answer(0));
     }
-    let stored = cx.stores.accounts.get(&cx.account.jid).await.map_err(unavailable)?;
+    let stored = cx.stores.accounts.get(&cx.account.jid).await?;
     let account = stored.ok_or(Condition::ServiceUnavailable)?;
     Ok(answer(
         cx.now.seconds_since(account.last_seen.unwrap_or(account.created)),
@@ -67,8 +66,4 @@ fn answer(seconds: u64) -> Reply {
     Element::new(ns::LAST, "query")
         .with("seconds", seconds.to_string())
         .into()
-}
-
-fn unavailable(_: store::Error) -> StanzaError {
-    Condition::ResourceConstraint.into()
 }

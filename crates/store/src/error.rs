@@ -1,5 +1,7 @@
 //! How a store can fail.
 
+use stanza::{Condition, ErrorType, StanzaError};
+
 /// What a store answers.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -18,6 +20,18 @@ pub enum Error {
     /// What was read cannot be understood.
     #[error("corrupt record: {0}")]
     Corrupt(String),
+}
+
+/// What a request is told that met the store (RFC 6120, 8.3.3): to come again, where that may help.
+impl From<Error> for StanzaError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Conflict | Error::Unavailable(_) => {
+                Self::new(Condition::ResourceConstraint).with_type(ErrorType::Wait)
+            }
+            Error::Precondition(_) | Error::Corrupt(_) => Condition::InternalServerError.into(),
+        }
+    }
 }
 
 impl Error {

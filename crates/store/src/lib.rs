@@ -9,6 +9,7 @@ mod member;
 mod presence;
 mod roster;
 mod words;
+mod secret;
 
 pub mod duration;
 pub mod memory;
@@ -25,6 +26,7 @@ pub use member::Members;
 pub use presence::{Presence, PresenceRecord};
 pub use roster::{Ask, Contact, REMOVED_KEPT, Roster, Rosters, Subscription};
 pub use words::{words, words_said};
+pub use secret::Secret;
 
 /// One field per port, so that each may come from another back-end.
 #[derive(Clone)]
