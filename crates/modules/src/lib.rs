@@ -20,6 +20,7 @@ mod roster;
 mod session;
 mod strangers;
 mod time;
+mod vcard;
 mod version;
 
 use engine::{Row, row};
@@ -46,4 +47,5 @@ pub static ALL: &[Row] = &[
     row::<time::Time>(),
     row::<last::Last>(),
     row::<contact::Contact>(),
+    row::<vcard::Vcards>(),
 ];
