@@ -13,6 +13,7 @@ mod last;
 mod offline;
 mod ping;
 mod presence;
+mod private;
 mod push;
 mod registration;
 mod retraction;
@@ -48,4 +49,5 @@ pub static ALL: &[Row] = &[
     row::<last::Last>(),
     row::<contact::Contact>(),
     row::<vcard::Vcards>(),
+    row::<private::Private>(),
 ];
