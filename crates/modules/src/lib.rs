@@ -8,9 +8,11 @@ mod carbons;
 mod clients;
 mod contact;
 mod disco;
+mod external_services;
 mod inactive;
 mod last;
 mod offline;
+mod outage;
 mod ping;
 mod presence;
 mod private;
@@ -48,6 +50,8 @@ pub static ALL: &[Row] = &[
     row::<time::Time>(),
     row::<last::Last>(),
     row::<contact::Contact>(),
+    row::<outage::Outage>(),
     row::<vcard::Vcards>(),
     row::<private::Private>(),
+    row::<external_services::ExternalServices>(),
 ];

@@ -14,6 +14,13 @@ pub(crate) fn modules(domain: &str) -> Map<String, Value> {
         VERONA => json!({
             "vcard": { "max_bytes": 256, "server": { "name": "Fair Verona", "url": "https://verona.example/" } },
             "private": { "max_elements": 2 },
+            "external_services": { "services": [
+                { "type": "stun", "host": "relay.verona.example", "port": 3478, "transport": "udp" },
+                { "type": "turn", "host": "relay.verona.example", "port": 3478, "transport": "udp", "secret": "two households" },
+                { "type": "turn", "host": "relay.verona.example", "port": 3479, "transport": "tcp", "secret": "both alike" },
+                { "type": "ftp", "host": "192.0.2.1", "name": "Plays", "username": "guest", "password": "guest" },
+            ] },
+            "outage": { "addresses": ["https://elsewhere.example/verona.json"] },
         }),
         _ => json!({}),
     };
