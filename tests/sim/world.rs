@@ -163,6 +163,7 @@ impl World {
                     created: stanza::Timestamp(0),
                     verifiers: Vec::new(),
                     last_seen: None,
+                    disabled: false,
                 };
                 stores.accounts.create(&[account]).await?;
                 let friends: Vec<Contact> = (0..clients).filter(|other| *other != index).map(friend).collect();

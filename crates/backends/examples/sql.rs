@@ -180,5 +180,6 @@ fn account(n: u64) -> Account {
         created: Timestamp(1),
         verifiers: vec![verifier(HashName::Sha1), verifier(HashName::Sha256)],
         last_seen: None,
+        disabled: false,
     }
 }

@@ -60,6 +60,7 @@ async fn a_second_process_may_write_beside_it() {
         created: stanza::Timestamp(1),
         verifiers: Vec::new(),
         last_seen: None,
+        disabled: false,
     };
     for n in 0..50 {
         let (a, b) = ([add(format!("a{n}@x.example"))], [add(format!("b{n}@x.example"))]);

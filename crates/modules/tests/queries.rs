@@ -214,6 +214,7 @@ fn last_activity() {
         created: Timestamp(NOW.0 - 9_000_000_000),
         verifiers: Vec::new(),
         last_seen,
+        disabled: false,
     };
     futures::executor::block_on(away.stores.accounts.create(&[account(None)])).unwrap();
     check(

@@ -22,6 +22,8 @@ pub(crate) struct Account {
     pub(crate) host: Arc<VirtualHost>,
     /// When it was created.
     created: Timestamp,
+    /// Whether nobody could log in to it when it was read.
+    pub(crate) disabled: bool,
     /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
     pub(crate) view: Arc<AccountView>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -43,6 +45,7 @@ impl Account {
         Self {
             host,
             created,
+            disabled: false,
             view: Arc::new(view),
             sessions: BTreeMap::new(),
             log: None,
@@ -58,9 +61,9 @@ impl Account {
         &self.view.jid
     }
 
-    /// Whether who authenticated at that time did so to this account, and not to one of the same name before it.
+    /// Whether who authenticated at that time did so to this account, and not to one of the same name before it, and may still come.
     pub(crate) fn vouched(&self, given: Timestamp) -> bool {
-        given >= self.created
+        given >= self.created && !self.disabled
     }
 
     /// Everything a hook may know.

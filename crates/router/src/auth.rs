@@ -44,6 +44,8 @@ struct Asker {
     address: Option<IpAddr>,
     /// What it wants beside that, under SASL2.
     sasl2: Option<Box<Sasl2>>,
+    /// Whether the account, once it was looked up, turned out to be disabled: only who proves to be its user is told.
+    disabled: bool,
 }
 
 impl Auth {
@@ -115,6 +117,7 @@ impl Auth {
                     session,
                     address: peer.address,
                     sasl2,
+                    disabled: false,
                 };
                 if !self.limiter.allows(asker.address) {
                     gauges::sasl("limited");
@@ -146,7 +149,7 @@ impl Auth {
         self.go_on(core, asker, step).await
     }
 
-    async fn go_on(&self, core: &Core, asker: Asker, mut step: Step) -> SaslReply {
+    async fn go_on(&self, core: &Core, mut asker: Asker, mut step: Step) -> SaslReply {
         loop {
             step = match step {
                 Step::Challenge(exchange, data) => return self.hold(core, asker, exchange, data),
@@ -154,6 +157,7 @@ impl Auth {
                     Ok(found) => {
                         let nonce = core.entropy.bits().to_be_bytes();
                         let hosted = found.filter(|account| core.hosts.contains_key(account.jid.domain()));
+                        asker.disabled = hosted.as_ref().is_some_and(|account| account.disabled);
                         lookup.found(
                             hosted.as_ref().map(|account| &account.verifiers[..]),
                             &nonce,
@@ -167,6 +171,7 @@ impl Auth {
                     }
                 },
                 Step::Verify(verify) => self.verify(core, verify).await,
+                Step::Success { .. } if asker.disabled => return self.refuse(&asker, SaslFailure::AccountDisabled),
                 Step::Success { account, data } => {
                     let token = self.grant(core, &asker, &account).await;
                     return self.vouch(core, &asker, account, data, token);

@@ -90,11 +90,10 @@ async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
         return Ok(absent(core));
     };
     gauges::loaded();
-    Ok(State::Loaded(Box::new(Account::new(
-        host.clone(),
-        stored.created,
-        view(core, jid, stored.last_seen, host).await?,
-    ))))
+    let view = view(core, jid, stored.last_seen, host).await?;
+    let mut account = Account::new(host.clone(), stored.created, view);
+    account.disabled = stored.disabled;
+    Ok(State::Loaded(Box::new(account)))
 }
 
 async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &VirtualHost) -> store::Result<AccountView> {

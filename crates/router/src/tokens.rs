@@ -83,6 +83,9 @@ impl Mint {
         let now = core.now();
         let redeemed = claim.redeem(&owner, before.as_ref(), usage, now);
         let Redeemed { mut tokens, data, used } = redeemed.map_err(Trouble::Failure)?;
+        if account.as_ref().is_some_and(|account| account.disabled) {
+            return Err(Trouble::Failure(SaslFailure::AccountDisabled));
+        }
         let is_due = !usage.invalidate && now.0.saturating_sub(used.issued.0) >= self.rotation;
         let mechanism = wanted.or(is_due.then_some(used.mechanism));
         let token = mechanism.map(|mechanism| tokens.issue(&owner, self.issue(core, mechanism)));

@@ -30,6 +30,7 @@ async fn create(house: &House, user: &str) {
         created: Timestamp(NOW),
         verifiers: Vec::new(),
         last_seen: None,
+        disabled: false,
     };
     house.stores.accounts.create(&[account]).await.unwrap();
 }

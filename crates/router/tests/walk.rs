@@ -437,6 +437,7 @@ async fn an_account_that_comes_into_being_is_seen_soon() {
         created: stanza::Timestamp(0),
         verifiers: vec![],
         last_seen: None,
+        disabled: false,
     };
     house.stores.accounts.create(&[account]).await.unwrap();
     tokio::time::advance(Duration::from_secs(6)).await;

@@ -15,6 +15,7 @@ fn account(password: &str, created: i64) -> Account {
         created: Timestamp(created),
         verifiers: verifiers(password, 5, b"salt").expect("a password"),
         last_seen: None,
+        disabled: false,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Account {
     pub verifiers: Vec<Verifier>,
     /// When its last session ended, for last activity (XEP-0012).
     pub last_seen: Option<Timestamp>,
+    /// Whether nobody may log in to it for now.
+    pub disabled: bool,
 }
 
 /// User accounts: one record per user.
@@ -59,6 +61,8 @@ pub trait Accounts: Send + Sync {
     async fn set_verifiers(&self, jid: &Bare, verifiers: &[Verifier]) -> Result<()>;
     /// Remembers when the last session ended. Does nothing when the account does not exist.
     async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> Result<()>;
+    /// Says whether nobody may log in for now. Returns whether there is such an account.
+    async fn set_disabled(&self, jid: &Bare, disabled: bool) -> Result<bool>;
     /// Retires the account: from now on there is none to get, change or list, but its address is taken and what it owned is kept,
     /// until it is removed. Returns whether there was one to retire.
     async fn retire(&self, jid: &Bare) -> Result<bool>;

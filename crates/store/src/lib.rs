@@ -23,7 +23,7 @@ pub use error::{Error, Result};
 pub use item::{Item, Items, Key, Version};
 pub use location::{Location, Locations};
 pub use member::Members;
-pub use presence::{Presence, PresenceRecord};
+pub use presence::{Presence, PresenceRecord, available};
 pub use roster::{Ask, Contact, REMOVED_KEPT, Roster, Rosters, Subscription};
 pub use words::{words, words_said};
 pub use secret::Secret;

@@ -1,8 +1,10 @@
 //! Last presence per session: soft state from which a new home starts.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use stanza::Full;
+use stanza::{Bare, Full};
 use topology::{Epoch, NodeId, Slot};
 
 use crate::Result;
@@ -31,4 +33,25 @@ pub trait Presence: Send + Sync {
     async fn put(&self, slot: Slot, generation: u64, records: &[(Full, Option<PresenceRecord>)]) -> Result<bool>;
     /// All records of `slot` and the slot's generation (made at random when the store had none).
     async fn load(&self, slot: Slot) -> Result<(u64, Vec<PresenceRecord>)>;
+}
+
+/// The users of `domain` who are available, each with what its sessions last said of themselves, slot by slot in no other order. As
+/// many reads as there are slots, with one slot in memory at a time.
+///
+/// # Errors
+/// As [`Presence::load`].
+pub async fn available(
+    presence: &dyn Presence,
+    domain: &str,
+    mut each: impl FnMut(Bare, Vec<PresenceRecord>) + Send,
+) -> Result<()> {
+    for slot in Slot::all() {
+        let (_, records) = presence.load(slot).await?;
+        let mut users: BTreeMap<Bare, Vec<PresenceRecord>> = BTreeMap::new();
+        for record in records.into_iter().filter(|record| record.jid.domain() == domain) {
+            users.entry(record.jid.bare()).or_default().push(record);
+        }
+        users.into_iter().for_each(|(user, records)| each(user, records));
+    }
+    Ok(())
 }

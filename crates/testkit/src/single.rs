@@ -197,5 +197,6 @@ pub(crate) fn account(name: &str, domain: &str, password: &str, created: Timesta
         created,
         verifiers,
         last_seen: None,
+        disabled: false,
     })
 }

@@ -22,8 +22,8 @@ impl Accounts for Postgres {
             let get = sqlx::query_as(sql::ACCOUNT_GET)
                 .bind(jid.as_str())
                 .fetch_optional(&self.pool);
-            let row: Option<(i64, Option<i64>, String)> = answer(get.await)?;
-            let Some((created, last_seen, text)) = row else {
+            let row: Option<(i64, Option<i64>, String, bool)> = answer(get.await)?;
+            let Some((created, last_seen, text, disabled)) = row else {
                 return Ok(None);
             };
             let (created, last_seen) = (Timestamp(created), last_seen.map(Timestamp));
@@ -32,6 +32,7 @@ impl Accounts for Postgres {
                 created,
                 verifiers: verifiers(&text)?,
                 last_seen,
+                disabled,
             }))
         })
         .await
@@ -64,6 +65,14 @@ impl Accounts for Postgres {
         self.call(AT, "set_last_seen", async {
             let set = sqlx::query(sql::ACCOUNT_SEEN).bind(jid.as_str()).bind(at.0);
             answer(set.execute(&self.pool).await).map(drop)
+        })
+        .await
+    }
+
+    async fn set_disabled(&self, jid: &Bare, disabled: bool) -> Result<bool> {
+        self.call(AT, "set_disabled", async {
+            let set = sqlx::query(sql::ACCOUNT_DISABLE).bind(jid.as_str()).bind(disabled);
+            Ok(answer(set.execute(&self.pool).await)?.rows_affected() > 0)
         })
         .await
     }

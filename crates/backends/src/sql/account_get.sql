@@ -1,1 +1,1 @@
-SELECT created, last_seen, verifiers FROM accounts WHERE owner = $1 AND NOT retired
+SELECT created, last_seen, verifiers, disabled FROM accounts WHERE owner = $1 AND NOT retired

@@ -34,6 +34,7 @@ pub(crate) fn address(row: &str) -> store::Result<stanza::Bare> {
 pub(crate) const ACCOUNT_GET: &str = include_str!("account_get.sql");
 pub(crate) const ACCOUNT_VERIFIERS: &str = include_str!("account_verifiers.sql");
 pub(crate) const ACCOUNT_SEEN: &str = include_str!("account_seen.sql");
+pub(crate) const ACCOUNT_DISABLE: &str = include_str!("account_disable.sql");
 pub(crate) const ACCOUNT_RETIRE: &str = include_str!("account_retire.sql");
 pub(crate) const ACCOUNT_RETIRED: &str = include_str!("account_retired.sql");
 pub(crate) const ACCOUNT_REMOVE: &str = include_str!("account_remove.sql");

@@ -21,12 +21,12 @@ const AT: At = At {
 impl Accounts for Sqlite {
     async fn get(&self, jid: &Bare) -> Result<Option<Account>> {
         AT.call("get", async {
-            let row: Option<(i64, Option<i64>, String)> = sqlx::query_as(sql::ACCOUNT_GET)
+            let row: Option<(i64, Option<i64>, String, bool)> = sqlx::query_as(sql::ACCOUNT_GET)
                 .bind(jid.as_str())
                 .fetch_optional(&self.readers)
                 .await
                 .map_err(failed)?;
-            let Some((created, last_seen, text)) = row else {
+            let Some((created, last_seen, text, disabled)) = row else {
                 return Ok(None);
             };
             let (created, last_seen) = (Timestamp(created), last_seen.map(Timestamp));
@@ -35,6 +35,7 @@ impl Accounts for Sqlite {
                 created,
                 verifiers: verifiers(&text)?,
                 last_seen,
+                disabled,
             }))
         })
         .await
@@ -55,6 +56,14 @@ impl Accounts for Sqlite {
     async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> Result<()> {
         AT.call("set_last_seen", self.writer.write(SetLastSeen { jid: jid.clone(), at }))
             .await
+    }
+
+    async fn set_disabled(&self, jid: &Bare, disabled: bool) -> Result<bool> {
+        let write = SetDisabled {
+            jid: jid.clone(),
+            disabled,
+        };
+        AT.call("set_disabled", self.writer.write(write)).await
     }
 
     async fn retire(&self, jid: &Bare) -> Result<bool> {
@@ -155,6 +164,22 @@ impl Write for SetLastSeen {
     async fn write(&self, connection: &mut SqliteConnection) -> Result<()> {
         let set = sqlx::query(sql::ACCOUNT_SEEN).bind(self.jid.as_str()).bind(self.at.0);
         set.execute(connection).await.map(drop).map_err(failed)
+    }
+}
+
+struct SetDisabled {
+    jid: Bare,
+    disabled: bool,
+}
+
+impl Write for SetDisabled {
+    type Answer = bool;
+
+    async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
+        let set = sqlx::query(sql::ACCOUNT_DISABLE)
+            .bind(self.jid.as_str())
+            .bind(self.disabled);
+        Ok(set.execute(connection).await.map_err(failed)?.rows_affected() > 0)
     }
 }
 

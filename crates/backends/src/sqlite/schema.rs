@@ -6,11 +6,12 @@ use store::{Error, Result};
 use crate::sql::failed;
 
 /// Migration `n` leads from version `n` to version `n + 1`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_begin.sql"),
     include_str!("migrations/0002_retired.sql"),
     include_str!("migrations/0003_archive.sql"),
     include_str!("migrations/0004_archive.sql"),
+    include_str!("migrations/0005_disabled.sql"),
 ];
 
 /// Brings the schema up to date. Several processes may try at once.

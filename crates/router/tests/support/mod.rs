@@ -262,6 +262,7 @@ pub async fn stores(users: &[&str]) -> Stores {
             created: Timestamp(0),
             verifiers: Vec::new(),
             last_seen: None,
+            disabled: false,
         };
         stores.accounts.create(&[account]).await.unwrap();
         let others: Vec<_> = users

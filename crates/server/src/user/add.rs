@@ -141,6 +141,7 @@ pub(crate) fn new_account(jid: Bare, password: &str, iterations: u32) -> Result<
         created,
         verifiers,
         last_seen: None,
+        disabled: false,
     })
 }
 

@@ -79,6 +79,12 @@ impl Accounts for Durable {
         Ok(())
     }
 
+    async fn set_disabled(&self, jid: &Bare, disabled: bool) -> Result<bool> {
+        let mut owners = self.owners.lock();
+        let account = owners.get_mut(jid).and_then(|owner| owner.account.as_mut());
+        Ok(account.map(|account| account.disabled = disabled).is_some())
+    }
+
     async fn retire(&self, jid: &Bare) -> Result<bool> {
         let mut owners = self.owners.lock();
         let Some(owner) = owners.get_mut(jid).filter(|owner| owner.account.is_some()) else {

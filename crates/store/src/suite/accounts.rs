@@ -13,6 +13,7 @@ pub(crate) fn account(text: &str) -> Account {
         created: Timestamp(1_700_000_000_000_001),
         verifiers: vec![verifier(HashName::Sha1), verifier(HashName::Sha256)],
         last_seen: None,
+        disabled: false,
     }
 }
 
@@ -79,6 +80,26 @@ pub async fn remembers_last_seen(stores: &Stores) {
     ok(stores.accounts.set_last_seen(&romeo.jid, Timestamp(9)).await);
     let kept = ok(stores.accounts.get(&romeo.jid).await);
     assert_eq!(kept.and_then(|account| account.last_seen), Some(Timestamp(9)));
+}
+
+/// An account is disabled and enabled again, and otherwise stays as it is; a retired one is neither.
+pub async fn disables_and_enables(stores: &Stores) {
+    let romeo = account("romeo@montague.example");
+    assert!(
+        !ok(stores.accounts.set_disabled(&romeo.jid, true).await),
+        "nobody to disable"
+    );
+    ok(stores.accounts.create(std::slice::from_ref(&romeo)).await);
+    for disabled in [true, true, false] {
+        assert!(ok(stores.accounts.set_disabled(&romeo.jid, disabled).await));
+        let expected = Account {
+            disabled,
+            ..romeo.clone()
+        };
+        assert_eq!(ok(stores.accounts.get(&romeo.jid).await), Some(expected));
+    }
+    ok(stores.accounts.retire(&romeo.jid).await);
+    assert!(!ok(stores.accounts.set_disabled(&romeo.jid, true).await));
 }
 
 /// A retired account cannot be got, changed, listed or retired again, and its address is taken; what it owned is still there.

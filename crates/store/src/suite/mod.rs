@@ -31,7 +31,7 @@ macro_rules! suite {
 macro_rules! suite_port {
     (accounts, $make:ident) => {
         $crate::promises!($make, accounts: creates_all_or_none, refuses_twins_in_one_call, replaces_verifiers,
-            remembers_last_seen, a_retired_account_is_none_but_taken, removes_all_it_owned, lists_the_retired,
+            remembers_last_seen, disables_and_enables, a_retired_account_is_none_but_taken, removes_all_it_owned, lists_the_retired,
             begins_with_nothing, clears_what_is_left, lists_a_domain_in_order, one_of_two_creators_wins);
     };
     (rosters, $make:ident) => {
