@@ -1,8 +1,11 @@
 //! IQ handlers: the only protocol code that may await, and only stores.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use stanza::{Iq, SessionId, StanzaError, Timestamp};
+use stanza::form::Form;
+use stanza::{Bare, Iq, SessionId, StanzaError, Timestamp};
 use store::Stores;
 use xml::Element;
 
@@ -31,6 +34,8 @@ pub struct Cx {
     pub stores: Stores,
     /// Who logs in by tokens.
     pub clients: Arc<dyn Clients>,
+    /// Every command that modules declare.
+    pub commands: Arc<[Command]>,
 }
 
 /// What a handler says.
@@ -47,6 +52,59 @@ pub struct Reply {
     /// What is done after the result was sent.
     pub after: Effects,
 }
+
+/// A command: what people ask for by filling in forms, one after the other (XEP-0050).
+pub struct Command {
+    /// The address that offers it.
+    pub at: At,
+    /// What programs call it.
+    pub node: &'static str,
+    /// What people call it.
+    pub name: &'static str,
+    /// Who may run it.
+    pub access: Access,
+    pub(crate) run: CommandRun,
+}
+
+/// Who may run a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Those who administer the host.
+    Admins,
+    /// Users of the host.
+    Users,
+}
+
+/// How a command goes on from the forms that were filled in so far. It may be asked more than once for the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// It wants this one filled in, too.
+    Form {
+        /// The form.
+        form: Form,
+        /// Whether it then has all it needs.
+        last: bool,
+    },
+    /// It is done.
+    Done(Done),
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// What it found out.
+    pub result: Option<Element>,
+    /// What people should know.
+    pub info: Vec<String>,
+    /// What went wrong.
+    pub failures: Vec<String>,
+    /// What must be done before that is said.
+    pub effects: Effects,
+}
+
+/// How a command goes on, on its way.
+pub type StageFuture = Pin<Box<dyn Future<Output = Result<Stage, StanzaError>> + Send>>;
+pub(crate) type CommandRun = Box<dyn Fn(Cx, Vec<Form>) -> StageFuture + Send + Sync>;
 
 /// Something that happened to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,9 +178,48 @@ impl Cx {
         self.is_owner() || from.is_some_and(|from| self.account.is_seen_by(from))
     }
 
+    /// Who asks.
+    pub fn asker(&self) -> Option<Bare> {
+        self.request.head.from.as_ref().map(|from| from.bare())
+    }
+
+    /// Whether the host itself asks, on behalf of nobody.
+    pub fn is_host(&self) -> bool {
+        let from = self.request.head.from.as_ref();
+        from.is_some_and(|from| from.as_str() == self.host.domain)
+    }
+
+    /// Whether one of those asks who administer the host.
+    pub fn is_admin(&self) -> bool {
+        self.asker().is_some_and(|asker| self.host.admins.contains(&asker))
+    }
+
     /// The asking session, when it belongs to `account`.
     pub fn asking(&self) -> Option<&SessionView> {
         self.session.and_then(|id| self.account.session(id))
+    }
+}
+
+impl Command {
+    /// Whether it is for who asks.
+    pub fn is_for(&self, cx: &Cx) -> bool {
+        match self.access {
+            Access::Admins => cx.is_admin(),
+            Access::Users => cx
+                .asker()
+                .is_some_and(|asker| asker.local().is_some() && asker.domain() == cx.host.domain),
+        }
+    }
+
+    /// How it goes on from `forms`.
+    pub fn run(&self, cx: Cx, forms: Vec<Form>) -> StageFuture {
+        (self.run)(cx, forms)
+    }
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Command({:?}, {})", self.at, self.node)
     }
 }
 

@@ -6,13 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stanza::{Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
+use stanza::form::Form;
+use stanza::{Condition, Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
 use xml::Element;
 
 use crate::disco::{At, Disco, Identity};
 use crate::effect::Effects;
 use crate::fact::{Fact, FactLoader};
-use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Bound, Cx};
+use crate::handler::{Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Stage};
 use crate::payload::Request;
 use crate::view::{AccountView, SessionEvent, View, Way};
 
@@ -157,6 +158,7 @@ pub struct Hooks {
     pub(crate) retention: Retention,
     pub(crate) waits: Vec<Hook<CanWait>>,
     pub(crate) bars: Vec<Hook<Bar>>,
+    pub(crate) commands: Vec<(&'static str, Command)>,
     pub(crate) problems: Vec<InstallError>,
 }
 
@@ -239,6 +241,7 @@ impl Hooks {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
+        self.feature(at, P::NS);
         self.query(at, IqType::Get, run);
     }
 
@@ -247,7 +250,50 @@ impl Hooks {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
+        self.feature(at, P::NS);
         self.query(at, IqType::Set, run);
+    }
+
+    /// Obeys what the host tells an account: an IQ of type `set` with payload `P` from the host's own address, as which no client can
+    /// speak. Not advertised, and for everybody else as if it were not there.
+    pub fn order<P: Request, F>(&mut self, run: impl Fn(Cx, P) -> F + Send + Sync + Clone + 'static)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.query(At::Account, IqType::Set, move |cx: Cx, request: P| {
+            let obeyed = cx.is_host().then(|| run(cx, request));
+            async move {
+                match obeyed {
+                    Some(answer) => answer.await,
+                    None => Err(Condition::ServiceUnavailable.into()),
+                }
+            }
+        });
+    }
+
+    /// Offers the command `node` at `at`, called `name` by people, to `access`.
+    pub fn command<F>(
+        &mut self,
+        at: At,
+        (node, name): (&'static str, &'static str),
+        access: Access,
+        run: impl Fn(Cx, Vec<Form>) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<Stage, StanzaError>> + Send + 'static,
+    {
+        let is_same = |(_, other): &&(_, Command)| other.at == at && other.node == node;
+        if let Some((other, _)) = self.commands.iter().find(is_same) {
+            self.problems
+                .push(InstallError::Twice(other, self.module, format!("the command {node}")));
+        }
+        let command = Command {
+            at,
+            node,
+            name,
+            access,
+            run: Box::new(move |cx, forms| Box::pin(run(cx, forms))),
+        };
+        self.commands.push((self.module, command));
     }
 
     /// A session was opened or closed.
@@ -366,7 +412,6 @@ impl Hooks {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        self.feature(at, P::NS);
         let handler: Handler = Arc::new(move |cx, element| match P::read(&element) {
             Ok(request) => Box::pin(run(cx, request)),
             Err(malformed) => Box::pin(std::future::ready(Err(malformed.into()))),

@@ -1,6 +1,8 @@
 //! A virtual host as modules see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use stanza::Bare;
 
 use crate::disco::{At, Disco};
 
@@ -13,6 +15,8 @@ pub struct Host {
     pub software: (String, String),
     /// When this process started.
     pub started: stanza::Timestamp,
+    /// Who administers it.
+    pub admins: BTreeSet<Bare>,
     /// What is advertised, by address.
     pub disco: BTreeMap<At, Disco>,
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde_json::Value;
 use stanza::{Child, Condition, Iq, IqType, Jid, Payload, Stanza, StanzaError};
@@ -17,11 +18,8 @@ use crate::about::Row;
 use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
-use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Cx};
-use crate::hooks::{
-    AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention,
-    Roles,
-};
+use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Command, Cx};
+use crate::hooks::{AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles};
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{AccountView, SessionEvent, View, Way};
@@ -31,6 +29,9 @@ pub use crate::hooks::Verdict;
 /// The frozen table of one virtual host.
 pub struct Pipeline {
     hooks: Hooks,
+    /// The commands, and who declared each.
+    commands: Arc<[Command]>,
+    commanders: Vec<&'static str>,
     /// Payload names that some hook asked for; at most 64.
     interests: Vec<(&'static str, &'static str)>,
     masks: [Masks; LANES],
@@ -70,7 +71,7 @@ pub struct Query {
 pub struct HookRow {
     /// Way and kind, or address for IQ handlers.
     pub place: String,
-    /// Guard, stamp, observe, get, set, session, account.
+    /// Guard, stamp, observe, get, set, session, account, command and others.
     pub role: &'static str,
     /// The module.
     pub module: &'static str,
@@ -99,8 +100,11 @@ impl Pipeline {
         interests.dedup();
         interests.truncate(64);
         let masks = hooks.lanes.each_ref().map(|roles| Masks::of(roles, &interests));
+        let (commanders, commands): (Vec<_>, Vec<_>) = std::mem::take(&mut hooks.commands).into_iter().unzip();
         Ok(Self {
             hooks,
+            commands: commands.into(),
+            commanders,
             interests,
             masks,
         })
@@ -205,6 +209,11 @@ impl Pipeline {
         &self.hooks.disco
     }
 
+    /// Every command that modules declare.
+    pub fn commands(&self) -> Arc<[Command]> {
+        self.commands.clone()
+    }
+
     /// How many messages may wait for one account while nobody is there to take them, when a module delivers them later; more
     /// bounce with `service-unavailable`.
     pub fn keep_limit(&self) -> Option<u32> {
@@ -268,6 +277,13 @@ impl Pipeline {
                     payload: format!("{name} in {ns}"),
                 }),
         );
+        let commands = self.commanders.iter().zip(&*self.commands);
+        rows.extend(commands.map(|(module, command)| HookRow {
+            place: format!("command at {:?}", command.at).to_lowercase(),
+            role: "command",
+            module,
+            payload: command.node.to_owned(),
+        }));
         rows
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use engine::{
-    About, Answer, At, Condition, Cx, Element, Hooks, Identity, Malformed, Module, Reply, Request, StanzaError, ns,
+    About, Answer, At, Command, Condition, Cx, Element, Hooks, Identity, Malformed, Module, Reply, Request,
+    StanzaError, ns,
 };
 
 use crate::caps;
@@ -76,9 +77,16 @@ impl Module for Disco {
     }
 }
 
-/// XEP-0030, 3. The only node is the server's own capabilities (XEP-0115, 6.2).
+/// XEP-0030, 3. Nodes are the server's own capabilities (XEP-0115, 6.2) and commands.
 async fn info(cx: Cx, request: Info) -> Answer {
     check(&cx)?;
+    if let Some(node) = request
+        .node
+        .as_deref()
+        .filter(|node| *node == ns::COMMANDS || is_command(&cx, node))
+    {
+        return about_commands(&cx, node);
+    }
     let disco = cx.host.disco(cx.at);
     let is_known = |node: &str| node.is_empty() || cx.at == At::Server && node == caps::node(&disco);
     if !request.node.as_deref().is_none_or(is_known) {
@@ -87,9 +95,15 @@ async fn info(cx: Cx, request: Info) -> Answer {
     Ok(query(ns::DISCO_INFO, request.node).extend(children(disco)).into())
 }
 
-/// XEP-0030, 4: of an account its available resources; nothing hangs below the server yet.
+/// XEP-0030, 4: of an account its available resources, and commands; nothing else hangs below the server yet.
 async fn items(cx: Cx, request: Items) -> Answer {
     check(&cx)?;
+    if request.node.as_deref() == Some(ns::COMMANDS) {
+        let items = offered(&cx)
+            .filter(|command| command.is_for(&cx))
+            .map(|command| item(&cx, command));
+        return Ok(query(ns::DISCO_ITEMS, request.node).extend(items).into());
+    }
     if request.node.as_deref().is_some_and(|node| !node.is_empty()) {
         return Err(Condition::ItemNotFound.into());
     }
@@ -97,6 +111,49 @@ async fn items(cx: Cx, request: Items) -> Answer {
     let items = resources.map(|session| Element::new(ns::DISCO_ITEMS, "item").with("jid", session.jid.to_string()));
     let reply: Reply = query(ns::DISCO_ITEMS, request.node).extend(items).into();
     Ok(reply)
+}
+
+/// The commands of the address asked, where commands can be run at all.
+fn offered(cx: &Cx) -> impl Iterator<Item = &Command> {
+    let runs = cx
+        .host
+        .disco
+        .get(&cx.at)
+        .is_some_and(|disco| disco.features.contains(ns::COMMANDS));
+    cx.commands.iter().filter(move |command| runs && command.at == cx.at)
+}
+
+fn is_command(cx: &Cx, node: &str) -> bool {
+    offered(cx).any(|command| command.node == node)
+}
+
+/// What a command is, or the list of them (XEP-0050, 2.2).
+fn about_commands(cx: &Cx, node: &str) -> Answer {
+    let identity = |kind: &str| {
+        Element::new(ns::DISCO_INFO, "identity")
+            .with("category", "automation")
+            .with("type", kind)
+    };
+    let identity = match offered(cx).find(|command| command.node == node) {
+        Some(command) if command.is_for(cx) => identity("command-node").with("name", command.name),
+        Some(_) => return Err(Condition::Forbidden.into()),
+        None => identity("command-list"),
+    };
+    let features = [ns::COMMANDS, ns::DATA_FORMS];
+    let features = features.map(|var| Element::new(ns::DISCO_INFO, "feature").with("var", var));
+    let answer = query(ns::DISCO_INFO, Some(node.to_owned())).push(identity);
+    Ok(answer.extend(features).into())
+}
+
+fn item(cx: &Cx, command: &Command) -> Element {
+    let jid = match cx.at {
+        At::Server => cx.host.domain.clone(),
+        At::Account => cx.account.jid.to_string(),
+    };
+    Element::new(ns::DISCO_ITEMS, "item")
+        .with("jid", jid)
+        .with("node", command.node)
+        .with("name", command.name)
 }
 
 /// XEP-0030, 8. Strangers get what they would get for an account that does not exist, for items too: an empty answer

@@ -6,6 +6,7 @@ mod blocking;
 mod caps;
 mod carbons;
 mod clients;
+mod commands;
 mod contact;
 mod disco;
 mod external_services;
@@ -49,6 +50,7 @@ pub static ALL: &[Row] = &[
     row::<version::Version>(),
     row::<time::Time>(),
     row::<last::Last>(),
+    row::<commands::Commands>(),
     row::<contact::Contact>(),
     row::<outage::Outage>(),
     row::<vcard::Vcards>(),

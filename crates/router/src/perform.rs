@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Effect, Effects, RosterChange, SessionChange, roster_pushes};
-use stanza::SessionId;
+use stanza::{SessionId, Stanza};
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
@@ -31,12 +31,15 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 account.deliver(&to, &stanza, manner);
             }
             Effect::Send(stanza) => {
-                if !stanza.to().is_some_and(|to| account.bars(to)) {
+                let bars = |to| is_own(account, &stanza) && account.bars(to);
+                if !stanza.to().is_some_and(bars) {
                     out.push(Errand::Send(stanza.into()));
                 }
             }
             Effect::Broadcast { mut to, stanza } => {
-                to.retain(|jid| !account.bars(jid));
+                if is_own(account, &stanza) {
+                    to.retain(|jid| !account.bars(jid));
+                }
                 if !to.is_empty() {
                     out.push(Errand::Broadcast { to, stanza });
                 }
@@ -75,6 +78,11 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
             }
         }
     }
+}
+
+/// Whether the account speaks for itself, and not one of its users for the host.
+fn is_own(account: &Account, stanza: &Stanza) -> bool {
+    stanza.from().is_none_or(|from| from.bare() == *account.jid())
 }
 
 /// Ends work under the account's lock: tells the edges what changed, and takes a place in the order for `out`.

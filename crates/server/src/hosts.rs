@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use engine::{Pipeline, Row};
 use serde_json::{Map, Value};
-use stanza::{Jid, Timestamp};
+use stanza::{Bare, Jid, Timestamp};
 
 use crate::config::{Config, HostConfig, Problem, problem};
 
@@ -57,13 +57,18 @@ fn fits(config: &Config, host: &HostConfig, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Software, start and everything advertised, as the modules of `domain` see it.
-pub(crate) fn host(domain: &str, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
+/// Software, start, administrators and everything advertised, as the modules of `domain` see it.
+pub(crate) fn host(domain: &str, config: &HostConfig, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
     let software = ("Dunlin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     engine::Host {
         domain: domain.to_owned(),
         software,
         started,
+        admins: config
+            .admins
+            .iter()
+            .filter_map(|admin| Bare::parse(admin).ok())
+            .collect(),
         disco: pipeline.disco().clone(),
     }
 }

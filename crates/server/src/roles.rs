@@ -264,6 +264,7 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
     let mut known = Hosts::new();
     let mut streams = Vec::new();
     for (domain, (settings, pipeline)) in hosts::pipelines(config)? {
+        let host = Arc::new(hosts::host(&domain, &settings, &pipeline, started));
         streams.push(HostConfig {
             domain: domain.clone(),
             mechanisms: settings.mechanisms,
@@ -273,7 +274,6 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
             features: pipeline.stream_features(&domain),
             bind_features: pipeline.bind_features().map(str::to_owned).collect(),
         });
-        let host = Arc::new(hosts::host(&domain, &pipeline, started));
         let registration = settings.registration;
         let host = VirtualHost {
             pipeline,

@@ -9,6 +9,10 @@ use crate::ns;
 pub struct Form {
     /// What it is for.
     pub kind: FormType,
+    /// What people call it.
+    pub title: Option<String>,
+    /// What people are to do with it.
+    pub instructions: Option<String>,
     /// The fields in order, `FORM_TYPE` among them.
     pub fields: Vec<Field>,
 }
@@ -24,7 +28,7 @@ pub enum FormType {
 }
 
 /// A field of a form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Field {
     /// Its name (`var`).
     pub name: String,
@@ -34,21 +38,37 @@ pub struct Field {
     pub label: Option<String>,
     /// Its values.
     pub values: Vec<String>,
+    /// Whether it must be filled in.
+    pub required: bool,
+    /// The values to choose from; empty: any.
+    pub options: Vec<String>,
 }
 
 impl Form {
     /// A form of purpose `kind` whose hidden `FORM_TYPE` is `form_type` (XEP-0068).
     pub fn new(kind: FormType, form_type: &str) -> Self {
-        let field = Field {
-            name: FORM_TYPE.into(),
-            kind: Some("hidden".into()),
-            label: None,
-            values: vec![form_type.into()],
-        };
-        Self {
+        let form = Self {
             kind,
-            fields: vec![field],
-        }
+            title: None,
+            instructions: None,
+            fields: Vec::new(),
+        };
+        form.with(FORM_TYPE, Some("hidden"), [form_type])
+    }
+
+    /// This form with words for people.
+    #[must_use]
+    pub fn explained(mut self, title: &str, instructions: &str) -> Self {
+        self.title = Some(title.into());
+        self.instructions = Some(instructions.into());
+        self
+    }
+
+    /// This form with `field`.
+    #[must_use]
+    pub fn ask(mut self, field: Field) -> Self {
+        self.fields.push(field);
+        self
     }
 
     /// This form with a field that has `values`.
@@ -63,8 +83,8 @@ impl Form {
         self.fields.push(Field {
             name: name.into(),
             kind: kind.map(Into::into),
-            label: None,
             values,
+            ..Field::default()
         });
         self
     }
@@ -94,8 +114,11 @@ impl Form {
         }
         let kind = FormType::from_name(element.attribute("type")?)?;
         let fields = element.children().filter(|child| child.is(ns::DATA_FORMS, "field"));
+        let text = |name| element.child(ns::DATA_FORMS, name).map(Element::content);
         Some(Self {
             kind,
+            title: text("title"),
+            instructions: text("instructions"),
             fields: fields.map(Field::read).collect(),
         })
     }
@@ -104,6 +127,8 @@ impl Form {
     pub fn to_element(&self) -> Element {
         Element::new(ns::DATA_FORMS, "x")
             .with("type", self.kind.name())
+            .extend(text("title", self.title.as_ref()))
+            .extend(text("instructions", self.instructions.as_ref()))
             .extend(self.fields.iter().map(Field::to_element))
     }
 }
@@ -127,17 +152,50 @@ impl FormType {
 }
 
 impl Field {
+    /// A field of type `kind` to be filled in.
+    pub fn new(name: &str, kind: &str, label: &str) -> Self {
+        Self {
+            name: name.into(),
+            kind: Some(kind.into()),
+            label: Some(label.into()),
+            ..Self::default()
+        }
+    }
+
+    /// This field, which must be filled in.
+    #[must_use]
+    pub fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// This field with values to choose from.
+    #[must_use]
+    pub fn of(self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let options = options.into_iter().map(Into::into).collect();
+        Self { options, ..self }
+    }
+
+    /// This field with values in it.
+    #[must_use]
+    pub fn holding(self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let values = values.into_iter().map(Into::into).collect();
+        Self { values, ..self }
+    }
+
     fn read(element: &Element) -> Self {
         let owned = |name| element.attribute(name).map(str::to_owned);
-        let values = element
-            .children()
-            .filter(|child| child.is(ns::DATA_FORMS, "value"))
-            .map(Element::content);
+        let values = |element: &Element| -> Vec<String> {
+            let values = element.children().filter(|child| child.is(ns::DATA_FORMS, "value"));
+            values.map(Element::content).collect()
+        };
+        let options = element.children().filter(|child| child.is(ns::DATA_FORMS, "option"));
         Self {
             name: owned("var").unwrap_or_default(),
             kind: owned("type"),
             label: owned("label"),
-            values: values.collect(),
+            values: values(element),
+            required: element.child(ns::DATA_FORMS, "required").is_some(),
+            options: options.flat_map(values).collect(),
         }
     }
 
@@ -146,12 +204,20 @@ impl Field {
             .with("var", &self.name)
             .with_some("type", self.kind.as_deref())
             .with_some("label", self.label.as_deref())
+            .extend(self.required.then(|| Element::new(ns::DATA_FORMS, "required")))
+            .extend(text("value", &self.values))
             .extend(
-                self.values
+                self.options
                     .iter()
-                    .map(|value| Element::new(ns::DATA_FORMS, "value").text(value)),
+                    .map(|option| Element::new(ns::DATA_FORMS, "option").extend(text("value", [option]))),
             )
     }
+}
+
+/// An element `name` for each text.
+fn text<'a>(name: &'static str, texts: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Element> {
+    let element = move |text| Element::new(ns::DATA_FORMS, name).text(text);
+    texts.into_iter().map(element)
 }
 
 /// The field that says what the other fields mean (XEP-0068, 3).
@@ -178,6 +244,17 @@ mod tests {
         assert_eq!(Form::read(&form.to_element()).as_ref(), Some(&form));
         assert_eq!(form.form_type(), Some("http://jabber.org/network/serverinfo"));
         assert_eq!(form.values("abuse-addresses").len(), 2);
+        let form = Form::new(FormType::Form, "urn:example").explained("Bot", "Fill this in");
+        let field = Field::new("colour", "list-single", "Which?").required();
+        let form = form.ask(field.holding(["red"]).of(["red", "blue"]));
+        assert_eq!(
+            form.to_element().to_string(),
+            "<x xmlns='jabber:x:data' type='form'><title>Bot</title><instructions>Fill this in</instructions>\
+             <field var='FORM_TYPE' type='hidden'><value>urn:example</value></field>\
+             <field var='colour' type='list-single' label='Which?'><required/><value>red</value>\
+             <option><value>red</value></option><option><value>blue</value></option></field></x>"
+        );
+        assert_eq!(Form::read(&form.to_element()).as_ref(), Some(&form));
         assert_eq!(Form::read(&Element::new(ns::DATA_FORMS, "x").with("type", "odd")), None);
     }
 }

@@ -177,6 +177,7 @@ impl Run<'_> {
                 pattern::capture(&wanted, &element, &mut self.captured);
                 Ok(())
             }
+            Action::AsksUntil(request, wanted) => self.ask_until(who, request, wanted).await,
             Action::ReceivesNothing => self.nothing_more(who).await,
             Action::LogsIn => self.log_in(who).await,
             Action::LogsOut => {
@@ -221,6 +222,25 @@ impl Run<'_> {
                 self.stage.remove_account(&name, domain).await
             }
         }
+    }
+
+    /// What is written behind is read a moment later: asks again until it is.
+    async fn ask_until(&mut self, who: &str, request: &Element, wanted: &Element) -> Result<()> {
+        let (request, wanted) = (self.to_run(request), self.to_run(wanted));
+        let session = self.session(who)?;
+        let mut last = String::new();
+        let asks = async {
+            loop {
+                session.client.send(&request).await?;
+                let answer = session.next().await?;
+                match pattern::compare(&wanted, &answer) {
+                    Ok(()) => return anyhow::Ok(()),
+                    Err(reason) => last = format!("{reason}\n  in {answer}"),
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, asks).await.with_context(|| last)?
     }
 
     /// Subscribes two users to each other with sessions that nobody sees later.

@@ -22,6 +22,7 @@
 //!
 //! ```text
 //! juliet/balcony   gets      <presence/>                  some element, whatever else has come
+//! juliet/balcony   asks      <iq/> until <iq/>            again and again, until the answer looks like that
 //! juliet/balcony   logs in, logs out, drops
 //! juliet/balcony   resumes                                over a new connection what it dropped (XEP-0198); the answer is read next
 //! mallory          opens     capulet.example              a stream, without logging in
@@ -82,6 +83,8 @@ pub enum Action {
     Receives(Element),
     /// Some element that has arrived or arrives looks like this; others stay where they are.
     Gets(Element),
+    /// Sends the first until the answer looks like the second.
+    AsksUntil(Element, Element),
     /// Nothing has arrived, and nothing is on its way.
     ReceivesNothing,
     /// Logs in and binds its resource.
@@ -240,6 +243,10 @@ fn action(text: &str) -> Result<Action, String> {
     let rest = rest.trim();
     match (verb, rest) {
         ("sends", xml) => Ok(Action::Sends(element(xml)?)),
+        ("asks", rest) => {
+            let (request, answer) = rest.split_once(" until ").ok_or("asks REQUEST until ANSWER")?;
+            Ok(Action::AsksUntil(element(request)?, element(answer.trim())?))
+        }
         ("receives", "nothing more") => Ok(Action::ReceivesNothing),
         ("receives", xml) => Ok(Action::Receives(element(xml)?)),
         ("gets", xml) => Ok(Action::Gets(element(xml)?)),

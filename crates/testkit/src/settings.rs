@@ -8,6 +8,9 @@ pub const DOMAINS: [&str; 3] = ["capulet.example", "montague.example", VERONA];
 /// Where modules are set that do nothing by default.
 const VERONA: &str = "verona.example";
 
+/// More scripts than there are: what is set of people is set for as many of each name.
+const RUNS: usize = 400;
+
 /// What is set of the modules of `domain`, by module name.
 pub(crate) fn modules(domain: &str) -> Map<String, Value> {
     let chosen = match domain {
@@ -27,8 +30,21 @@ pub(crate) fn modules(domain: &str) -> Map<String, Value> {
     chosen.as_object().cloned().unwrap_or_default()
 }
 
+/// Who administers `domain`: whoever is called Escalus, in whichever script.
+pub(crate) fn admins(domain: &str) -> Vec<String> {
+    let runs = if domain == VERONA { RUNS } else { 0 };
+    (0..runs).map(|run| format!("escalus-{run}@{domain}")).collect()
+}
+
 /// The `hosts` of a configuration: every domain, without TLS.
 pub(crate) fn hosts() -> Value {
-    let host = |domain: &&str| json!({ "domain": domain, "plain_without_tls": true, "modules": modules(domain) });
+    let host = |domain: &&str| {
+        json!({
+            "domain": domain,
+            "plain_without_tls": true,
+            "admins": admins(domain),
+            "modules": modules(domain),
+        })
+    };
     DOMAINS.iter().map(host).collect()
 }

@@ -134,6 +134,10 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
             domain: domain.to_owned(),
             software,
             started: System.now(),
+            admins: settings::admins(domain)
+                .iter()
+                .filter_map(|admin| Bare::parse(admin).ok())
+                .collect(),
             disco,
         });
         let host = VirtualHost {

@@ -59,6 +59,7 @@ impl Scene {
             domain: "capulet.example".into(),
             software: ("Dunlin".into(), "0.1.0".into()),
             started: Timestamp(NOW.0 - 60_000_000),
+            admins: [Bare::parse("nurse@capulet.example").unwrap()].into(),
             disco: pipeline.disco().clone(),
         };
         let jid = Bare::parse("juliet@capulet.example").unwrap();
@@ -176,6 +177,7 @@ impl Scene {
             request: Arc::new(iq),
             stores: self.stores.clone(),
             clients: Arc::new(Holders(self.clients.clone())),
+            commands: self.pipeline.commands(),
         };
         match futures::executor::block_on(query.run(cx)) {
             Ok(reply) => {

@@ -77,6 +77,8 @@ pub(crate) struct HostConfig {
     pub(crate) plain_without_tls: bool,
     /// Who may register.
     pub(crate) registration: router::Registration,
+    /// Bare addresses of those who administer it with ad-hoc commands (XEP-0133): users of hosts that are served here.
+    pub(crate) admins: Vec<String>,
     /// Settings of modules for this host only, by module name; they replace those under `modules`.
     pub(crate) modules: BTreeMap<String, Value>,
 }
@@ -191,6 +193,7 @@ impl Default for HostConfig {
             tokens: sasl::TOKEN_MECHANISMS.map(str::to_owned).to_vec(),
             plain_without_tls: false,
             registration: router::Registration::default(),
+            admins: Vec::new(),
             modules: BTreeMap::new(),
         }
     }

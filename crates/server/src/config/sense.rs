@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stanza::Jid;
+use stanza::{Bare, Jid};
 
 use super::{Config, Durable, Role};
 
@@ -15,6 +15,7 @@ pub(super) fn complaint(config: &Config) -> Option<Complaint> {
     let checks = [
         roles,
         hosts,
+        admins,
         registrations,
         pairs,
         limits,
@@ -95,6 +96,24 @@ fn registrations(config: &Config) -> Option<Complaint> {
         }
         if rules.landing_url.as_ref().is_some_and(|url| !url.contains("{token}")) {
             return say(format!("{key}.landing_url"), "has no `{token}` in it");
+        }
+    }
+    None
+}
+
+/// Administrators are users who log in here.
+fn admins(config: &Config) -> Option<Complaint> {
+    let is_served = |domain: &str| config.hosts.iter().any(|host| host.domain.eq_ignore_ascii_case(domain));
+    for (at, host) in config.hosts.iter().enumerate() {
+        for (number, admin) in host.admins.iter().enumerate() {
+            let jid = Bare::parse(admin).ok();
+            if !jid.is_some_and(|jid| jid.local().is_some() && is_served(jid.domain())) {
+                let key = format!("hosts[{at}].admins[{number}]");
+                return say(
+                    key,
+                    format!("{admin:?} is not the address of a user of one of the hosts"),
+                );
+            }
         }
     }
     None
