@@ -1,6 +1,8 @@
 //! The features of the server, each a file or small folder that declares its hooks. [`ALL`] is the one place where they are
 //! listed.
 
+mod admin;
+mod announce;
 mod archive;
 mod blocking;
 mod caps;
@@ -51,6 +53,8 @@ pub static ALL: &[Row] = &[
     row::<time::Time>(),
     row::<last::Last>(),
     row::<commands::Commands>(),
+    row::<admin::Admin>(),
+    row::<announce::Announce>(),
     row::<contact::Contact>(),
     row::<outage::Outage>(),
     row::<vcard::Vcards>(),
