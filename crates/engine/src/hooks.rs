@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stanza::form::Form;
-use stanza::{Condition, Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
+use stanza::{Bare, Condition, Iq, IqType, Jid, Message, Presence, Stanza, StanzaError};
+use store::Stores;
 use xml::Element;
 
 use crate::disco::{At, Disco, Identity};
 use crate::effect::Effects;
 use crate::fact::{Fact, FactLoader};
 use crate::handler::{Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Stage};
+use crate::lent::Loan;
 use crate::payload::Request;
 use crate::view::{AccountView, SessionEvent, View, Way};
 
@@ -103,6 +105,9 @@ pub(crate) type OnAccount = Box<dyn Fn(AccountCx, AccountEvent) -> AccountFuture
 pub type BindFuture = Pin<Box<dyn Future<Output = store::Result<Bound>> + Send>>;
 pub(crate) type OnBind = Box<dyn Fn(BindCx) -> BindFuture + Send + Sync>;
 pub(crate) type Handler = Arc<dyn Fn(Cx, Element) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+/// What is lent to an account, on its way.
+pub type LoanFuture<'a> = Pin<Box<dyn Future<Output = store::Result<Option<Loan>>> + Send + 'a>>;
+pub(crate) type Lend = Box<dyn for<'a> Fn(&'a Stores, &'a Bare) -> LoanFuture<'a> + Send + Sync>;
 pub(crate) type CanWait = Box<dyn Fn(&Stanza) -> bool + Send + Sync>;
 pub(crate) type StreamFeature = Box<dyn Fn(&str, &BTreeMap<At, Disco>) -> Element + Send + Sync>;
 
@@ -159,6 +164,7 @@ pub struct Hooks {
     pub(crate) waits: Vec<Hook<CanWait>>,
     pub(crate) bars: Vec<Hook<Bar>>,
     pub(crate) commands: Vec<(&'static str, Command)>,
+    pub(crate) lends: Vec<Hook<Lend>>,
     pub(crate) problems: Vec<InstallError>,
 }
 
@@ -342,6 +348,15 @@ impl Hooks {
         if !self.facts.iter().any(|other| other.kind == loader.kind) {
             self.facts.push(loader);
         }
+    }
+
+    /// Lends contacts to accounts, when one becomes active. Who is lent to whom must be so both ways.
+    pub fn lend(&mut self, run: impl for<'a> Fn(&'a Stores, &'a Bare) -> LoanFuture<'a> + Send + Sync + 'static) {
+        self.lends.push(Hook {
+            module: self.module,
+            carries: None,
+            run: Box::new(run),
+        });
     }
 
     /// Advertises a feature that no handler implies.

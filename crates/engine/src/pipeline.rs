@@ -11,7 +11,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stanza::{Child, Condition, Iq, IqType, Jid, Payload, Stanza, StanzaError};
+use stanza::{Bare, Child, Condition, Iq, IqType, Jid, Payload, Stanza, StanzaError};
+use store::Stores;
 use xml::Element;
 
 use crate::about::Row;
@@ -20,6 +21,7 @@ use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Command, Cx};
 use crate::hooks::{AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles};
+use crate::lent::Loan;
 use crate::outcome::Outcome;
 use crate::route;
 use crate::view::{AccountView, SessionEvent, View, Way};
@@ -251,6 +253,23 @@ impl Pipeline {
         &self.hooks.facts
     }
 
+    /// What is lent to `account`, if anything.
+    ///
+    /// # Errors
+    /// The first store error.
+    pub async fn loan(&self, stores: &Stores, account: &Bare) -> store::Result<Option<Loan>> {
+        let mut whole: Option<Loan> = None;
+        for hook in &self.hooks.lends {
+            let loan = (hook.run)(stores, account).await?;
+            match (&mut whole, loan) {
+                (Some(whole), Some(loan)) => whole.extend(loan),
+                (None, loan) => whole = loan,
+                (Some(_), None) => {}
+            }
+        }
+        Ok(whole)
+    }
+
     /// Who hooks what, in running order.
     pub fn table(&self) -> Vec<HookRow> {
         let mut rows = Vec::new();
@@ -264,6 +283,7 @@ impl Pipeline {
         rows.extend(self.hooks.sessions.iter().map(|hook| hook.row("session", "session")));
         rows.extend(self.hooks.binds.iter().map(|hook| hook.row("session", "bind")));
         rows.extend(self.hooks.bars.iter().map(|hook| hook.row("effects", "bar")));
+        rows.extend(self.hooks.lends.iter().map(|hook| hook.row("account", "lend")));
         rows.extend(self.hooks.waits.iter().map(|hook| hook.row("delivery", "can wait")));
         rows.extend(self.hooks.accounts.iter().map(|hook| hook.row("account", "account")));
         rows.extend(

@@ -1,5 +1,6 @@
 //! How a contact looks on the wire (RFC 6121, 2.1): shared by roster results and by the pushes that follow a change.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use stanza::{Bare, Head, Iq, IqType, Jid, Payload, ns};
@@ -26,7 +27,7 @@ pub fn roster_item(contact: &Contact) -> Element {
 
 /// The push that tells of `contact` (`Err`: of its removal) at roster version `version` (RFC 6121, 2.1.6). Sent to each
 /// interested session with its full address in `to`.
-pub fn push(owner: &Bare, version: u64, contact: Result<&Contact, &Jid>) -> Iq {
+pub fn push(owner: &Bare, version: impl Display, contact: Result<&Contact, &Jid>) -> Iq {
     let item = match contact {
         Ok(contact) => roster_item(contact),
         Err(jid) => Element::new(ns::ROSTER, "item")
@@ -50,7 +51,8 @@ pub fn push(owner: &Bare, version: u64, contact: Result<&Contact, &Jid>) -> Iq {
 
 /// The pushes by which clients learn of `change` to the roster `before`, which stands at `version` now. Clients learn nothing of
 /// contacts that are not in their roster, nor of a change that only concerns a pending request.
-pub fn pushes(owner: &Bare, before: &Roster, change: &RosterChange, version: u64) -> Vec<Iq> {
+pub fn pushes(owner: &Bare, before: &Roster, change: &RosterChange, version: impl Display) -> Vec<Iq> {
+    let version = &version;
     let seen = |jid: &Jid| before.contacts.get(jid).filter(|contact| contact.in_roster);
     let put = change
         .put

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stanza::{ArchiveId, Bare, ClientId, Full, Jid, Presence, SessionId, Timestamp};
+use stanza::{ArchiveId, Bare, ClientId, Full, Jid, Presence, PresenceType, SessionId, Stanza, Timestamp};
 use store::{Contact, Roster};
 
 use crate::fact::{Fact, Facts};
 use crate::host::Host;
+use crate::lent::Lent;
 use crate::outcome::Outcome;
 
 /// On whose behalf the account acts.
@@ -46,8 +47,10 @@ pub struct AccountView {
     pub jid: Bare,
     /// Its bound sessions, oldest first.
     pub sessions: Vec<SessionView>,
-    /// Its roster.
+    /// Its roster, with what is lent to it.
     pub roster: Arc<Roster>,
+    /// What is lent to it, if anything.
+    pub lent: Option<Arc<Lent>>,
     /// Since when no session is available, as far as that is known (RFC 6121, 4.3.2); of no meaning while one is.
     pub away_since: Option<Timestamp>,
     /// What modules keep warm.
@@ -169,6 +172,33 @@ impl AccountView {
     /// The account's own server may, too.
     pub fn shares_presence(&self, session: &SessionView, jid: &Jid) -> bool {
         self.is_seen_by(jid) || session.has_told(jid) || jid.as_str() == self.jid.domain()
+    }
+
+    /// Whether `jid` is a contact because the server says so.
+    pub fn is_lent(&self, jid: &Jid) -> bool {
+        self.lent.as_ref().is_some_and(|lent| lent.has(jid.bare().jid()))
+    }
+
+    /// The roster's `version` as clients see it, which is another when other contacts are lent.
+    pub fn roster_version(&self, version: u64) -> String {
+        match &self.lent {
+            Some(lent) => format!("{version}-{}", lent.mark()),
+            None => version.to_string(),
+        }
+    }
+
+    /// Whether a stanza shows that somebody is to be lent now who was not, or no longer.
+    pub fn outdates_loan(&self, stanza: &Stanza) -> bool {
+        let (Some(lent), Some(from)) = (&self.lent, stanza.from().map(Jid::bare)) else {
+            return false;
+        };
+        let is_new =
+            || lent.has_everyone() && from.local().is_some() && from.domain() == self.jid.domain() && from != self.jid;
+        match (lent.has(from.jid()), stanza) {
+            (true, Stanza::Presence(presence)) => presence.kind == PresenceType::Unsubscribed,
+            (true, _) => false,
+            (false, _) => is_new(),
+        }
     }
 
     /// The roster's contact for `jid`, by full address first, then by bare.

@@ -240,6 +240,7 @@ fn account(resources: Resources) -> AccountView {
         jid,
         roster: Arc::new(roster),
         meters: dunlin_engine::Meters::default(),
+        lent: None,
         away_since: None,
         facts: Facts::default(),
     }

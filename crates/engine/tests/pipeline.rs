@@ -218,6 +218,7 @@ fn with_view<T>(way: Way, run: impl Fn(&View<'_>) -> T) -> T {
         sessions: Vec::new(),
         roster: Arc::new(Roster::default()),
         meters: dunlin_engine::Meters::default(),
+        lent: None,
         away_since: None,
         facts: Facts::default(),
     };

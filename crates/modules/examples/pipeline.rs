@@ -62,6 +62,7 @@ fn account(local: &str) -> AccountView {
         sessions: vec![session],
         roster: Arc::new(Roster::default()),
         meters: engine::Meters::default(),
+        lent: None,
         away_since: None,
         facts: Facts::default(),
     }

@@ -24,6 +24,7 @@ mod registration;
 mod retraction;
 mod roster;
 mod session;
+mod shared_groups;
 mod strangers;
 mod time;
 mod vcard;
@@ -36,6 +37,7 @@ pub static ALL: &[Row] = &[
     row::<blocking::Blocking>(),
     row::<strangers::Strangers>(),
     row::<roster::Rosters>(),
+    row::<shared_groups::SharedGroups>(),
     row::<presence::Presences>(),
     row::<offline::Offline>(),
     row::<archive::Archive>(),

@@ -107,7 +107,7 @@ async fn fetch(cx: Cx, request: Fetch) -> Answer {
     let reply = match request.version.as_deref().map(|version| differences(&cx, version)) {
         Some(Some(pushes)) => pushes.into_iter().fold(Reply::empty(), |reply, push| reply.then(push)),
         // The version goes with it even when the client did not ask for it (RFC 6121, 2.6.3).
-        Some(None) | None => Reply::from(full(roster).with("ver", roster.version.to_string())),
+        Some(None) | None => Reply::from(full(roster).with("ver", cx.account.roster_version(roster.version))),
     };
     match cx.session {
         Some(session) => Ok(reply.effect(Effect::Session(session, SessionChange::Interested))),
@@ -124,9 +124,11 @@ fn full(roster: &Roster) -> Element {
 /// What has changed since `version`, as interim pushes (RFC 6121, 2.6.3), if that is known and worth the while.
 fn differences(cx: &Cx, version: &str) -> Option<Vec<Effect>> {
     let (roster, session) = (&cx.account.roster, cx.session?);
-    let seen: u64 = version
+    let own = version.split('-').next().unwrap_or_default();
+    let seen: u64 = own
         .parse()
         .ok()
+        .filter(|seen| cx.account.roster_version(*seen) == version)
         .filter(|seen| (roster.oldest..=roster.version).contains(seen))?;
     let put = roster
         .contacts
@@ -144,7 +146,8 @@ fn differences(cx: &Cx, version: &str) -> Option<Vec<Effect>> {
     let pushes = changes.iter().enumerate().map(|(at, (version, change))| {
         // A client that stops in between must not think that it has seen all of a version.
         let is_last = changes.get(at + 1).is_none_or(|(next, _)| next != version);
-        let push = roster_push(&cx.account.jid, if is_last { *version } else { version - 1 }, *change);
+        let version = cx.account.roster_version(if is_last { *version } else { version - 1 });
+        let push = roster_push(&cx.account.jid, version, *change);
         Effect::Deliver {
             to: vec![session],
             stanza: Arc::new(push.into()),
@@ -244,6 +247,12 @@ impl Rosters {
 /// Removes a contact and gives up the subscriptions (RFC 6121, 2.5).
 fn remove(cx: &Cx, known: Option<&Contact>) -> Answer {
     let known = known.filter(|known| known.in_roster).ok_or(Condition::ItemNotFound)?;
+    if cx.account.is_lent(&known.jid) {
+        return Err(refusal(
+            Condition::NotAllowed,
+            "the contact is everybody's in its group",
+        ));
+    }
     let mut effects = Effects::default();
     effects.push(Effect::Roster(RosterChange {
         remove: vec![known.jid.clone()],

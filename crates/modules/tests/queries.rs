@@ -252,9 +252,11 @@ fn the_server_tells_what_it_can() {
     let expected = "<query xmlns='http://jabber.org/protocol/disco#info'>\
         <identity category='server' type='im' name='Dunlin'/>\
         <feature var='http://jabber.org/protocol/caps'/>\
+        <feature var='http://jabber.org/protocol/commands'/>\
         <feature var='http://jabber.org/protocol/disco#info'/>\
         <feature var='http://jabber.org/protocol/disco#items'/>\
         <feature var='jabber:iq:last'/>\
+        <feature var='jabber:iq:private'/>\
         <feature var='jabber:iq:register'/>\
         <feature var='jabber:iq:version'/>\
         <feature var='msgoffline'/>\
@@ -264,7 +266,8 @@ fn the_server_tells_what_it_can() {
         <feature var='urn:xmpp:carbons:rules:0'/><feature var='urn:xmpp:message-retract:1'/>\
         <feature var='urn:xmpp:ping'/>\
         <feature var='urn:xmpp:reporting:1'/>\
-        <feature var='urn:xmpp:time'/></query>";
+        <feature var='urn:xmpp:time'/>\
+        <feature var='vcard-temp'/></query>";
     assert_eq!(answer, expected);
     check(&scene(), At::Server, &info(" node='other'"), &[(OWN, "item-not-found")]);
     check(

@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Question, Sent};
 use crate::gauges;
 use crate::load;
-use crate::perform::{finish, perform};
+use crate::perform::{finish, perform, refresh_loan};
 use crate::refusal::Refusal;
 use crate::refuse::refuse;
 use crate::session::Fate;
@@ -51,6 +51,7 @@ async fn take_in(core: &Core, to: &Bare, sent: Sent, mut out: Out) -> Option<Bat
 /// The way in at an account whose lock is held.
 pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &mut Out) {
     let (now, Sent { mut stanza, key }) = (core.now(), sent);
+    refresh_loan(core, account, &stanza, out).await;
     account
         .host
         .pipeline

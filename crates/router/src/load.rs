@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{AccountView, Facts};
+use engine::{AccountView, Facts, Lent};
 use stanza::{Bare, Timestamp};
+use store::Roster;
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -62,10 +63,10 @@ pub(crate) async fn account_afresh<'a>(
 
 /// Reads the roster and the facts again, after somebody else wrote them.
 pub(crate) async fn afresh(core: &Core, account: &mut Account) -> store::Result<()> {
-    let roster = core.stores.rosters.load(account.jid()).await?;
+    let (roster, lent) = roster(core, account.jid(), &account.host).await?;
     let facts = Facts::load(account.host.pipeline.facts(), &core.stores, account.jid()).await?;
     let view = account.view_mut();
-    (view.roster, view.facts) = (Arc::new(roster), facts);
+    (view.roster, view.lent, view.facts) = (roster, lent, facts);
     account.stale = false;
     Ok(())
 }
@@ -97,12 +98,24 @@ async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
 }
 
 async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &VirtualHost) -> store::Result<AccountView> {
+    let (roster, lent) = roster(core, jid, host).await?;
     Ok(AccountView {
         jid: jid.clone(),
         sessions: Vec::new(),
-        roster: Arc::new(core.stores.rosters.load(jid).await?),
         meters: engine::Meters::default(),
+        roster,
+        lent,
         away_since: last_seen,
         facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
+    })
+}
+
+/// The roster, with what is lent to the account on top of it.
+async fn roster(core: &Core, jid: &Bare, host: &VirtualHost) -> store::Result<(Arc<Roster>, Option<Arc<Lent>>)> {
+    let own = Arc::new(core.stores.rosters.load(jid).await?);
+    let loan = host.pipeline.loan(&core.stores, jid).await?;
+    Ok(match loan.map(|loan| Lent::new(jid.clone(), loan, own.clone())) {
+        Some(lent) => (Arc::new(lent.shown()), Some(Arc::new(lent))),
+        None => (own, None),
     })
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::{Effect, Effects, RosterChange, SessionChange, roster_pushes};
-use stanza::{SessionId, Stanza};
+use engine::{Effect, Effects, RosterChange, SessionChange, loan_change, roster_pushes};
+use stanza::{Iq, SessionId, Stanza};
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
@@ -13,6 +13,7 @@ use crate::cells::Cell;
 use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Ticket};
 use crate::gauges;
+use crate::load;
 use crate::mirror::canonical;
 use crate::session::Fate;
 use crate::settle::Settled;
@@ -127,8 +128,40 @@ fn change_session(core: &Core, account: &mut Account, id: SessionId, change: &Se
 
 /// The roster has changed: hooks see it from now on, and interested sessions are told (RFC 6121, 2.1.6).
 fn show_roster(core: &Core, account: &mut Account, change: &RosterChange, version: u64, out: &Out) {
-    let pushes = roster_pushes(account.jid(), &account.view.roster, change, version);
-    Arc::make_mut(&mut account.view_mut().roster).apply(&change.put, &change.remove);
+    let view = &account.view;
+    let pushes = roster_pushes(account.jid(), &view.roster, change, view.roster_version(version));
+    let lent = view.lent.as_ref().map(|lent| {
+        let kept: Vec<_> = change.put.iter().map(|shown| lent.keep(shown)).collect();
+        Arc::new(lent.after(&kept, &change.remove))
+    });
+    let view = account.view_mut();
+    Arc::make_mut(&mut view.roster).apply(&change.put, &change.remove);
+    view.lent = lent;
+    push(core, account, pushes, out);
+}
+
+/// Reads the roster anew when a stanza shows that what is lent to the account has changed, and tells interested sessions what did.
+pub(crate) async fn refresh_loan(core: &Core, account: &mut Account, stanza: &Stanza, out: &Out) {
+    if !account.view.outdates_loan(stanza) {
+        return;
+    }
+    let before = account.view.clone();
+    if let Err(error) = load::afresh(core, account).await {
+        gauges::failed("load");
+        return tracing::warn!(%error, "loading what is lent to an account");
+    }
+    let after = &account.view;
+    let change = loan_change(
+        (&before.roster, before.lent.as_deref()),
+        (&after.roster, after.lent.as_deref()),
+    );
+    let version = after.roster_version(after.roster.version);
+    let pushes = roster_pushes(account.jid(), &before.roster, &change, version);
+    push(core, account, pushes, out);
+}
+
+/// Sends roster pushes to interested sessions.
+fn push(core: &Core, account: &mut Account, pushes: Vec<Iq>, out: &Out) {
     let interested: Vec<_> = account.view.interested().map(|session| session.id).collect();
     for push in pushes {
         let manner = Manner {

@@ -87,6 +87,7 @@ async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<
         sessions: Vec::new(),
         roster: Arc::default(),
         meters: engine::Meters::default(),
+        lent: None,
         away_since: None,
         facts: Facts::default(),
     })

@@ -196,13 +196,21 @@ async fn retire(core: &Core, account: &Account) -> Result<(), Refusal> {
     }
 }
 
-async fn write_roster(core: &Core, account: &Account, change: RosterChange) -> Result<(RosterChange, u64), Refusal> {
-    let seen = account.view.roster.version;
-    let written = core
-        .stores
-        .rosters
-        .change(account.jid(), seen, &change.put, &change.remove)
-        .await;
+/// Writes what is the user's own of the change. Returns it as the user sees it.
+async fn write_roster(
+    core: &Core,
+    account: &Account,
+    mut change: RosterChange,
+) -> Result<(RosterChange, u64), Refusal> {
+    let (rosters, seen) = (&core.stores.rosters, account.view.roster.version);
+    let written = match &account.view.lent {
+        Some(lent) => {
+            let kept: Vec<_> = change.put.iter().map(|shown| lent.keep(shown)).collect();
+            change.put = kept.iter().cloned().map(|kept| lent.show(kept)).collect();
+            rosters.change(account.jid(), seen, &kept, &change.remove).await
+        }
+        None => rosters.change(account.jid(), seen, &change.put, &change.remove).await,
+    };
     match written {
         Ok(version) => Ok((change, version)),
         Err(Error::Conflict) => Err(Refusal::Conflict),

@@ -1,12 +1,16 @@
-//! The domains of conformance scripts and how their modules are set: two with the defaults, and one where an operator has chosen.
+//! The domains of conformance scripts and how their modules are set: two with the defaults, and two where an operator has chosen.
 
 use serde_json::{Map, Value, json};
 
 /// The domains of conformance scripts.
-pub const DOMAINS: [&str; 3] = ["capulet.example", "montague.example", VERONA];
+pub const DOMAINS: [&str; 4] = ["capulet.example", "montague.example", VERONA, MANTUA];
 
 /// Where modules are set that do nothing by default.
 const VERONA: &str = "verona.example";
+/// Where everybody knows everybody.
+const MANTUA: &str = "mantua.example";
+/// How many guards know each other.
+pub const GUARDS: usize = 1_000;
 
 /// More scripts than there are: what is set of people is set for as many of each name.
 const RUNS: usize = 400;
@@ -23,11 +27,26 @@ pub(crate) fn modules(domain: &str) -> Map<String, Value> {
                 { "type": "turn", "host": "relay.verona.example", "port": 3479, "transport": "tcp", "secret": "both alike" },
                 { "type": "ftp", "host": "192.0.2.1", "name": "Plays", "username": "guest", "password": "guest" },
             ] },
+            "shared_groups": { "groups": groups(domain) },
             "outage": { "addresses": ["https://elsewhere.example/verona.json"] },
         }),
+        MANTUA => json!({ "shared_groups": { "groups": [{ "name": "Mantua", "everyone": true }] } }),
         _ => json!({}),
     };
     chosen.as_object().cloned().unwrap_or_default()
+}
+
+/// In each run Sampson and Gregory are of one house, and all three servants know each other; and there is a guard.
+fn groups(domain: &str) -> Vec<Value> {
+    let group = |name: &str, members: Vec<String>| json!({ "name": name, "members": members });
+    let of_run = |run: usize| {
+        let jid = |name: &&str| format!("{name}-{run}@{domain}");
+        let (house, servants) = (["sampson", "gregory"], ["sampson", "gregory", "abraham"]);
+        let house = group("House", house.iter().map(jid).collect());
+        [house, group("Servants", servants.iter().map(jid).collect())]
+    };
+    let guards = (0..GUARDS).map(|at| format!("guard{at}@{domain}")).collect();
+    (0..RUNS).flat_map(of_run).chain([group("Guard", guards)]).collect()
 }
 
 /// Who administers `domain`: whoever is called Escalus, in whichever script.

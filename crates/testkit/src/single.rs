@@ -75,6 +75,20 @@ impl Single {
             _fence: fence,
         })
     }
+
+    /// Creates many accounts with one password, which is hashed once.
+    ///
+    /// # Errors
+    /// When one of them exists.
+    pub async fn create_accounts(&self, names: &[String], domain: &str, password: &str) -> Result<()> {
+        let one = account("many", domain, password, System.now())?;
+        let of = |name: &String| {
+            let jid = Bare::parse(&format!("{name}@{domain}"))?;
+            anyhow::Ok(Account { jid, ..one.clone() })
+        };
+        let accounts: Vec<Account> = names.iter().map(of).collect::<Result<_>>()?;
+        Ok(self.stores.accounts.create(&accounts).await?)
+    }
 }
 
 #[async_trait]

@@ -68,6 +68,7 @@ impl Scene {
             sessions: Vec::new(),
             roster: Arc::new(Roster::default()),
             meters: engine::Meters::default(),
+            lent: None,
             away_since: None,
             facts: Facts::default(),
         };
