@@ -11,7 +11,7 @@ use std::path::Path;
 use sqlx::ConnectOptions;
 use testkit::client::Client;
 use testkit::process::Server;
-use testkit::single::DOMAINS;
+use testkit::settings::DOMAINS;
 use xml::{Element, Limits};
 
 #[path = "scripts.rs"]

@@ -16,5 +16,5 @@ pub mod redis;
 pub mod sqlite;
 
 pub use observe::METRICS;
-pub use store::duration;
 pub use store::Secret;
+pub use store::duration;

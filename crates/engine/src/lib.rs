@@ -24,7 +24,9 @@ pub use client::{Client, Clients};
 pub use disco::{At, Disco, Identity};
 pub use effect::{Effect, Effects, Password, Put, Retraction, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};
-pub use handler::{Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Done, Reply, Stage, StageFuture};
+pub use handler::{
+    Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Done, Reply, Stage, StageFuture,
+};
 pub use hooks::{AccountFuture, BindFuture, Hooks, InstallError, LoanFuture, Retention};
 pub use host::Host;
 pub use lent::{Lent, Loan, loan_change};

@@ -8,8 +8,8 @@ mod location;
 mod member;
 mod presence;
 mod roster;
-mod words;
 mod secret;
+mod words;
 
 pub mod duration;
 pub mod memory;
@@ -25,8 +25,8 @@ pub use location::{Location, Locations};
 pub use member::Members;
 pub use presence::{Presence, PresenceRecord, available};
 pub use roster::{Ask, Contact, REMOVED_KEPT, Roster, Rosters, Subscription};
-pub use words::{words, words_said};
 pub use secret::Secret;
+pub use words::{words, words_said};
 
 /// One field per port, so that each may come from another back-end.
 #[derive(Clone)]
