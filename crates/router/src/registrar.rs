@@ -188,6 +188,7 @@ impl Desk<'_> {
             jid,
             created: self.core.now(),
             last_seen: None,
+            disabled: false,
         };
         match &self.invited {
             Some(invited) => self.make_invited(&account, invited).await,

@@ -218,6 +218,7 @@ async fn a_name_that_is_taken_does_not_use_the_invitation_up() {
         created: Timestamp(0),
         verifiers: Vec::new(),
         last_seen: None,
+        disabled: false,
     };
     town.stores.accounts.create(&[account]).await.unwrap();
     // Retired, it is not seen before the account is to be made.
@@ -337,6 +338,9 @@ impl Accounts for Shaky {
     }
     async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> store::Result<()> {
         self.inner.set_last_seen(jid, at).await
+    }
+    async fn set_disabled(&self, jid: &Bare, disabled: bool) -> store::Result<bool> {
+        self.inner.set_disabled(jid, disabled).await
     }
     async fn retire(&self, jid: &Bare) -> store::Result<bool> {
         self.inner.retire(jid).await

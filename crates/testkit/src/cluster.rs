@@ -158,7 +158,7 @@ impl Cluster {
             .env("CLUSTER_FOLDER", self.folder.path().join("state"))
             .env("CLUSTER_BINARY", &self.binary)
             .env("CLUSTER_DOMAINS", DOMAINS.join(" "))
-            .env("CLUSTER_REGISTRATION", "open invite")
+            .env("CLUSTER_REGISTRATION", DOMAINS.map(settings::mode).join(" "))
             .env("CLUSTER_CLEARTEXT", "1")
             .env("DUNLIN_HOSTS", settings::hosts().to_string())
             .env("CLUSTER_SETTINGS", &self.settings)

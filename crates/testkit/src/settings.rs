@@ -55,6 +55,11 @@ pub(crate) fn admins(domain: &str) -> Vec<String> {
     (0..runs).map(|run| format!("escalus-{run}@{domain}")).collect()
 }
 
+/// Anybody registers at the first domain, those who are invited at the others; all of them from one address.
+pub(crate) fn mode(domain: &str) -> &'static str {
+    if domain == DOMAINS[0] { "open" } else { "invite" }
+}
+
 /// The `hosts` of a configuration: every domain, without TLS.
 pub(crate) fn hosts() -> Value {
     let host = |domain: &&str| {
@@ -62,6 +67,7 @@ pub(crate) fn hosts() -> Value {
             "domain": domain,
             "plain_without_tls": true,
             "admins": admins(domain),
+            "registration": { "mode": mode(domain), "per_address": 0 },
             "modules": modules(domain),
         })
     };
