@@ -74,6 +74,8 @@ pub enum Effect {
     /// Change the account's password, if the rules of its host allow this one. Only a handler may ask for it: it is hashed and kept
     /// before the account's lock is taken, and must succeed before the result is sent. All tokens of the account are void then.
     Password(Password),
+    /// Make an account of a host, or give one another password, as [`Effect::Password`] does for the account itself.
+    Account(Credentials),
     /// Retire the account: nobody logs in to it any more, and its home removes it soon. Must succeed before what follows it.
     Retire,
 }
@@ -140,6 +142,17 @@ impl Put {
         let fact = Some(FactLoader::of::<F>());
         Self { key, value, seen, fact }
     }
+}
+
+/// What somebody is to log in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account.
+    pub account: Bare,
+    /// Its password.
+    pub password: Password,
+    /// Whether it is to be made; if not, it is there.
+    pub is_new: bool,
 }
 
 impl std::fmt::Debug for Password {

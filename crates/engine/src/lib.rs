@@ -22,7 +22,7 @@ mod view;
 pub use about::{About, Config, Module, Row, row};
 pub use client::{Client, Clients};
 pub use disco::{At, Disco, Identity};
-pub use effect::{Effect, Effects, Password, Put, Retraction, RosterChange, SessionChange};
+pub use effect::{Credentials, Effect, Effects, Password, Put, Retraction, RosterChange, SessionChange};
 pub use fact::{Fact, FactFuture, FactLoader, Facts};
 pub use handler::{
     Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Done, Reply, Stage, StageFuture,

@@ -20,7 +20,10 @@ use crate::disco::{At, Disco};
 use crate::effect::{Effect, Effects};
 use crate::fact::FactLoader;
 use crate::handler::{AccountCx, AccountEvent, Answer, BindCx, Command, Cx};
-use crate::hooks::{AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention, Roles};
+use crate::hooks::{
+    AccountFuture, Answerer, Bar, BindFuture, CanWait, Handler, Hook, Hooks, InstallError, LANES, Lane, Retention,
+    Roles,
+};
 use crate::lent::Loan;
 use crate::outcome::Outcome;
 use crate::route;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use engine::{
-    About, Access, Answer, At, Bare, Cx, Done, Effect, Effects, Element, Head, Hooks, Iq, IqType, Jid, Malformed,
-    Module, Payload, Reply, Request, Show, Stage, Stanza, StanzaError, StreamCondition, ns, roster_item,
+    About, Access, Answer, At, Bare, Condition, Credentials, Cx, Done, Effect, Effects, Element, Head, Hooks, Iq,
+    IqType, Jid, Malformed, Module, Password, Payload, Reply, Request, Show, Stage, Stanza, StanzaError,
+    StreamCondition, ns, roster_item,
 };
 use stanza::form::{Field, Form, FormType};
 use store::{Account, PresenceRecord};
@@ -18,7 +19,7 @@ impl Module for Admin {
         name: "admin",
         rfcs: &[],
         xeps: &[(133, "1.3.1")],
-        summary: "Lets administrators disable and delete users, end their sessions, and see who is there.",
+        summary: "Lets administrators add, disable and delete users, end their sessions, and see who is there.",
     };
     type Config = ();
 
@@ -29,6 +30,8 @@ impl Module for Admin {
     fn install(self: Arc<Self>, on: &mut Hooks) {
         on.order(obey);
         let (at, who) = (At::Server, Access::Admins);
+        on.command(at, (ADD, "Add User"), who, add);
+        on.command(at, (PASSWORD, "Change User Password"), who, change_password);
         on.command(at, (DELETE, "Delete User"), who, delete);
         on.command(at, (DISABLE, "Disable User"), who, disable);
         on.command(at, (ENABLE, "Re-Enable User"), who, enable);
@@ -60,8 +63,36 @@ impl Module for Admin {
 /// What the host tells an account: to end its sessions, or one of them.
 struct End {
     resource: Option<String>,
-    /// Because nobody may log in any more.
-    disabled: bool,
+    why: Why,
+}
+
+/// Why sessions are ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Nobody may log in any more.
+    Disabled,
+    /// There is a new password.
+    Password,
+    /// An administrator wants it.
+    Wish,
+}
+
+impl Why {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Password => "password",
+            Self::Wish => "wish",
+        }
+    }
+
+    fn condition(self) -> StreamCondition {
+        match self {
+            Self::Disabled => StreamCondition::NotAuthorized,
+            Self::Password => StreamCondition::Reset,
+            Self::Wish => StreamCondition::PolicyViolation,
+        }
+    }
 }
 
 impl Request for End {
@@ -71,7 +102,10 @@ impl Request for End {
     fn read(element: &Element) -> Result<Self, Malformed> {
         Ok(Self {
             resource: element.attribute("resource").map(str::to_owned),
-            disabled: element.attribute("disabled").is_some(),
+            why: [Why::Disabled, Why::Password]
+                .into_iter()
+                .find(|why| element.attribute("why") == Some(why.name()))
+                .unwrap_or(Why::Wish),
         })
     }
 }
@@ -80,7 +114,7 @@ impl End {
     fn element(&self) -> Element {
         Element::new(ORDER, "end")
             .with_some("resource", self.resource.as_ref())
-            .with_some("disabled", self.disabled.then_some("true"))
+            .with("why", self.why.name())
     }
 }
 
@@ -89,14 +123,66 @@ async fn obey(cx: Cx, order: End) -> Answer {
     let is_meant = |resource: &str| order.resource.as_deref().is_none_or(|meant| meant == resource);
     let sessions = cx.account.sessions.iter();
     let meant = sessions.filter(|session| is_meant(session.jid.resource()));
-    let condition = match order.disabled {
-        true => StreamCondition::NotAuthorized,
-        false => StreamCondition::PolicyViolation,
-    };
     Ok(Reply::empty().effect(Effect::End {
         sessions: meant.map(|session| session.id).collect(),
-        condition,
+        condition: order.why.condition(),
     }))
+}
+
+/// XEP-0133, 4.1.
+async fn add(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
+    let Some(form) = forms.first() else {
+        let form = login("Adding a User", "Fill out this form to add a user.");
+        return Ok(last(form.ask(Field::new(VERIFY, "text-private", "The password again"))));
+    };
+    set_password(&cx, form, true)
+}
+
+/// XEP-0133, 4.7: who knew the old one is to show the new one.
+async fn change_password(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
+    let Some(form) = forms.first() else {
+        return Ok(last(login(
+            "Changing a User Password",
+            "Fill out this form to give a user another password.",
+        )));
+    };
+    set_password(&cx, form, false)
+}
+
+/// A form that asks for an account and its password.
+fn login(title: &str, instructions: &str) -> Form {
+    Form::new(FormType::Form, ADMIN)
+        .explained(title, instructions)
+        .ask(Field::new("accountjid", "jid-single", "The address of the user").required())
+        .ask(Field::new("password", "text-private", "The password").required())
+}
+
+fn set_password(cx: &Cx, form: &Form, is_new: bool) -> Result<Stage, StanzaError> {
+    let jid = Jid::parse(form.value("accountjid").unwrap_or_default()).map_err(|_| Condition::JidMalformed)?;
+    let password = form.value("password").unwrap_or_default();
+    let mut done = Done::default();
+    if !is_users(cx, &jid) {
+        done.failures.push(no_user(cx, &jid));
+    } else if form
+        .value(VERIFY)
+        .is_some_and(|again| !again.is_empty() && again != password)
+    {
+        done.failures.push("the passwords differ".to_owned());
+    } else {
+        done.effects.push(Effect::Account(Credentials {
+            account: jid.bare(),
+            password: Password(password.to_owned()),
+            is_new,
+        }));
+        if !is_new {
+            let order = End {
+                resource: None,
+                why: Why::Password,
+            };
+            tell(cx, jid, order.element(), &mut done.effects);
+        }
+    }
+    Ok(Stage::Done(done))
 }
 
 /// XEP-0133, 4.2.
@@ -132,7 +218,7 @@ async fn disable(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
                 cx.stores.accounts.set_disabled(&account.jid, true).await?;
                 let order = End {
                     resource: None,
-                    disabled: true,
+                    why: Why::Disabled,
                 };
                 tell(&cx, account.jid.into(), order.element(), &mut done.effects);
             }
@@ -169,7 +255,7 @@ async fn end(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
     for jid in addresses(form) {
         let order = End {
             resource: jid.resource().map(str::to_owned),
-            disabled: false,
+            why: Why::Wish,
         };
         match account(&cx, jid.bare().into()).await? {
             Ok(account) => tell(&cx, account.jid.into(), order.element(), &mut done.effects),
@@ -333,10 +419,11 @@ fn result(field: &str, values: impl IntoIterator<Item = String>, info: Option<St
 fn users(title: &str, instructions: &str) -> Stage {
     let form = Form::new(FormType::Form, ADMIN).explained(title, instructions);
     let field = Field::new("accountjids", "jid-multi", "The addresses of the users").required();
-    Stage::Form {
-        form: form.ask(field),
-        last: true,
-    }
+    last(form.ask(field))
+}
+
+fn last(form: Form) -> Stage {
+    Stage::Form { form, last: true }
 }
 
 /// The addresses that were filled in; that they are addresses was checked.
@@ -348,11 +435,20 @@ fn addresses(form: &Form) -> impl Iterator<Item = Jid> {
 
 /// The account `jid` of the host, or why there is none.
 async fn account(cx: &Cx, jid: Jid) -> Result<Result<Account, String>, StanzaError> {
-    if jid.domain() != cx.host.domain || jid.local().is_none() || !jid.is_bare() {
-        return Ok(Err(format!("{jid} is not the address of a user of {}", cx.host.domain)));
+    if !is_users(cx, &jid) {
+        return Ok(Err(no_user(cx, &jid)));
     }
     let account = cx.stores.accounts.get(&jid.bare()).await?;
     Ok(account.ok_or_else(|| format!("there is no user {jid}")))
+}
+
+/// Whether a user of the host could have that address.
+fn is_users(cx: &Cx, jid: &Jid) -> bool {
+    jid.domain() == cx.host.domain && jid.local().is_some() && jid.is_bare()
+}
+
+fn no_user(cx: &Cx, jid: &Jid) -> String {
+    format!("{jid} is not the address of a user of {}", cx.host.domain)
 }
 
 /// As [`account`], but not the one of who asks: nobody locks himself out.
@@ -387,6 +483,11 @@ const PAGE: u32 = 1_000;
 const ADMIN: &str = "http://jabber.org/protocol/admin";
 const ORDER: &str = "urn:dunlin:order";
 
+/// The field for the password once more.
+const VERIFY: &str = "password-verify";
+
+const ADD: &str = "http://jabber.org/protocol/admin#add-user";
+const PASSWORD: &str = "http://jabber.org/protocol/admin#change-user-password";
 const DELETE: &str = "http://jabber.org/protocol/admin#delete-user";
 const DISABLE: &str = "http://jabber.org/protocol/admin#disable-user";
 const ENABLE: &str = "http://jabber.org/protocol/admin#reenable-user";

@@ -70,6 +70,7 @@ struct Session {
 impl Request for Asked {
     const NS: &'static str = ns::COMMANDS;
     const NAME: &'static str = "command";
+    const SECRET: bool = true;
 
     fn read(element: &Element) -> Result<Self, Malformed> {
         let owned = |name| element.attribute(name).map(str::to_owned);

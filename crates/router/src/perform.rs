@@ -70,7 +70,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                 account.view_mut().meters.count(name, now, window);
             }
             Effect::Session(id, change) => change_session(core, account, id, &change),
-            Effect::Archive { .. } | Effect::Password(_) | Effect::Retire => {} // settled
+            Effect::Archive { .. } | Effect::Password(_) | Effect::Account(_) | Effect::Retire => {} // settled
             Effect::Flush { to, reads_archive } => {
                 if reads_archive {
                     archive::leave_to_read(core, account, to).await;

@@ -259,6 +259,7 @@ impl Scene {
             Effect::Meter { name, .. } => format!("meter {name}"),
             Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
             Effect::Password(password) => format!("password {}", password.0),
+            Effect::Account(credentials) => format!("account {}", credentials.account),
             Effect::Retire => "retire".into(),
         }]
     }
