@@ -30,16 +30,19 @@ async fn config() -> Config {
 }
 
 async fn fresh() -> (Stores, ()) {
-    let postgres = Arc::new(Postgres::connect(&config().await).unwrap());
+    (stores(&config().await).await, ())
+}
+
+async fn stores(config: &Config) -> Stores {
+    let postgres = Arc::new(Postgres::connect(config).unwrap());
     postgres.migrate().await.unwrap();
-    let stores = Stores {
+    Stores {
         accounts: postgres.clone(),
         rosters: postgres.clone(),
         archive: postgres.clone(),
         items: postgres,
         ..memory::stores()
-    };
-    (stores, ())
+    }
 }
 
 mod suite {
@@ -99,6 +102,19 @@ async fn an_append_that_is_refused_harms_no_other() {
         .map(|(n, _)| n)
         .collect();
     assert_eq!(failed, [30]);
+}
+
+/// What is gone is not only not found any more: nothing of it stays in the index.
+#[tokio::test]
+async fn no_word_outlives_what_was_said() {
+    use sqlx::ConnectOptions;
+    let config = config().await;
+    store::suite::archive::finds_what_is_there(&stores(&config).await).await;
+    let options: sqlx::postgres::PgConnectOptions = config.url.expose().parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    let count = sqlx::query_scalar("SELECT (SELECT count(*) FROM words) + 100 * (SELECT count(*) FROM indexed)");
+    let count: i64 = count.fetch_one(&mut connection).await.unwrap();
+    assert_eq!(count, 100, "no word of one indexed log");
 }
 
 #[tokio::test]

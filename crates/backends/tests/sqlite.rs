@@ -91,6 +91,20 @@ async fn a_newer_schema_is_refused_clearly() {
     );
 }
 
+/// What is gone is not only not found any more: nothing of it stays in the index.
+#[tokio::test]
+async fn no_word_outlives_what_was_said() {
+    use sqlx::ConnectOptions;
+    let folder = tempfile::tempdir().unwrap();
+    let stores = stores(Sqlite::open(&config(&folder)).await.unwrap());
+    store::suite::archive::finds_what_is_there(&stores).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
+    let mut connection = options.connect().await.unwrap();
+    let count = sqlx::query_scalar("SELECT (SELECT count(*) FROM words) + 100 * (SELECT count(*) FROM indexed)");
+    let count: i64 = count.fetch_one(&mut connection).await.unwrap();
+    assert_eq!(count, 100, "no word of one indexed log");
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_be_is_unavailable() {
     let Err(error) = Sqlite::open(&Config {

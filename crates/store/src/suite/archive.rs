@@ -372,6 +372,25 @@ pub async fn finds_what_is_there(stores: &Stores) {
     assert_eq!(find(stores, &["night"]).await, []);
 }
 
+/// Whoever is first, what was taken back while it was indexed is not found.
+pub async fn indexes_while_others_replace(stores: &Stores) {
+    let (owner, archive) = (bare(OWNER), &stores.archive);
+    ok(archive
+        .append(&(1..=100).map(|n| said(n, "night")).collect::<Vec<_>>())
+        .await);
+    let work = async |n: u128| match n % 3 {
+        0 => ok(archive.index(&owner, "offline", 60).await),
+        _ => {
+            let day = said(n, "day").entry;
+            ok(archive.replace(&owner, "offline", day.id, day.stanza).await)
+        }
+    };
+    all((1..=100).map(work)).await;
+    let (kept, changed): (Vec<_>, Vec<_>) = (1..=100).partition(|n| n % 3 == 0);
+    assert_eq!(find(stores, &["night"]).await, kept);
+    assert_eq!(find(stores, &["day"]).await, changed);
+}
+
 /// The same id and key in another log, or another's log, is another entry.
 pub async fn logs_and_owners_are_apart(stores: &Stores) {
     let mine = keyed(1, b"a");
