@@ -4,6 +4,7 @@
 mod budget;
 mod circles;
 mod layers;
+mod proofs;
 mod purity;
 mod registry;
 mod source;
@@ -77,4 +78,9 @@ fn pure_crates_take_time_and_chance_as_arguments() {
 #[test]
 fn every_module_stands_in_the_registry() {
     check("registry", registry::complaints(&Workspace::read()));
+}
+
+#[test]
+fn what_is_claimed_is_proved() {
+    check("proofs", proofs::complaints(&Workspace::read().root));
 }

@@ -102,7 +102,7 @@ impl Module for Blocking {
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
         on.fact::<Blocklist>();
-        on.bar(|account, jid| blocks(account, jid));
+        on.bar(blocks);
         on.guard(Way::Out, |view, message: &Message| leaves(view, &message.head));
         on.guard(Way::Out, |view, presence: &Presence| leaves(view, &presence.head));
         on.guard(Way::Out, |view, iq: &Iq| leaves(view, &iq.head));
