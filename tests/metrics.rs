@@ -43,6 +43,7 @@ const TROUBLE: &[&str] = &[
     "dunlin_router_kicks_total",
     "dunlin_router_lease_renewals_total",
     "dunlin_router_outdated_messages_total",
+    "dunlin_router_registrations_total",
     "dunlin_router_repeated_messages_total",
     "dunlin_router_slot_waits",
     "dunlin_router_slot_waits_given_up_total",

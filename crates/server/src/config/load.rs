@@ -302,6 +302,10 @@ mod tests {
                 "dunlin.toml:1: hosts[0]: `certificate` and `key` go together",
             ),
             (
+                "[[hosts]]\ndomain = 'a.example'\nadmins = ['romeo@b.example']\n",
+                "dunlin.toml:3: hosts[0].admins[0]: \"romeo@b.example\" is not the address",
+            ),
+            (
                 "[edge.outbox]\nstanzas = 0\n",
                 "dunlin.toml:2: edge.outbox.stanzas: 0 would let nothing through",
             ),

@@ -30,7 +30,8 @@ pub(super) fn begin(account: &Account, out: &mut Vec<u8>) {
     open(&user, PIE, out);
     let own = Element::new(OWN, "account")
         .with("created", account.created.to_xmpp())
-        .with_some("last-seen", account.last_seen.map(Timestamp::to_xmpp));
+        .with_some("last-seen", account.last_seen.map(Timestamp::to_xmpp))
+        .with_some("disabled", account.disabled.then_some("true"));
     line(&own, out);
 }
 
