@@ -12,7 +12,8 @@ use edge::{Edge, Sessions};
 use link::Registry;
 use link::grpc::{self, Identity, PeerPool, Ports, RouterPool, Standing};
 use router::{Clock, Router, System};
-use store::{Stores, memory};
+use stanza::{Bare, Jid};
+use store::{Contact, Stores, Subscription, memory};
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +22,7 @@ use topology::{NodeId, NodeRecord, Role, SLOTS};
 use crate::client::{Client, PATIENCE, PIPE};
 use crate::pipes::Pipes;
 use crate::runner::Stage;
-use crate::single::{account, invite, remove_account, router_config, virtual_hosts};
+use crate::single::{account, create_accounts, invite, remove_account, router_config, virtual_hosts};
 
 /// Edges of a cluster; each client of a script is on another one.
 const EDGES: usize = 3;
@@ -75,6 +76,32 @@ impl Many {
             stores,
             _peers: peers,
         })
+    }
+
+    /// Creates many accounts with one password, which is hashed once.
+    ///
+    /// # Errors
+    /// When one of them exists.
+    pub async fn create_accounts(&self, names: &[String], domain: &str, password: &str) -> Result<()> {
+        create_accounts(&self.stores, names, domain, password).await
+    }
+
+    /// Writes into a new account's roster that it and these others of its domain are subscribed to each other; the others' side is not written.
+    ///
+    /// # Errors
+    /// When the roster is not new.
+    pub async fn befriend(&self, name: &str, others: &[String], domain: &str) -> Result<()> {
+        let contact = |other: &String| {
+            anyhow::Ok(Contact {
+                subscription: Subscription::Both,
+                in_roster: true,
+                ..Contact::new(Jid::parse(&format!("{other}@{domain}"))?)
+            })
+        };
+        let contacts = others.iter().map(contact).collect::<Result<Vec<_>>>()?;
+        let owner = Bare::parse(&format!("{name}@{domain}"))?;
+        self.stores.rosters.change(&owner, 0, &contacts, &[]).await?;
+        Ok(())
     }
 }
 

@@ -81,14 +81,19 @@ impl Single {
     /// # Errors
     /// When one of them exists.
     pub async fn create_accounts(&self, names: &[String], domain: &str, password: &str) -> Result<()> {
-        let one = account("many", domain, password, System.now())?;
-        let of = |name: &String| {
-            let jid = Bare::parse(&format!("{name}@{domain}"))?;
-            anyhow::Ok(Account { jid, ..one.clone() })
-        };
-        let accounts: Vec<Account> = names.iter().map(of).collect::<Result<_>>()?;
-        Ok(self.stores.accounts.create(&accounts).await?)
+        create_accounts(&self.stores, names, domain, password).await
     }
+}
+
+/// Creates many accounts with one password, which is hashed once.
+pub(crate) async fn create_accounts(stores: &Stores, names: &[String], domain: &str, password: &str) -> Result<()> {
+    let one = account("many", domain, password, System.now())?;
+    let of = |name: &String| {
+        let jid = Bare::parse(&format!("{name}@{domain}"))?;
+        anyhow::Ok(Account { jid, ..one.clone() })
+    };
+    let accounts: Vec<Account> = names.iter().map(of).collect::<Result<_>>()?;
+    Ok(stores.accounts.create(&accounts).await?)
 }
 
 #[async_trait]
