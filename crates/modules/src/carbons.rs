@@ -72,6 +72,9 @@ fn wanted(session: SessionId, on: bool) -> Effect {
 
 /// XEP-0280, 8: to all but the client that said it.
 fn sent(view: &View<'_>, message: &Message, effects: &mut Effects) {
+    if !is_wanted(view) {
+        return;
+    }
     let to = message.head.to.as_ref();
     // What a user says to himself is heard as it is, or told on its way in.
     let to_all = to.is_some_and(|to| to == view.account.jid.jid());
@@ -84,6 +87,9 @@ fn sent(view: &View<'_>, message: &Message, effects: &mut Effects) {
 
 /// XEP-0280, 7: to all that did not get it themselves.
 fn received(view: &View<'_>, message: &Message, effects: &mut Effects) {
+    if !is_wanted(view) {
+        return;
+    }
     let Outcome::Sessions(hearing) = view.outcome else {
         return;
     };
@@ -94,6 +100,11 @@ fn received(view: &View<'_>, message: &Message, effects: &mut Effects) {
         let hears = |session: &SessionView| hearing.contains(&session.id) || from == Some(session.jid.jid());
         copy(view, message, "received", hears, effects);
     }
+}
+
+/// Whether any client wants carbons: the quick look first.
+fn is_wanted(view: &View<'_>) -> bool {
+    view.account.sessions.iter().any(|session| session.has_flag(WANTED))
 }
 
 /// Copies to all that want it and did not hear it.

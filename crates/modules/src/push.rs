@@ -150,6 +150,9 @@ impl Push {
 
     /// A message that will not be seen at once on some client.
     fn message(&self, view: &View<'_>, message: &Message, effects: &mut Effects) {
+        if view.fact::<Clients>().is_none_or(|clients| clients.list.is_empty()) {
+            return; // as with most accounts
+        }
         let hearing = match view.outcome {
             Outcome::Sessions(sessions) => &sessions[..],
             Outcome::Nobody => &[],
