@@ -148,6 +148,35 @@ impl Pipeline {
         decision
     }
 
+    /// As [`Pipeline::incoming`], for the account's own copy of a stanza that was let in before: who is to have it now. Guards are not asked
+    /// again, as it was accepted; with whom the account has nothing to do any more is not heard all the same.
+    pub fn again(&self, view: &View<'_>, own: &Stanza) -> Decision {
+        let at = lane_of(own).index(Way::In);
+        let is_barred = own
+            .head()
+            .from
+            .as_ref()
+            .is_some_and(|from| self.bars(view.account, from));
+        let outcome = if is_barred {
+            Outcome::Ignore
+        } else {
+            route::incoming(view.account, own)
+        };
+        let observe = || self.observed(at, &Cell::new(""), view, own, &outcome);
+        let effects = catch_unwind(AssertUnwindSafe(observe)).unwrap_or_default();
+        Decision {
+            outcome,
+            own: None,
+            effects,
+            panicked: None,
+        }
+    }
+
+    /// Whether messages that stay in the archive say so themselves.
+    pub fn stamps_messages(&self) -> bool {
+        !self.hooks.lanes[Lane::Message.index(Way::In)].stamps.is_empty()
+    }
+
     /// What modules ask for when a session opens or closes.
     pub fn session(&self, view: &View<'_>, event: SessionEvent) -> Effects {
         let mut effects = Effects::default();
@@ -338,7 +367,7 @@ impl Pipeline {
         stanza: &Stanza,
         decide: impl Fn(&Stanza) -> Outcome,
     ) -> Decision {
-        let (roles, masks) = (&self.hooks.lanes[at], &self.masks[at]);
+        let roles = &self.hooks.lanes[at];
         let mut decision = Decision {
             outcome: Outcome::Ignore,
             own: None,
@@ -359,18 +388,30 @@ impl Pipeline {
         decision.own = stamped(roles, running, view, stanza);
         let own = decision.own.as_ref().unwrap_or(stanza);
         decision.outcome = decide(own);
-        let view = View {
-            outcome: &decision.outcome,
-            ..*view
-        };
+        decision.effects = self.observed(at, running, view, own, &decision.outcome);
+        decision
+    }
+
+    /// What observers ask for, once the outcome is known.
+    fn observed(
+        &self,
+        at: usize,
+        running: &Cell<&'static str>,
+        view: &View<'_>,
+        own: &Stanza,
+        outcome: &Outcome,
+    ) -> Effects {
+        let (roles, masks) = (&self.hooks.lanes[at], &self.masks[at]);
+        let mut effects = Effects::default();
+        let view = View { outcome, ..*view };
         let bits = self.bits(own, masks.union);
         for (hook, mask) in roles.observers.iter().zip(&masks.observers) {
             if *mask == 0 || mask & bits != 0 {
                 running.set(hook.module);
-                (hook.run)(&view, own, &mut decision.effects);
+                (hook.run)(&view, own, &mut effects);
             }
         }
-        decision
+        effects
     }
 
     /// The bits of the payload names that `stanza` carries, among those of `union`.

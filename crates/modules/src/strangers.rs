@@ -1,4 +1,5 @@
-//! Strangers: those that a user does not know are heard, but not without limit, and with less to say than friends.
+//! Strangers: those that a user does not know are heard, but not without limit, and with less to say than friends. What they did is counted in
+//! the memory of the account's home, while it holds the account (`router.idle_account_s`).
 
 use std::sync::Arc;
 

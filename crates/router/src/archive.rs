@@ -168,8 +168,13 @@ fn judge(core: &Core, account: &Account, entry: &Entry) -> Option<Judged> {
         return None; // the account said it
     }
     let look = account.look(Way::In, core.now(), None);
-    let Decision { outcome, effects, .. } = account.host.pipeline.incoming(&look, &stanza);
-    let (_, how) = asked(&effects)?;
+    let pipeline = &account.host.pipeline;
+    let Decision { outcome, effects, .. } = pipeline.again(&look, &stanza);
+    let (_, mut how) = asked(&effects)?;
+    if pipeline.stamps_messages() {
+        // What was decided when it was written holds.
+        how.lasting = stanza::is_at(stanza.payload(), account.jid(), entry.id);
+    }
     let to = stanza.to().cloned();
     Some(Judged { outcome, how, to })
 }

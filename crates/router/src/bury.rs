@@ -9,8 +9,11 @@ use crate::archive::{ARCHIVE, away};
 use crate::core::Core;
 use crate::mirror::canonical;
 
-/// Messages read at a time.
+/// Messages read at a time, and their bytes.
 const PAGE: u32 = 100;
+const PAGE_BYTES: usize = 262_144;
+/// So many bytes are looked through at most: the account waits.
+const BYTES: usize = 4_194_304;
 
 /// Looks for the message and replaces it. A store that is away leaves it as it is: the retraction stands in the archive all the same.
 pub(crate) async fn bury(core: &Core, account: &Account, retraction: &Retraction) {
@@ -21,13 +24,14 @@ pub(crate) async fn bury(core: &Core, account: &Account, retraction: &Retraction
 
 async fn replace(core: &Core, account: &Account, retraction: &Retraction) -> store::Result<()> {
     let archive = &core.stores.archive;
-    let mut left = core.config.retractable_messages;
+    let (mut left, mut bytes) = (core.config.retractable_messages, BYTES);
     let mut request = PageRequest {
         with: Some(retraction.with.jid().clone()),
         backwards: true,
+        bytes: PAGE_BYTES,
         ..PageRequest::default()
     };
-    while left > 0 {
+    while left > 0 && bytes > 0 {
         request.limit = left.min(PAGE);
         let page = archive.page(account.jid(), ARCHIVE, &request).await?;
         let meant = page.entries.iter().rev().find_map(|entry| meant(entry, retraction));
@@ -40,6 +44,10 @@ async fn replace(core: &Core, account: &Account, retraction: &Retraction) -> sto
             _ => return Ok(()),
         }
         left -= request.limit;
+        bytes = page
+            .entries
+            .iter()
+            .fold(bytes, |left, entry| left.saturating_sub(entry.stanza.len()));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The home's own record of a session as bytes, which the session's edge keeps for the next home.
 //!
-//! Layout, numbers little-endian: format (4); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
+//! Layout, numbers little-endian: format (3); connected, since (i64 each); how often resumed (u32); flags (1: interested, 2: available, 4:
 //! managed, 8: detached, 16: of a known client); when managed, first id (u128), both counts at the beginning (u64 each), time to resume
 //! (u32); when detached, since when (i64); when available, length (u32) and bytes of the presence stanza; number (u32) of directed
 //! addresses, each as length (u16) and text; how far it has read the archive: since and last (u128 each), number (u64), how many ahead (u32) and
-//! which (u128 each); the client's id (u128), when known; number (u32) of what modules noted, each as length (u16) and text. Format 3, of the release
-//! before, has not the last. What was written by an edge is not trusted: what cannot be read is an empty record.
+//! which (u128 each); the client's id (u128), when known; number (u32) of what modules noted, each as length (u16) and text, which the release
+//! before neither writes nor reads. What was written by an edge is not trusted: what cannot be read is an empty record.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,9 +17,7 @@ use stanza::{ArchiveId, ClientId, Counts, Jid, Presence, SessionId, Stanza, Time
 
 use crate::session::{Management, Read, Session};
 
-const FORMAT: u8 = 4;
-/// Of the release before.
-const FORMER: u8 = 3;
+const FORMAT: u8 = 3;
 const INTERESTED: u8 = 1;
 const AVAILABLE: u8 = 2;
 const MANAGED: u8 = 4;
@@ -113,7 +111,7 @@ impl Mirror {
     pub(crate) fn decode(mut bytes: Bytes) -> Option<Self> {
         let bytes = &mut bytes;
         let format = bytes.try_get_u8().ok()?;
-        if format != FORMAT && format != FORMER {
+        if format != FORMAT {
             return None;
         }
         let connected = Timestamp(bytes.try_get_i64_le().ok()?);
@@ -146,7 +144,7 @@ impl Mirror {
             Some(ClientId::from_bits(bytes.try_get_u128_le().ok()?)?)
         };
         let mut noted = BTreeSet::new();
-        let count = if format == FORMAT {
+        let count = if bytes.has_remaining() {
             bytes.try_get_u32_le().ok()?
         } else {
             0
@@ -273,7 +271,17 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_nothing() {
-        let bytes = mirror().encode();
-        assert!((0..bytes.len()).all(|end| Mirror::decode(bytes.slice(..end)).is_none()));
+        let (whole, bare) = (
+            mirror(),
+            Mirror {
+                flags: BTreeSet::new(),
+                ..mirror()
+            },
+        );
+        let (bytes, before) = (whole.encode(), bare.encode().len() - 4);
+        let is_read = |end: &usize| Mirror::decode(bytes.slice(..*end)).is_some();
+        // As the release before wrote it.
+        assert_eq!((0..bytes.len()).filter(is_read).collect::<Vec<_>>(), [before]);
+        assert_eq!(Mirror::decode(bytes.slice(..before)), Some(bare));
     }
 }

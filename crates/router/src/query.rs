@@ -35,7 +35,14 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
     let cell = pass.is_some().then(|| core.cells.get(&question.account));
     let mut answer = Err(StanzaError::from(Refusal::Conflict));
     for _ in 0..ATTEMPTS {
-        answer = run(core, &question, snapshot(core, cell.as_deref(), &question).await).await;
+        answer = match snapshot(core, cell.as_deref(), &question).await {
+            Ok(account) => run(core, &question, account).await,
+            Err(error) => {
+                gauges::failed("load");
+                tracing::warn!(%error, "loading an account");
+                Err(Refusal::Away.into())
+            }
+        };
         answer = password::keep(core, &question.account, answer).await;
         let reply = answer.as_ref().cloned().unwrap_or_default();
         let Some(cell) = &cell else { break };
@@ -75,14 +82,14 @@ fn repeatable(question: &Question, answer: &Answer) -> Arc<Iq> {
 }
 
 /// What the handler sees of the account; an empty one when it is not at home here.
-async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<AccountView> {
+async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> store::Result<Arc<AccountView>> {
     if let Some(cell) = cell {
         let mut state = cell.state.lock().await;
-        if let Ok(Some(account)) = load::account(core, &question.account, &mut state).await {
-            return account.view.clone();
+        if let Some(account) = load::account(core, &question.account, &mut state).await? {
+            return Ok(account.view.clone());
         }
     }
-    Arc::new(AccountView {
+    Ok(Arc::new(AccountView {
         jid: question.account.clone(),
         sessions: Vec::new(),
         roster: Arc::default(),
@@ -90,7 +97,7 @@ async fn snapshot(core: &Core, cell: Option<&Cell>, question: &Question) -> Arc<
         lent: None,
         away_since: None,
         facts: Facts::default(),
-    })
+    }))
 }
 
 /// Runs the handler: it may fail, panic or take too long, and is answered for in each case.

@@ -79,6 +79,8 @@ async fn settle_all(
     (way, key, place): (Way, Option<MessageKey>, Place),
     decision: &Decision,
 ) -> Result<Either, Refusal> {
+    // A message that stands in the archive was accepted: what else must be durable comes first.
+    let settled = settle(core, account, &decision.effects).await?;
     let archived = match archive::asked(&decision.effects) {
         Some((message, how)) => {
             let nobody = decision.outcome == Outcome::Nobody;
@@ -92,13 +94,18 @@ async fn settle_all(
             };
             match archive::append(core, account, draft).await? {
                 Written::New(archived) => Some(archived),
-                Written::Again => return Ok(Either::Again),
-                Written::Elsewhere(id) => return Ok(Either::Elsewhere(id)),
+                other => {
+                    // What was written for nothing is read again.
+                    account.stale |= settled.roster.is_some() || settled.facts.is_some();
+                    return Ok(match other {
+                        Written::Elsewhere(id) => Either::Elsewhere(id),
+                        _ => Either::Again,
+                    });
+                }
             }
         }
         None => None,
     };
-    let settled = settle(core, account, &decision.effects).await?;
     Ok(Either::Settled(Settled { archived, ..settled }))
 }
 

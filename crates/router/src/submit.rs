@@ -13,7 +13,9 @@ use crate::cells::State;
 use crate::core::Core;
 use crate::errand::{Batch, Errand, Out, Question, Sent};
 use crate::gauges;
+use crate::load;
 use crate::perform::{finish, perform};
+use crate::refusal::Refusal;
 use crate::refuse::refuse;
 use crate::session::Fate;
 use crate::settle;
@@ -82,6 +84,11 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
 
 async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, out: &mut Out) {
     let (now, Sent { mut stanza, key }) = (core.now(), sent);
+    if account.stale && load::afresh(core, account).await.is_err() {
+        // Nothing leaves by what may not hold any more.
+        gauges::failed("load");
+        return answer(core, account, id, refuse(&stanza, &Refusal::Away.into()), out);
+    }
     account
         .host
         .pipeline

@@ -7,6 +7,7 @@ use xml::Element;
 use crate::jid::Bare;
 use crate::login::SessionId;
 use crate::ns;
+use crate::payload::Payload;
 use crate::time::Timestamp;
 
 /// A message's id in one archive: time-ordered within it, unique within the cluster. Made by the archive's home, not by the store. Its upper
@@ -19,6 +20,16 @@ pub fn stanza_id(by: &Bare, id: ArchiveId) -> Element {
     Element::new(ns::STANZA_ID, "stanza-id")
         .with("by", by.as_str())
         .with("id", id.to_string())
+}
+
+/// Whether a message says that it stands under `id` in the archive of `by`. It does when it is there to stay, as nobody else can say so.
+pub fn is_at(payload: &Payload, by: &Bare, id: ArchiveId) -> bool {
+    let own = stanza_id(by, id);
+    let mut ids = payload
+        .children()
+        .iter()
+        .filter(|child| child.is(ns::STANZA_ID, "stanza-id"));
+    ids.any(|child| payload.element(child).as_ref() == Some(&own))
 }
 
 impl ArchiveId {

@@ -21,7 +21,7 @@ mod time;
 mod types;
 mod write;
 
-pub use archived::{ArchiveId, MessageKey, stanza_id};
+pub use archived::{ArchiveId, MessageKey, is_at, stanza_id};
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use delay::{Delay, delay};
 pub use forward::{forward, forwarded};

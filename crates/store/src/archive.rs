@@ -58,6 +58,8 @@ pub struct PageRequest {
     pub text: Vec<String>,
     /// At most so many; the *last* so many when `backwards`.
     pub limit: u32,
+    /// At most so many bytes of stanzas, but at least one entry; 0: as many as there are.
+    pub bytes: usize,
     /// Take the page from the end (still answered in ascending order).
     pub backwards: bool,
 }
@@ -69,6 +71,46 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Whether there are no more in the direction asked.
     pub complete: bool,
+}
+
+/// A page that is being read, from the end at which it begins.
+pub struct Filling<'a> {
+    request: &'a PageRequest,
+    bytes: usize,
+    entries: Vec<Entry>,
+}
+
+impl<'a> Filling<'a> {
+    /// Nothing of it is there yet.
+    pub fn new(request: &'a PageRequest) -> Self {
+        Self {
+            request,
+            bytes: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Takes the next entry. Returns whether there was room for it: the page is full otherwise, and not the last.
+    pub fn take(&mut self, entry: Entry) -> bool {
+        self.bytes += entry.stanza.len();
+        let is_large = self.request.bytes > 0 && self.bytes > self.request.bytes && !self.entries.is_empty();
+        if self.entries.len() >= self.request.limit as usize || is_large {
+            return false;
+        }
+        self.entries.push(entry);
+        true
+    }
+
+    /// The page; `complete` when all entries found room.
+    pub fn page(mut self, complete: bool) -> Page {
+        if self.request.backwards {
+            self.entries.reverse();
+        }
+        Page {
+            entries: self.entries,
+            complete,
+        }
+    }
 }
 
 /// Append-only logs.

@@ -18,7 +18,7 @@ pub mod suite;
 use std::sync::Arc;
 
 pub use account::{Account, Accounts, HashName, Verifier};
-pub use archive::{Append, Archive, Entry, EntryId, Page, PageRequest, SOUGHT};
+pub use archive::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, SOUGHT};
 pub use error::{Error, Result};
 pub use item::{Item, Items, Key, Version};
 pub use location::{Location, Locations};

@@ -32,8 +32,7 @@ impl Archive for Postgres {
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
         self.call(AT, "page", async {
             let mut page = sql::statement(sql::read_page(owner, log, request));
-            let page = page.build_query_as().fetch_all(&self.pool);
-            sql::page(answer(page.await)?, request)
+            sql::page(page.build_query_as().fetch(&self.pool), request).await
         })
         .await
     }

@@ -1,20 +1,26 @@
 //! Log entries as rows; ids as 16 bytes, most significant first, so that the order of bytes is the order of ids.
 
+use futures::{Stream, TryStreamExt};
 use stanza::Jid;
-use store::{Entry, EntryId, Error, Page, PageRequest, Result};
+use store::{Entry, EntryId, Error, Filling, Page, PageRequest, Result};
+
+use super::failed;
 
 /// Id, time, party, key and stanza.
 pub(crate) type EntryRow = (Vec<u8>, i64, Option<String>, Option<Vec<u8>>, Vec<u8>);
 
-/// The page that the rows, read as `request` asks, are.
-pub(crate) fn page(rows: Vec<EntryRow>, request: &PageRequest) -> Result<Page> {
-    let limit = request.limit as usize;
-    let complete = rows.len() <= limit;
-    let mut entries = rows.into_iter().take(limit).map(entry).collect::<Result<Vec<_>>>()?;
-    if request.backwards {
-        entries.reverse();
+/// The page that the rows, read as `request` asks, are; no more of them are taken than there is room for.
+pub(crate) async fn page(
+    mut rows: impl Stream<Item = sqlx::Result<EntryRow>> + Unpin,
+    request: &PageRequest,
+) -> Result<Page> {
+    let mut filling = Filling::new(request);
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        if !filling.take(entry(row)?) {
+            return Ok(filling.page(false));
+        }
     }
-    Ok(Page { entries, complete })
+    Ok(filling.page(true))
 }
 
 /// The entries that the rows are.

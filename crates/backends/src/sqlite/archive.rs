@@ -38,8 +38,7 @@ impl Archive for Sqlite {
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
         AT.call("page", async {
             let mut page = sql::statement(sql::read_page(owner, log, request));
-            let page = page.build_query_as().fetch_all(&self.readers);
-            sql::page(page.await.map_err(failed)?, request)
+            sql::page(page.build_query_as().fetch(&self.readers), request).await
         })
         .await
     }

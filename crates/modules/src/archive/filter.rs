@@ -53,6 +53,11 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Whether it asks for whatever there is, beginning somewhere: who has asked so reads the archive.
+    pub(super) fn is_of_all(&self) -> bool {
+        self.request.with.is_none() && self.request.text.is_empty() && self.ids.is_empty() && self.page.max != Some(0)
+    }
+
     fn read_form(&mut self, form: &Element) -> Result<(), StanzaError> {
         let form = Form::read(form).filter(|form| form.kind == FormType::Submit);
         let form = form.ok_or_else(|| refusal(Condition::BadRequest, "not a submitted form"))?;

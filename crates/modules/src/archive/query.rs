@@ -8,14 +8,17 @@ use engine::{
     MessageType, Reply, Request, SessionChange, Stanza, StanzaError, ns, request,
 };
 use stanza::rsm::Answered;
-use stanza::{ArchiveId, delay, forward, stanza_id};
+use stanza::{ArchiveId, delay, forward};
 use store::{Entry, Page, PageRequest, Stores};
 
 use super::config::{ArchiveConfig, LOG, READS};
 use super::filter::{self, Filter};
 
 /// Messages indexed at a time.
-const INDEXED: u32 = 1_000;
+const INDEXED: u32 = 50;
+/// Messages looked at in one step, and steps in one request, when none is found that stays.
+const STEP: u32 = 100;
+const STEPS: usize = 100;
 
 /// `<query xmlns='urn:xmpp:mam:2'/>` of type set.
 struct Query(Element);
@@ -107,7 +110,7 @@ async fn read(config: &ArchiveConfig, cx: Cx, Query(query): Query) -> Answer {
     } else {
         named(&reader, &filter).await?
     };
-    let is_first = cx.asking().is_some_and(|session| !session.has_flag(READS));
+    let is_first = cx.asking().is_some_and(|session| !session.has_flag(READS)) && filter.is_of_all();
     let count = count(config, &reader, &filter).await?;
     let mut reply = Reply::from(fin(&page, count));
     if is_first {
@@ -152,21 +155,22 @@ async fn count(config: &ArchiveConfig, reader: &Reader, filter: &Filter) -> Resu
     Ok(count.map_err(away)?.map(u64::from))
 }
 
-/// A page of what matches; cut where it gets too large.
+/// A page of what matches, no larger than it may be.
 async fn page(config: &ArchiveConfig, reader: &Reader, filter: &Filter) -> Result<Page, StanzaError> {
-    let limit = filter.page.max.unwrap_or(config.page).min(config.max_page);
     let request = PageRequest {
-        limit,
+        limit: filter.page.max.unwrap_or(config.page).min(config.max_page),
+        bytes: config.max_page_bytes,
         ..filter.request.clone()
     };
-    let backwards = request.backwards;
     let page = lasting(reader, request).await.map_err(away)?;
-    Ok(cut(page, backwards, config.max_page_bytes))
+    page.ok_or_else(|| StanzaError::new(Condition::ResourceConstraint).with_text("too much is only waiting"))
 }
 
-/// A page of what stays in the archive. It is not empty while there is more to come: what goes once it was taken is passed over.
-async fn lasting(reader: &Reader, mut request: PageRequest) -> store::Result<Page> {
-    loop {
+/// A page of what stays in the archive. It is not empty while there is more to come: what goes once it was taken is passed over, in steps;
+/// `None` when that is too much.
+async fn lasting(reader: &Reader, mut request: PageRequest) -> store::Result<Option<Page>> {
+    let limit = request.limit as usize;
+    for _ in 0..STEPS {
         let mut page = reader.stores.archive.page(&reader.account, LOG, &request).await?;
         if request.backwards {
             request.before = page.entries.first().map(|entry| entry.id);
@@ -174,10 +178,23 @@ async fn lasting(reader: &Reader, mut request: PageRequest) -> store::Result<Pag
             request.after = page.entries.last().map(|entry| entry.id);
         }
         page.entries.retain(|entry| stays(&reader.account, entry));
-        if !page.entries.is_empty() || page.complete || request.limit == 0 {
-            return Ok(page);
+        if !page.entries.is_empty() || page.complete || limit == 0 {
+            return Ok(Some(shorten(page, limit, request.backwards)));
         }
+        request.limit = request.limit.max(STEP);
     }
+    Ok(None)
+}
+
+/// Of a page the first messages, from the end at which it begins.
+fn shorten(mut page: Page, limit: usize, backwards: bool) -> Page {
+    let excess = page.entries.len().saturating_sub(limit);
+    if excess > 0 && backwards {
+        page.entries.drain(..excess);
+    }
+    page.entries.truncate(limit);
+    page.complete &= excess == 0;
+    page
 }
 
 /// Whether a message is in the archive to stay, and not only until somebody has taken it: then it says where it stands.
@@ -185,38 +202,7 @@ fn stays(account: &Bare, entry: &Entry) -> bool {
     let Ok(Stanza::Message(message)) = Stanza::parse(&entry.stanza) else {
         return false;
     };
-    let own = stanza_id(account, entry.id);
-    let payload = &message.payload;
-    let mut ids = payload
-        .children()
-        .iter()
-        .filter(|child| child.is(ns::STANZA_ID, "stanza-id"));
-    ids.any(|child| payload.element(child).as_ref() == Some(&own))
-}
-
-/// As much of a page as has so many bytes, at least one message, from the end at which it begins.
-fn cut(mut page: Page, backwards: bool, bytes: usize) -> Page {
-    let mut left = bytes;
-    let mut fits = |entry: &&Entry| {
-        let fits = left >= entry.stanza.len();
-        left = left.saturating_sub(entry.stanza.len());
-        fits
-    };
-    let whole = page.entries.len();
-    let kept = if backwards {
-        page.entries.iter().rev().take_while(&mut fits).count()
-    } else {
-        page.entries.iter().take_while(&mut fits).count()
-    };
-    let kept = kept.max(1).min(whole);
-    if kept < whole {
-        page.complete = false;
-        page.entries = match backwards {
-            true => page.entries.split_off(whole - kept),
-            false => page.entries.drain(..kept).collect(),
-        };
-    }
-    page
+    stanza::is_at(&message.payload, account, entry.id)
 }
 
 /// The messages with these ids (XEP-0313, 4.1.4).
@@ -279,7 +265,8 @@ async fn metadata(reader: &Reader) -> store::Result<Element> {
             backwards,
             ..PageRequest::default()
         };
-        if let Some(entry) = lasting(reader, request).await?.entries.first() {
+        let page = lasting(reader, request).await?.unwrap_or_default();
+        if let Some(entry) = page.entries.first() {
             let end = Element::new(ns::MAM, name)
                 .with("id", entry.id.to_string())
                 .with("timestamp", entry.at.to_xmpp());
@@ -299,30 +286,27 @@ mod tests {
     use engine::Timestamp;
 
     #[test]
-    fn a_page_is_cut_at_its_bytes() {
-        for (sizes, backwards, expected, complete) in [
-            (&[4, 4, 4][..], false, &[0, 1][..], false),
-            (&[4, 4, 4], true, &[1, 2], false),
-            (&[4, 5], false, &[0, 1], true),
-            (&[40, 5], false, &[0], false),
-            (&[4, 40], true, &[1], false),
-            (&[40], false, &[0], true),
-            (&[], false, &[], true),
+    fn a_page_is_no_longer_than_was_asked() {
+        for (entries, limit, backwards, expected, complete) in [
+            (3, 2, false, &[0, 1][..], false),
+            (3, 2, true, &[1, 2], false),
+            (2, 2, true, &[0, 1], true),
+            (0, 2, false, &[], true),
         ] {
-            let entry = |(at, size): (usize, &usize)| Entry {
-                id: ArchiveId(at as u128),
+            let entry = |at: u128| Entry {
+                id: ArchiveId(at),
                 at: Timestamp(0),
                 with: None,
                 key: None,
-                stanza: vec![b' '; *size].into(),
+                stanza: Vec::new().into(),
             };
             let page = Page {
-                entries: sizes.iter().enumerate().map(entry).collect(),
+                entries: (0..entries).map(entry).collect(),
                 complete: true,
             };
-            let page = cut(page, backwards, 10);
+            let page = shorten(page, limit, backwards);
             let ids: Vec<u128> = page.entries.iter().map(|entry| entry.id.0).collect();
-            assert_eq!((&ids[..], page.complete), (expected, complete), "{sizes:?} {backwards}");
+            assert_eq!((&ids[..], page.complete), (expected, complete), "{entries} {backwards}");
         }
     }
 }

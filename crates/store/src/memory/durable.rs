@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use stanza::{Bare, Jid, Timestamp};
 
 use crate::{
-    Account, Accounts, Append, Archive, Contact, Entry, EntryId, Error, Item, Items, Key, Page, PageRequest, Result,
-    Roster, Rosters, Verifier, Version,
+    Account, Accounts, Append, Archive, Contact, Entry, EntryId, Error, Filling, Item, Items, Key, Page, PageRequest,
+    Result, Roster, Rosters, Verifier, Version,
 };
 
 /// What would be on disk: [`Accounts`], [`Rosters`], [`Archive`] and [`Items`].
@@ -302,19 +302,14 @@ impl Log {
     }
 
     fn page(&self, request: &PageRequest) -> Page {
-        let limit = request.limit as usize;
-        let fits = self.entries.values().filter(|entry| request.fits(entry)).cloned();
-        let mut entries: Vec<Entry> = if request.backwards {
-            fits.rev().take(limit + 1).collect()
+        let mut fits = self.entries.values().filter(|entry| request.fits(entry)).cloned();
+        let mut filling = Filling::new(request);
+        let complete = if request.backwards {
+            fits.rev().all(|entry| filling.take(entry))
         } else {
-            fits.take(limit + 1).collect()
+            fits.all(|entry| filling.take(entry))
         };
-        let complete = entries.len() <= limit;
-        entries.truncate(limit);
-        if request.backwards {
-            entries.reverse();
-        }
-        Page { entries, complete }
+        filling.page(complete)
     }
 
     fn trim(&mut self, last: EntryId, most: u32) -> u64 {

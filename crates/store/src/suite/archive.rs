@@ -147,6 +147,32 @@ pub async fn pages_forward_and_backward(stores: &Stores) {
     }
 }
 
+/// A page has no more bytes than it may, but at least one entry.
+pub async fn pages_by_bytes(stores: &Stores) {
+    ok(stores.archive.append(&(1..=4).map(append).collect::<Vec<_>>()).await);
+    let one = append(1).entry.stanza.len();
+    for (bytes, backwards, numbers, complete) in [
+        (0, false, 1..=4, true),
+        (2 * one, false, 1..=2, false),
+        (3 * one - 1, true, 3..=4, false),
+        (1, false, 1..=1, false),
+        (1, true, 4..=4, false),
+        (4 * one, true, 1..=4, true),
+    ] {
+        let request = PageRequest {
+            limit: MANY,
+            bytes,
+            backwards,
+            ..Default::default()
+        };
+        let expected = Page {
+            entries: entries(numbers),
+            complete,
+        };
+        assert_eq!(read(stores, &request).await, expected, "{request:?}");
+    }
+}
+
 /// Party and time narrow a page; a bare party means all its resources.
 pub async fn filters_by_party_and_time(stores: &Stores) {
     let parties = [
