@@ -79,9 +79,22 @@ impl Payload {
     /// This payload with `element` appended.
     #[must_use]
     pub fn push(&self, element: &Element) -> Self {
-        let mut out = self.bytes.to_vec();
+        let mut out = Vec::with_capacity(self.bytes.len() + 192);
+        out.extend_from_slice(&self.bytes);
         element.write(ns::CLIENT, &mut out);
-        Self::from_canonical(out.into())
+        let range = self.bytes.len()..out.len();
+        let pushed = Self::from_canonical(out.into());
+        // What was read once need not be read again.
+        if let Some(children) = self.children.get() {
+            let last = Child {
+                ns: intern(element.ns()),
+                name: intern(element.name()),
+                range,
+            };
+            let children = children.iter().cloned().chain([last]).collect();
+            pushed.children.get_or_init(|| children);
+        }
+        pushed
     }
 
     /// This payload without the children that `drop` chooses.
@@ -181,6 +194,7 @@ const KNOWN: &[&str] = &[
     "received",
     "urn:xmpp:receipts",
     "origin-id",
+    "stanza-id",
     "urn:xmpp:sid:0",
     "x",
     "vcard-temp:x:update",
@@ -195,3 +209,27 @@ const KNOWN: &[&str] = &[
     "thread",
     "subject",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_is_found() {
+        let body = Element::new(ns::CLIENT, "body").text("hi");
+        let id = Element::new(ns::STANZA_ID, "stanza-id").with("by", "a@b.example");
+        for is_read in [false, true] {
+            let mut payload = Payload::from(body.clone());
+            if is_read {
+                assert!(payload.has(ns::CLIENT, "body"));
+            }
+            payload = payload.push(&id);
+            assert_eq!(
+                payload.find(ns::STANZA_ID, "stanza-id").as_ref(),
+                Some(&id),
+                "{is_read}"
+            );
+            assert_eq!(payload.children(), &index(payload.bytes())[..], "{is_read}");
+        }
+    }
+}
