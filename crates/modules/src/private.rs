@@ -1,6 +1,6 @@
 //! Private XML storage (XEP-0049): what clients keep of their own, by namespace and name, for nobody but their user.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ pub(crate) struct Private {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PrivateConfig {
-    /// How many different elements may be kept.
+    /// How many different elements may be kept, and asked for at a time.
     pub max_elements: usize,
     /// How many bytes they may have together.
     pub max_bytes: usize,
@@ -63,20 +63,26 @@ impl Module for Private {
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
         on.feature(At::Server, ns::PRIVATE);
-        on.get(At::Account, get);
+        let limits = self.config.clone();
+        on.get(At::Account, move |cx, query| get(cx, query, limits.max_elements));
         on.set(At::Account, move |cx, query| set(cx, query, self.config.clone()));
     }
 }
 
-/// Each element asked for as it is kept, or as it was asked for when nothing is.
-async fn get(cx: Cx, Query(asked): Query) -> Answer {
+/// Each element asked for as it is kept, or as it was asked for when nothing is: once, however often it was asked for, and no more of them
+/// than may be kept, since each is a read.
+async fn get(cx: Cx, Query(asked): Query, most: usize) -> Answer {
     check(&cx, &asked, Condition::BadRequest)?;
     if asked.iter().any(|element| element.ns() != asked[0].ns()) {
         return Err(StanzaError::new(Condition::BadRequest).with_text("one namespace at a time"));
     }
+    let asked = distinct(asked);
+    if asked.len() > most {
+        return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many elements at a time"));
+    }
     let mut answer = Element::new(ns::PRIVATE, "query");
-    for element in asked {
-        let kept = cx.stores.items.get(&cx.account.jid, &key(&element)).await?;
+    for (key, element) in asked {
+        let kept = cx.stores.items.get(&cx.account.jid, &key).await?;
         answer = answer.extend(match kept {
             Some(item) => read(&item)?,
             None => vec![Element::new(element.ns().to_owned(), element.name().to_owned())],
@@ -110,6 +116,13 @@ async fn set(cx: Cx, Query(given): Query, limits: PrivateConfig) -> Answer {
         fact: None,
     });
     Ok(puts.fold(Reply::empty(), |reply, put| reply.effect(Effect::Put(put))))
+}
+
+/// The first of each name, in the order in which they were asked for.
+fn distinct(asked: Vec<Element>) -> Vec<(Key, Element)> {
+    let mut seen = BTreeSet::new();
+    let keyed = asked.into_iter().map(|element| (key(&element), element));
+    keyed.filter(|(key, _)| seen.insert(key.clone())).collect()
 }
 
 /// XEP-0049, 2.3 and 3.
@@ -198,5 +211,12 @@ mod tests {
         // Limits that were lowered: less is welcome.
         check(&[("a", 20)], &[("a", 15)], false);
         check(&[("a", 20)], &[("a", 21)], true);
+    }
+    #[test]
+    fn each_is_asked_for_once() {
+        let named = |name: &str| Element::new("wit", name.to_owned());
+        let asked = ["b", "a", "b", "b", "c", "a"].map(named).to_vec();
+        let names: Vec<String> = distinct(asked).iter().map(|(_, one)| one.name().to_owned()).collect();
+        assert_eq!(names, ["b", "a", "c"]);
     }
 }
