@@ -17,7 +17,7 @@ use stanza::{
 };
 
 use crate::line::{Hear, Line, Say};
-use crate::stores::SECRET;
+use crate::stores::{SECRET, stored};
 
 /// The sessions of an edge by id.
 #[derive(Default)]
@@ -376,6 +376,8 @@ impl Session {
     }
 
     fn grant(&self) -> Grant {
-        sasl::seal(&SECRET, self.post.line.id, &self.post.line.account, Timestamp(i64::MAX))
+        let (id, account) = (self.post.line.id, &self.post.line.account);
+        let mark = sasl::mark(&SECRET, &stored(account.clone()));
+        sasl::seal(&SECRET, id, account, mark, Timestamp(i64::MAX))
     }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use stanza::{Bare, Full, Jid};
 use store::{
-    Append, Contact, Entry, EntryId, Error, Location, Page, PageRequest, PresenceRecord, Result, Roster, Stores, memory,
+    Account, Append, Contact, Entry, EntryId, Error, Location, Page, PageRequest, PresenceRecord, Result, Roster,
+    Stores, memory,
 };
 use tokio::sync::watch;
 use topology::{Epoch, Lease, Member, NodeId, NodeRecord, Slot, SlotTable, Snapshot};
@@ -22,6 +23,17 @@ use crate::pulse::{Pulse, Seat};
 pub(crate) const SECRET: [u8; 32] = [7; 32];
 /// How long a call takes at most, in milliseconds.
 const DELAY: u64 = 4;
+
+/// What is stored of a client's account.
+pub(crate) fn stored(jid: Bare) -> Account {
+    Account {
+        jid,
+        created: stanza::Timestamp(0),
+        verifiers: Vec::new(),
+        last_seen: None,
+        disabled: false,
+    }
+}
 
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use store::{Account, Contact, Subscription};
+use store::{Contact, Subscription};
 
 use crate::chance::Chance;
 use crate::client::{Client, account};
@@ -12,7 +12,7 @@ use crate::net::Net;
 use crate::node::{Ground, Node, RESUME};
 use crate::plan::{CHAOS, EDGES, Fault, Plan, ROUTERS};
 use crate::pulse::{Pulse, Seat};
-use crate::stores::{Shelf, Which};
+use crate::stores::{Shelf, Which, stored};
 
 /// A step of the world, in milliseconds.
 const STEP: u64 = 2;
@@ -158,14 +158,7 @@ impl World {
         let create = async {
             for index in 0..clients {
                 let jid = account(index);
-                let account = Account {
-                    jid: jid.clone(),
-                    created: stanza::Timestamp(0),
-                    verifiers: Vec::new(),
-                    last_seen: None,
-                    disabled: false,
-                };
-                stores.accounts.create(&[account]).await?;
+                stores.accounts.create(&[stored(jid.clone())]).await?;
                 let friends: Vec<Contact> = (0..clients).filter(|other| *other != index).map(friend).collect();
                 stores.rosters.change(&jid, 0, &friends, &[]).await?;
             }

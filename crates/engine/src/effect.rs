@@ -45,6 +45,13 @@ pub enum Effect {
         /// What their clients are told.
         condition: StreamCondition,
     },
+    /// End the sessions that this account has when this is performed, with a stream error.
+    EndAll {
+        /// One that goes on.
+        but: Option<SessionId>,
+        /// What their clients are told.
+        condition: StreamCondition,
+    },
     /// Write a message to the account's archive, before it is delivered and acknowledged. Bounces with `resource-constraint` when
     /// the store is away, and with `service-unavailable` when nobody is there to take it and too many wait already. One that
     /// was written before, when it came for the first time, is not delivered again. Asked for more than once, it is written once.

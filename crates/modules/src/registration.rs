@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use engine::{
-    About, Answer, At, Condition, Cx, Effect, Effects, Element, Hooks, Jid, Malformed, Module, Password, Reply,
-    Request, StanzaError, StreamCondition, ns,
+    About, Answer, At, Condition, Cx, Effect, Element, Hooks, Jid, Malformed, Module, Password, Reply, Request,
+    StanzaError, StreamCondition, ns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -127,10 +127,14 @@ impl Registration {
             Change::Password { username, .. } if !is_own_name(cx, &username) => {
                 Err(refusal(Condition::NotAcceptable, "this is not your name"))
             }
-            Change::Password { password, .. } => Ok(Reply {
-                after: end_others(cx),
-                ..Reply::empty().effect(Effect::Password(password))
-            }),
+            // Whoever knew the old password is to show the new one: sessions that are online or could be resumed end, but for the one that
+            // asks. Which ones there are is looked at when nobody comes in by the old one any more.
+            Change::Password { password, .. } => {
+                Ok(Reply::empty().effect(Effect::Password(password)).then(Effect::EndAll {
+                    but: cx.session,
+                    condition: StreamCondition::Reset,
+                }))
+            }
             Change::Remove if !self.config.remove_account => {
                 Err(refusal(Condition::NotAllowed, "accounts are not removed this way here"))
             }
@@ -146,18 +150,6 @@ fn check_owner(cx: &Cx) -> Result<(), StanzaError> {
         At::Account => Err(Condition::Forbidden.into()),
         _ => Err(Condition::RegistrationRequired.into()),
     }
-}
-
-/// Whoever knew the old password is to show the new one: sessions that are online or could be resumed end, but for the one that asks.
-fn end_others(cx: &Cx) -> Effects {
-    let all = cx.account.sessions.iter().map(|session| session.id);
-    let sessions: Vec<_> = all.filter(|id| cx.session != Some(*id)).collect();
-    let mut effects = Effects::default();
-    if !sessions.is_empty() {
-        let condition = StreamCondition::Reset;
-        effects.push(Effect::End { sessions, condition });
-    }
-    effects
 }
 
 fn is_own_name(cx: &Cx, username: &str) -> bool {

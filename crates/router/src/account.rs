@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use engine::{AccountView, Outcome, SessionChange, SessionView, View, Way};
 use link::{Delivery, EdgeRef, Trace, Waiting};
+use sasl::Mark;
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
 use store::Version;
 
@@ -13,6 +14,7 @@ use crate::hosts::VirtualHost;
 use crate::log::{self, Log};
 use crate::mirror::Mirror;
 use crate::session::{Fate, Former, QueueLimits, Session};
+use crate::vouch::Proof;
 
 /// Most addresses whose directed presence is remembered for one session.
 const DIRECTED: usize = 1_000;
@@ -23,7 +25,9 @@ pub(crate) struct Account {
     /// When it was created.
     created: Timestamp,
     /// Whether nobody could log in to it when it was read.
-    pub(crate) disabled: bool,
+    disabled: bool,
+    /// Stands for the password that it had when it was read.
+    pub(crate) mark: Mark,
     /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
     pub(crate) view: Arc<AccountView>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -46,6 +50,7 @@ impl Account {
             host,
             created,
             disabled: false,
+            mark: Mark::default(),
             view: Arc::new(view),
             sessions: BTreeMap::new(),
             log: None,
@@ -61,9 +66,19 @@ impl Account {
         &self.view.jid
     }
 
-    /// Whether who authenticated at that time did so to this account, and not to one of the same name before it, and may still come.
-    pub(crate) fn vouched(&self, given: Timestamp) -> bool {
+    /// Takes note of what the store holds of it, with the mark of that.
+    pub(crate) fn learn(&mut self, stored: &store::Account, mark: Mark) {
+        (self.created, self.disabled, self.mark) = (stored.created, stored.disabled, mark);
+    }
+
+    /// Whether a session that began at that time is of this account, and not of one of the same name before it, and may still come.
+    pub(crate) fn is_of(&self, given: Timestamp) -> bool {
         given >= self.created && !self.disabled
+    }
+
+    /// Whether who authenticated did so to this account, by its password of today.
+    pub(crate) fn vouched(&self, proof: Proof) -> bool {
+        self.is_of(proof.given) && proof.mark == self.mark
     }
 
     /// Everything a hook may know.

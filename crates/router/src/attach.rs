@@ -42,7 +42,7 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
         State::Loaded(account) => Some(account),
         State::Absent(_) | State::Cold => None,
     };
-    let Some(account) = account.filter(|account| account.vouched(given)) else {
+    let Some(account) = account.filter(|account| account.is_of(given)) else {
         // Removed while its session was between two homes (XEP-0077, 3.2).
         edge.edge.kick(attach.session.id, StreamCondition::NotAuthorized);
         return Err(Gone::Session);

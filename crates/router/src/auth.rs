@@ -12,14 +12,15 @@ use stanza::{
     Bare, Exchange, FastUse, Grant, ResourceRequest, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp,
     Token,
 };
+use store::Account;
 use tokio::time::Instant;
 
 use crate::config::SaslConfig;
 use crate::core::Core;
 use crate::gauges;
 use crate::limiter::Limiter;
-use crate::tokens::Mint;
-use crate::vouch::lifetime;
+use crate::tokens::{Mint, hosted};
+use crate::vouch::{Proof, lifetime};
 
 /// SASL exchanges.
 pub(crate) struct Auth {
@@ -44,8 +45,8 @@ struct Asker {
     address: Option<IpAddr>,
     /// What it wants beside that, under SASL2.
     sasl2: Option<Box<Sasl2>>,
-    /// Whether the account, once it was looked up, turned out to be disabled: only who proves to be its user is told.
-    disabled: bool,
+    /// The account as it was looked up: its password may be another by the time at which this exchange succeeds.
+    generation: Option<[u8; 32]>,
 }
 
 impl Auth {
@@ -64,20 +65,17 @@ impl Auth {
         }
     }
 
-    /// When `session` authenticated as `account`, if `grant` proves that it did, and lately.
-    pub(crate) fn proves(
-        &self,
-        grant: &Grant,
-        session: SessionId,
-        account: &Bare,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let expires = sasl::open(&self.policy.secret, grant, session, account, now).ok()?;
-        Some(Timestamp(expires.0.saturating_sub(lifetime())))
+    /// When `session` authenticated as `account`, and by which password, if `grant` proves that it did, and lately.
+    pub(crate) fn proves(&self, grant: &Grant, session: SessionId, account: &Bare, now: Timestamp) -> Option<Proof> {
+        let opened = sasl::open(&self.policy.secret, grant, session, account, now).ok()?;
+        Some(Proof {
+            given: Timestamp(opened.expires.0.saturating_sub(lifetime())),
+            mark: opened.mark,
+        })
     }
 
     /// The same, if `grant` proved it once: the session was bound by it then.
-    pub(crate) fn proved(&self, grant: &Grant, session: SessionId, account: &Bare) -> Option<Timestamp> {
+    pub(crate) fn proved(&self, grant: &Grant, session: SessionId, account: &Bare) -> Option<Proof> {
         self.proves(grant, session, account, Timestamp(i64::MIN))
     }
 
@@ -117,7 +115,7 @@ impl Auth {
                     session,
                     address: peer.address,
                     sasl2,
-                    disabled: false,
+                    generation: None,
                 };
                 if !self.limiter.allows(asker.address) {
                     gauges::sasl("limited");
@@ -153,32 +151,38 @@ impl Auth {
         loop {
             step = match step {
                 Step::Challenge(exchange, data) => return self.hold(core, asker, exchange, data),
-                Step::Lookup(lookup) => match core.stores.accounts.get(lookup.account()).await {
-                    Ok(found) => {
+                Step::Lookup(lookup) => match hosted(core, lookup.account()).await {
+                    Ok(hosted) => {
                         let nonce = core.entropy.bits().to_be_bytes();
-                        let hosted = found.filter(|account| core.hosts.contains_key(account.jid.domain()));
-                        asker.disabled = hosted.as_ref().is_some_and(|account| account.disabled);
+                        asker.generation = Some(sasl::generation(hosted.as_ref()));
                         lookup.found(
                             hosted.as_ref().map(|account| &account.verifiers[..]),
                             &nonce,
                             &self.policy,
                         )
                     }
-                    Err(error) => {
-                        gauges::failed("sasl");
-                        tracing::warn!(%error, "looking up an account");
-                        Step::Failure(SaslFailure::TemporaryAuthFailure)
-                    }
+                    Err(error) => Step::Failure(away(&error)),
                 },
                 Step::Verify(verify) => self.verify(core, verify).await,
-                Step::Success { .. } if asker.disabled => return self.refuse(&asker, SaslFailure::AccountDisabled),
-                Step::Success { account, data } => {
-                    let token = self.grant(core, &asker, &account).await;
-                    return self.vouch(core, &asker, account, data, token);
-                }
+                Step::Success { account, data } => return self.admit(core, &asker, account, data).await,
                 Step::Failure(failure) => return self.refuse(&asker, failure),
             }
         }
+    }
+
+    /// The client is who it says, by the password of then: the account is looked up again, as that may be another now. Only who proves to be
+    /// its user is told that it is disabled.
+    async fn admit(&self, core: &Core, asker: &Asker, account: Bare, data: Option<Bytes>) -> SaslReply {
+        let found = match hosted(core, &account).await {
+            Ok(Some(found)) if asker.generation == Some(sasl::generation(Some(&found))) => found,
+            Ok(_) => return self.refuse(asker, SaslFailure::NotAuthorized),
+            Err(error) => return self.refuse(asker, away(&error)),
+        };
+        if found.disabled {
+            return self.refuse(asker, SaslFailure::AccountDisabled);
+        }
+        let token = self.grant(core, asker, &found).await;
+        self.vouch(core, asker, &found, data, token)
     }
 
     fn hold(&self, core: &Core, asker: Asker, exchange: sasl::Exchange, data: Bytes) -> SaslReply {
@@ -228,25 +232,31 @@ impl Auth {
             (Ok(_), None) => return self.refuse(&asker, SaslFailure::MalformedRequest), // not reached: no use of a token then
         };
         match self.mint.redeem(core, &claim, &sasl2.agent, usage, wanted(sasl2)).await {
-            Ok((data, token)) => self.vouch(core, &asker, claim.account, Some(data.into()), token),
+            Ok((account, data, token)) => self.vouch(core, &asker, &account, Some(data.into()), token),
             Err(failure) => self.refuse(&asker, failure),
         }
     }
 
     /// The token that was asked for together with a login by other means.
-    async fn grant(&self, core: &Core, asker: &Asker, account: &Bare) -> Option<Token> {
+    async fn grant(&self, core: &Core, asker: &Asker, account: &Account) -> Option<Token> {
         let sasl2 = asker.sasl2.as_ref()?;
         self.mint.grant(core, account, &sasl2.agent, wanted(sasl2)?).await
     }
 
-    fn vouch(&self, core: &Core, asker: &Asker, account: Bare, data: Option<Bytes>, token: Option<Token>) -> SaslReply {
+    fn vouch(
+        &self,
+        core: &Core,
+        asker: &Asker,
+        account: &Account,
+        data: Option<Bytes>,
+        token: Option<Token>,
+    ) -> SaslReply {
         gauges::sasl("success");
-        let expires = Timestamp(core.now().0.saturating_add(lifetime()));
-        let grant = sasl::seal(&self.policy.secret, asker.session, &account, expires);
+        let mark = core.voucher.mark(account);
         SaslReply::Success {
-            account,
+            account: account.jid.clone(),
+            grant: core.voucher.vouch(asker.session, &account.jid, mark, core.now()),
             data,
-            grant,
             token,
         }
     }
@@ -258,6 +268,12 @@ impl Auth {
         }
         SaslReply::Failure(failure)
     }
+}
+
+fn away(error: &store::Error) -> SaslFailure {
+    gauges::failed("sasl");
+    tracing::warn!(%error, "looking up an account");
+    SaslFailure::TemporaryAuthFailure
 }
 
 /// The mechanism that a token is wanted for.

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use link::EdgeRef;
 use stanza::{
     Bare, BindReply, BindRequest, ClientId, Condition, ErrorType, Full, Payload, ResourceRequest, SessionId,
-    StanzaError, StreamCondition, Timestamp,
+    StanzaError, StreamCondition,
 };
 use store::Location;
 
@@ -25,17 +25,18 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settle;
 use crate::travel::Travel;
+use crate::vouch::Proof;
 
-/// Binds a resource for a session whose grant has been checked and was `given` then; `stable` is what its client is called in tagged
+/// Binds a resource for a session whose grant has been checked and proves that; `stable` is what its client is called in tagged
 /// resources. The caller holds the slot's pass.
 pub(crate) async fn bind(
     core: &Arc<Core>,
     edge: &EdgeRef,
     request: BindRequest,
     stable: Option<String>,
-    given: Timestamp,
+    proof: Proof,
 ) -> BindReply {
-    let (reply, batch) = match open(core, edge, request, stable, given).await {
+    let (reply, batch) = match open(core, edge, request, stable, proof).await {
         Ok((jid, said, batch)) => (BindReply::Bound(jid, said), batch),
         Err(error) => (BindReply::Refused(error), None),
     };
@@ -48,7 +49,7 @@ async fn open(
     edge: &EdgeRef,
     request: BindRequest,
     stable: Option<String>,
-    given: Timestamp,
+    proof: Proof,
 ) -> Result<(Full, Payload, Option<Batch>), StanzaError> {
     let cell = core.cells.get(&request.account);
     let mut state = cell.state.lock().await;
@@ -56,7 +57,7 @@ async fn open(
         .await
         .map_err(|_| Refusal::Away)?;
     let account = account
-        .filter(|account| account.vouched(given))
+        .filter(|account| account.vouched(proof))
         .ok_or(Condition::NotAuthorized)?;
     if account.sessions.contains_key(&request.session) {
         return Err(Condition::NotAllowed.into());

@@ -18,7 +18,7 @@ pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool
     let Some((attach, gone)) = account.sessions.get_mut(&id).and_then(|session| {
         session.settle_written();
         let view = account.view.session(id)?;
-        let grant = core.voucher.vouch(id, &account.view.jid, core.now());
+        let grant = core.voucher.vouch(id, &account.view.jid, account.mark, core.now());
         let attach = Attach {
             session: SessionRef::new(id, view.jid.clone()),
             grant,

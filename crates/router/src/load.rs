@@ -39,7 +39,7 @@ pub(crate) async fn account<'a>(
     }
 }
 
-/// As [`account`], but asks the store whether it still exists: before a session is bound.
+/// As [`account`], but asks the store whether it still exists, who may log in and by which password: before a session is bound.
 pub(crate) async fn account_afresh<'a>(
     core: &Core,
     jid: &Bare,
@@ -59,7 +59,22 @@ pub(crate) async fn account_afresh<'a>(
         }
         return Ok(loaded);
     }
+    if let State::Loaded(account) = state
+        && !look_again(core, account).await?
+    {
+        return Ok(None);
+    }
     account(core, jid, state).await
+}
+
+/// Asks the store of the account itself again: whoever changed its password, or disabled it, may have done so elsewhere. Returns whether
+/// there still is one.
+pub(crate) async fn look_again(core: &Core, account: &mut Account) -> store::Result<bool> {
+    let stored = core.stores.accounts.get(account.jid()).await?;
+    if let Some(stored) = &stored {
+        account.learn(stored, core.voucher.mark(stored));
+    }
+    Ok(stored.is_some())
 }
 
 /// Reads the roster and the facts again, after somebody else wrote them.
@@ -94,7 +109,7 @@ async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
     gauges::loaded();
     let view = view(core, jid, stored.last_seen, host).await?;
     let mut account = Account::new(host.clone(), stored.created, view);
-    account.disabled = stored.disabled;
+    account.learn(&stored, core.voucher.mark(&stored));
     Ok(State::Loaded(Box::new(account)))
 }
 

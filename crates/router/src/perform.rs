@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{Effect, Effects, RosterChange, SessionChange, loan_change, roster_pushes};
-use stanza::{Iq, SessionId, Stanza};
+use stanza::{Iq, SessionId, Stanza, StreamCondition};
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
@@ -56,13 +56,10 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                     account.view_mut().facts = facts;
                 }
             }
-            Effect::End { sessions, condition } => {
-                let end = |session| Errand::End {
-                    account: account.jid().clone(),
-                    session,
-                    condition: condition.clone(),
-                };
-                out.errands.extend(sessions.into_iter().map(end));
+            Effect::End { sessions, condition } => end(account, sessions, &condition, out),
+            Effect::EndAll { but, condition } => {
+                let all = account.view.sessions.iter().map(|session| session.id);
+                end(account, all.filter(|id| but != Some(*id)), &condition, out);
             }
             Effect::Retract(retraction) => bury::bury(core, account, &retraction).await,
             Effect::Meter { name, window } => {
@@ -81,6 +78,15 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
     }
 }
 
+fn end(account: &Account, sessions: impl IntoIterator<Item = SessionId>, condition: &StreamCondition, out: &mut Out) {
+    let end = |session| Errand::End {
+        account: account.jid().clone(),
+        session,
+        condition: condition.clone(),
+    };
+    out.errands.extend(sessions.into_iter().map(end));
+}
+
 /// Whether the account speaks for itself, and not one of its users for the host.
 fn is_own(account: &Account, stanza: &Stanza) -> bool {
     stanza.from().is_none_or(|from| from.bare() == *account.jid())
@@ -94,7 +100,7 @@ pub(crate) async fn finish(cell: &Cell, account: &mut Account, mut out: Out) -> 
         out.push(Errand::End {
             account: account.jid().clone(),
             session,
-            condition: stanza::StreamCondition::ResourceConstraint,
+            condition: StreamCondition::ResourceConstraint,
         });
     }
     if out.errands.is_empty() {

@@ -24,9 +24,12 @@ use crate::end;
 use crate::entrust::entrust;
 use crate::errand::Out;
 use crate::gauges;
+use crate::load;
 use crate::perform::{finish, record_presence};
+use crate::refusal::Refusal;
 use crate::session::{Detached, Management, Session};
 use crate::travel::{Travel, end_session};
+use crate::vouch::Proof;
 
 /// How long to wait before a session is looked at again that could not be given up.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -87,23 +90,34 @@ pub(crate) async fn turn(core: &Core, account: &Bare, id: SessionId) -> Option<O
     Some(turn?.lock_owned().await)
 }
 
-/// Goes on with the session that began as `id` over a new connection. The caller has checked the grant, which was given then, and holds
+/// Goes on with the session that began as `id` over a new connection. The caller has checked the grant, which proves that, and holds
 /// the slot's pass and the session's turn.
 pub(crate) async fn resume(
     core: &Arc<Core>,
     edge: &EdgeRef,
     request: &ResumeRequest,
     id: SessionId,
-    given: Timestamp,
+    proof: Proof,
 ) -> ResumeReply {
     let Some(cell) = core.cells.find(&request.account) else {
         return not_found(core, id);
     };
     let mut state = cell.state.lock().await;
-    let account = match &mut *state {
-        State::Loaded(account) if account.vouched(given) => account,
-        State::Loaded(_) | State::Cold | State::Absent(_) => return not_found(core, id),
+    let State::Loaded(account) = &mut *state else {
+        return not_found(core, id);
     };
+    match load::look_again(core, account).await {
+        Ok(true) if account.vouched(proof) => {}
+        Ok(_) => return not_found(core, id),
+        Err(error) => {
+            gauges::failed("load");
+            tracing::warn!(%error, "looking at an account again");
+            return ResumeReply::Refused {
+                error: Refusal::Away.into(),
+                h: None,
+            };
+        }
+    }
     let reply = go_on(core, account, edge, request, id).await;
     let batch = finish(&cell, account, Out::default()).await;
     drop(state);

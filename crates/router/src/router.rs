@@ -188,7 +188,7 @@ impl Home for Router {
 
     async fn bind(&self, edge: &EdgeRef, request: BindRequest) -> Result<BindReply, Gone> {
         let now = self.core.now();
-        let Some(given) = self.auth.proves(&request.grant, request.session, &request.account, now) else {
+        let Some(proof) = self.auth.proves(&request.grant, request.session, &request.account, now) else {
             return Ok(BindReply::Refused(Condition::NotAuthorized.into()));
         };
         let slot = Slot::of(request.account.as_str());
@@ -197,7 +197,7 @@ impl Home for Router {
         let stable = self.auth.stable_resource(&request.account, &request.resource);
         let work = async move {
             let _pass = pass;
-            bind::bind(&core, &edge, request, stable, given).await
+            bind::bind(&core, &edge, request, stable, proof).await
         };
         Ok(Self::whole(work)
             .await
@@ -206,7 +206,7 @@ impl Home for Router {
 
     async fn attach(&self, edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
         let session = &attach.session;
-        let Some(given) = self.auth.proved(&attach.grant, session.id, &session.account()) else {
+        let Some(proof) = self.auth.proved(&attach.grant, session.id, &session.account()) else {
             return Err(Gone::Session);
         };
         let wait = ms(self.core.config.cluster.opening_ms);
@@ -219,7 +219,7 @@ impl Home for Router {
         let (core, edge) = (self.core.clone(), edge.clone());
         let work = async move {
             let _pass = pass;
-            attach::attach(&core, &edge, attach, given).await
+            attach::attach(&core, &edge, attach, proof.given).await
         };
         Self::whole(work).await.unwrap_or(Err(Gone::Session))
     }
@@ -289,7 +289,7 @@ impl Home for Router {
             h: None,
         };
         let (auth, now) = (&self.auth, self.core.now());
-        let Some(given) = auth.proves(&request.grant, request.session, &request.account, now) else {
+        let Some(proof) = auth.proves(&request.grant, request.session, &request.account, now) else {
             return Ok(refused(Condition::NotAuthorized));
         };
         let Some(id) = auth.resumed_session(&request.id, &request.account) else {
@@ -302,7 +302,7 @@ impl Home for Router {
         let (core, edge) = (self.core.clone(), edge.clone());
         let work = async move {
             let _held = (pass, turn);
-            resume::resume(&core, &edge, &request, id, given).await
+            resume::resume(&core, &edge, &request, id, proof).await
         };
         Ok(Self::whole(work)
             .await

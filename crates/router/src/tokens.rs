@@ -41,8 +41,8 @@ impl Mint {
         }
     }
 
-    /// Holds a client's claim to have a token against what is kept. Returns the mechanism's last word, and a new token when it is
-    /// time for one. Whoever there is not costs as much as who is.
+    /// Holds a client's claim to have a token against what is kept. Returns the account, the mechanism's last word, and a new token when it
+    /// is time for one. Whoever there is not costs as much as who is.
     pub(crate) async fn redeem(
         &self,
         core: &Core,
@@ -50,7 +50,7 @@ impl Mint {
         agent: &UserAgent,
         usage: FastUse,
         wanted: Option<TokenMechanism>,
-    ) -> Result<(Vec<u8>, Option<Token>), SaslFailure> {
+    ) -> Result<(Account, Vec<u8>, Option<Token>), SaslFailure> {
         for _ in 0..TRIES {
             match self.try_redeem(core, claim, agent, usage, wanted).await {
                 Ok(redeemed) => return Ok(redeemed),
@@ -73,7 +73,7 @@ impl Mint {
         agent: &UserAgent,
         usage: FastUse,
         wanted: Option<TokenMechanism>,
-    ) -> Result<(Vec<u8>, Option<Token>), Trouble> {
+    ) -> Result<(Account, Vec<u8>, Option<Token>), Trouble> {
         let client = agent.id.ok_or(Trouble::Failure(SaslFailure::NotAuthorized))?;
         let (account, items) = (hosted(core, &claim.account).await?, &*core.stores.items);
         let kept = items.get(&claim.account, &key(client)).await?;
@@ -83,7 +83,8 @@ impl Mint {
         let now = core.now();
         let redeemed = claim.redeem(&owner, before.as_ref(), usage, now);
         let Redeemed { mut tokens, data, used } = redeemed.map_err(Trouble::Failure)?;
-        if account.as_ref().is_some_and(|account| account.disabled) {
+        let account = account.ok_or(Trouble::Failure(SaslFailure::NotAuthorized))?;
+        if account.disabled {
             return Err(Trouble::Failure(SaslFailure::AccountDisabled));
         }
         let is_due = !usage.invalidate && now.0.saturating_sub(used.issued.0) >= self.rotation;
@@ -92,14 +93,15 @@ impl Mint {
         if before.as_ref() != Some(&tokens) {
             keep(items, &claim.account, client, &tokens, kept.map(|item| item.version)).await?;
         }
-        Ok((data, token))
+        Ok((account, data, token))
     }
 
-    /// A token for a client that has authenticated by other means; none when that is not possible now.
+    /// A token for a client that has authenticated by other means to the account as it was found: the token is void if its password is
+    /// another by now. None when that is not possible now.
     pub(crate) async fn grant(
         &self,
         core: &Core,
-        account: &Bare,
+        account: &Account,
         agent: &UserAgent,
         mechanism: TokenMechanism,
     ) -> Option<Token> {
@@ -120,14 +122,12 @@ impl Mint {
     async fn try_grant(
         &self,
         core: &Core,
-        account: &Bare,
+        account: &Account,
         agent: &UserAgent,
         mechanism: TokenMechanism,
     ) -> store::Result<Option<Token>> {
-        let (Some(client), Some(found)) = (agent.id, hosted(core, account).await?) else {
-            return Ok(None);
-        };
-        let items = &*core.stores.items;
+        let Some(client) = agent.id else { return Ok(None) };
+        let (found, account, items) = (account, &account.jid, &*core.stores.items);
         let kept = items.get(account, &key(client)).await?;
         if kept.is_none() {
             self.make_room(items, account, core.now()).await?;
@@ -138,7 +138,7 @@ impl Mint {
             device: agent.device.clone(),
             ..before.unwrap_or_default()
         };
-        let owner = self.owner(account, client, Some(&found));
+        let owner = self.owner(account, client, Some(found));
         let token = tokens.issue(&owner, self.issue(core, mechanism));
         keep(items, account, client, &tokens, kept.map(|item| item.version)).await?;
         Ok(Some(token))
@@ -182,7 +182,7 @@ impl Mint {
 }
 
 /// The account, if there is one that is served here.
-async fn hosted(core: &Core, jid: &Bare) -> store::Result<Option<Account>> {
+pub(crate) async fn hosted(core: &Core, jid: &Bare) -> store::Result<Option<Account>> {
     let found = core.stores.accounts.get(jid).await?;
     Ok(found.filter(|account| core.hosts.contains_key(account.jid.domain())))
 }

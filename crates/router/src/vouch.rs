@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
+use sasl::Mark;
 use stanza::{Bare, Grant, SessionId, Timestamp};
+use store::Account;
 
 /// How long a grant may take to be used for binding: the stream is negotiated within that time or not at all.
 const GRANT: Duration = Duration::from_secs(600);
+
+/// What a grant proves.
+#[derive(Clone, Copy)]
+pub(crate) struct Proof {
+    /// When it was given.
+    pub(crate) given: Timestamp,
+    /// The account as it was then.
+    pub(crate) mark: Mark,
+}
 
 /// Who may give grants.
 pub(crate) struct Voucher {
@@ -17,10 +28,15 @@ impl Voucher {
         Self { secret }
     }
 
-    /// That `session` is one of `account`.
-    pub(crate) fn vouch(&self, session: SessionId, account: &Bare, now: Timestamp) -> Grant {
+    /// That `session` is one of `account`, which has this mark.
+    pub(crate) fn vouch(&self, session: SessionId, account: &Bare, mark: Mark, now: Timestamp) -> Grant {
         let expires = Timestamp(now.0.saturating_add(lifetime()));
-        sasl::seal(&self.secret, session, account, expires)
+        sasl::seal(&self.secret, session, account, mark, expires)
+    }
+
+    /// The mark of an account as it is.
+    pub(crate) fn mark(&self, account: &Account) -> Mark {
+        sasl::mark(&self.secret, account)
     }
 }
 

@@ -22,7 +22,7 @@ async fn bind(house: &House, session: u128, tag: Option<&str>, client: Option<u8
     };
     let request = BindRequest {
         session,
-        grant: sasl::seal(&support::SECRET, session, &account, Timestamp(i64::MAX)),
+        grant: support::grant(session, &support::account("alice"), Timestamp(i64::MAX)),
         account,
         resource: ResourceRequest::Tagged {
             tag: tag.map(Into::into),

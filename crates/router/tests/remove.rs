@@ -125,11 +125,12 @@ async fn an_old_login_is_none_to_the_next_of_that_name() {
     let house = House::new(&["alice"]).await;
     remove(&house, "alice").await;
     create(&house, "alice").await;
+    let made = house.stores.accounts.get(&bare("alice")).await.unwrap().unwrap();
     for (expires, is_let_in) in [(NOW + TEN_MINUTES - 1, false), (NOW + TEN_MINUTES, true)] {
         let (session, account) = (SessionId(7), bare("alice"));
         let request = BindRequest {
             session,
-            grant: sasl::seal(&support::SECRET, session, &account, Timestamp(expires)),
+            grant: support::grant(session, &made, Timestamp(expires)),
             account,
             resource: ResourceRequest::Any,
             peer: Peer::default(),

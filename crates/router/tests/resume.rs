@@ -11,7 +11,7 @@ use stanza::{
     Condition, Counts, EnableReply, EnableRequest, Peer, ResumeReply, ResumeRequest, Resumption, SessionId, Stanza,
     StreamCondition, Timestamp, TooHigh,
 };
-use support::{Client, DOMAIN, House, SECRET, bare, settle};
+use support::{Client, DOMAIN, House, bare, settle};
 use topology::Epoch;
 
 use dunlin_router as router;
@@ -39,7 +39,7 @@ async fn resume(house: &House, edge: &str, user: &str, id: &str, h: u32) -> (Ses
     let account = bare(user);
     let request = ResumeRequest {
         session,
-        grant: sasl::seal(&SECRET, session, &account, Timestamp(i64::MAX)),
+        grant: support::grant(session, &support::account(user), Timestamp(i64::MAX)),
         account,
         id: id.to_owned(),
         h,
@@ -472,7 +472,7 @@ async fn an_older_copy_of_a_session_gives_way_unheard() {
     assert!(matches!(reply, ResumeReply::Resumed { .. }));
     let copy = |id: SessionId, detached| Attach {
         session: SessionRef::new(id, juliet.session.jid.clone()),
-        grant: sasl::seal(&SECRET, id, &bare("juliet"), Timestamp(i64::MAX)),
+        grant: support::grant(id, &support::account("juliet"), Timestamp(i64::MAX)),
         peer: Peer::default(),
         mirror: house.edge.mirrors.lock()[&id].clone(),
         delivered: 0,

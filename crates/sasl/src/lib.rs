@@ -22,7 +22,7 @@ pub const TOKEN_MECHANISMS: [&str; 3] = ["HT-SHA-256-EXPR", "HT-SHA-256-ENDP", "
 pub mod client;
 
 pub use exchange::{Exchange, Lookup, Policy, Start, Step, Verify};
-pub use grant::{InvalidGrant, open, seal};
+pub use grant::{InvalidGrant, Mark, Opened, mark, open, seal};
 pub use mechanism::Mechanism;
 pub use password::{InvalidPassword, prepare};
 pub use resource::{letters, stable_resource};

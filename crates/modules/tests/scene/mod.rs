@@ -258,6 +258,7 @@ impl Scene {
             Effect::Retract(retraction) => format!("retract {} of {}", retraction.id, retraction.author),
             Effect::Meter { name, .. } => format!("meter {name}"),
             Effect::End { sessions, condition } => format!("end {} {condition:?}", self.names(sessions)),
+            Effect::EndAll { but, condition } => format!("end all but {} {condition:?}", self.names(but.as_slice())),
             Effect::Password(password) => format!("password {}", password.0),
             Effect::Account(credentials) => format!("account {}", credentials.account),
             Effect::Retire => "retire".into(),

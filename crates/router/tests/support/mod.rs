@@ -257,14 +257,7 @@ pub async fn stores(users: &[&str]) -> Stores {
     let stores = store::memory::stores();
     for user in users {
         let jid = bare(user);
-        let account = Account {
-            jid: jid.clone(),
-            created: Timestamp(0),
-            verifiers: Vec::new(),
-            last_seen: None,
-            disabled: false,
-        };
-        stores.accounts.create(&[account]).await.unwrap();
+        stores.accounts.create(&[account(user)]).await.unwrap();
         let others: Vec<_> = users
             .iter()
             .filter(|other| *other != user)
@@ -275,6 +268,22 @@ pub async fn stores(users: &[&str]) -> Stores {
         }
     }
     stores
+}
+
+/// An account as [`stores`] makes it.
+pub fn account(user: &str) -> Account {
+    Account {
+        jid: bare(user),
+        created: Timestamp(0),
+        verifiers: Vec::new(),
+        last_seen: None,
+        disabled: false,
+    }
+}
+
+/// That `session` authenticated to `account` as it is.
+pub fn grant(session: SessionId, account: &Account, expires: Timestamp) -> stanza::Grant {
+    sasl::seal(&SECRET, session, &account.jid, sasl::mark(&SECRET, account), expires)
 }
 
 pub fn bare(user: &str) -> Bare {
@@ -359,7 +368,8 @@ impl House {
             epoch: Epoch(1),
             edge: self.edge.clone(),
         };
-        Client::bind(&self.router, edge, &self.edge, user, Some(resource))
+        let account = self.stores.accounts.get(&bare(user)).await.unwrap().unwrap();
+        Client::bind_to(&self.router, edge, &self.edge, &account, Some(resource))
             .await
             .unwrap()
     }
@@ -385,9 +395,19 @@ impl Client {
         user: &str,
         resource: Option<&str>,
     ) -> Result<Self, stanza::StanzaError> {
+        Self::bind_to(router, at, edge, &account(user), resource).await
+    }
+
+    /// The same, to an account that was not made by [`stores`].
+    pub async fn bind_to(
+        router: &Router,
+        at: EdgeRef,
+        edge: &Arc<FakeEdge>,
+        account: &Account,
+        resource: Option<&str>,
+    ) -> Result<Self, stanza::StanzaError> {
         let session = SessionId(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
-        let account = bare(user);
-        let grant = sasl::seal(&SECRET, session, &account, Timestamp(i64::MAX));
+        let (grant, account) = (grant(session, account, Timestamp(i64::MAX)), account.jid.clone());
         let request = BindRequest {
             session,
             account,
