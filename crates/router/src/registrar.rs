@@ -102,6 +102,9 @@ impl Registrar {
         let invite = desk.invitation().await?;
         let user = invite.as_ref().and_then(|invite| invite.user.as_deref());
         let jid = desk.host.registration.account(username, desk.owner.as_str(), user)?;
+        if user.is_none() && administers(&desk.core.hosts, &jid) {
+            return Err(unacceptable("this name is reserved"));
+        }
         desk.host.registration.check_password(&password)?;
         desk.check_free(&jid).await?;
         let quota = self.quotas.get(desk.owner.as_str());
@@ -247,6 +250,12 @@ impl Desk<'_> {
             tracing::warn!(%error, "after a registration by invitation");
         }
     }
+}
+
+/// Whether who has that address administers a host, this one or another: whoever registered a name that an operator wrote down before it was
+/// anybody's would. An invitation for just that name is the operator's word.
+fn administers(hosts: &Hosts, jid: &Bare) -> bool {
+    hosts.values().any(|host| host.host.admins.contains(jid))
 }
 
 /// Whether somebody may be trying what is there.

@@ -14,7 +14,8 @@ pub struct Registration {
     pub mode: Mode,
     /// What people read who are to choose a name and a password.
     pub instructions: String,
-    /// Names that nobody may register, unless an invitation is for just that name.
+    /// Names that nobody may register, unless an invitation is for just that name. Those of administrators (`hosts.admins`, of any host) are
+    /// reserved beside these.
     pub reserved: Vec<String>,
     /// Shortest name, in characters.
     pub name_shortest: usize,

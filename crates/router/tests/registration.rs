@@ -98,10 +98,15 @@ impl Town {
 
     /// A token for so many accounts, good for 10 minutes.
     async fn invite(&self, uses: u32) -> String {
+        self.invite_as(None, uses).await
+    }
+
+    /// The same, for one who is to be called `user`.
+    async fn invite_as(&self, user: Option<&str>, uses: u32) -> String {
         let token = new_token(rand::random());
         let now = self.hands.now();
         let made = Invite {
-            user: None,
+            user: user.map(str::to_owned),
             contact: None,
             created: now,
             expires: Some(Timestamp(now.0 + 10 * MINUTE)),
@@ -208,6 +213,26 @@ async fn two_routers_make_as_many_accounts_as_there_are_uses() {
         left = again.map(|(name, _)| name).collect();
     }
     assert_eq!(town.accounts().await.len(), 3);
+}
+
+/// Whoever has the name of an administrator is one: nobody makes it his own, whatever lets him in, but who was invited by it.
+#[tokio::test]
+async fn an_administrators_name_is_kept() {
+    for mode in [Mode::Open, Mode::Invite] {
+        let town = Town::new(1, &rules(mode));
+        let any = town.present(&town.invite(1).await).await.unwrap();
+        let alone = (mode == Mode::Open).then_some(None);
+        for invited in alone.into_iter().chain([Some(&any)]) {
+            for name in ["prince", "Prince"] {
+                let refused = town.create(0, name, invited, HOME).await;
+                assert_eq!(refused, Err(Condition::NotAcceptable), "{mode:?} {name}");
+            }
+        }
+        assert_eq!(town.create(0, "nurse", Some(&any), HOME).await, Ok(()));
+        let named = town.invite_as(Some("prince"), 1).await;
+        let named = town.present(&named).await.unwrap();
+        assert_eq!(town.create(0, "prince", Some(&named), HOME).await, Ok(()));
+    }
 }
 
 #[tokio::test]

@@ -329,6 +329,7 @@ pub fn hosts(registration: router::Registration) -> router::Hosts {
 fn hosts_of(modules: &[&Row], registration: router::Registration) -> router::Hosts {
     let host = Host {
         domain: DOMAIN.into(),
+        admins: [bare("prince")].into(),
         ..Host::default()
     };
     let host = VirtualHost {
