@@ -193,17 +193,14 @@ async fn delete(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
             "Fill out this form to delete users and all they own.",
         ));
     };
-    let mut done = Done::default();
-    for jid in addresses(form) {
-        match other_account(&cx, jid).await? {
-            Ok(account) => drop(cx.stores.accounts.retire(&account.jid).await?),
-            Err(failure) => done.failures.push(failure),
-        }
-    }
-    Ok(Stage::Done(done))
+    let (_, failures) = change_all(&cx, form, Change::Delete).await;
+    Ok(Stage::Done(Done {
+        failures,
+        ..Done::default()
+    }))
 }
 
-/// XEP-0133, 4.3: nobody logs in any more, and who is there goes.
+/// XEP-0133, 4.3: nobody logs in any more, and who is there goes. Before it binds a session, a home asks the store whether that may be.
 async fn disable(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
     let Some(form) = forms.first() else {
         return Ok(users(
@@ -211,21 +208,20 @@ async fn disable(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
             "Fill out this form to keep users out for now.",
         ));
     };
-    let mut done = Done::default();
-    for jid in addresses(form) {
-        match other_account(&cx, jid).await? {
-            Ok(account) => {
-                cx.stores.accounts.set_disabled(&account.jid, true).await?;
-                let order = End {
-                    resource: None,
-                    why: Why::Disabled,
-                };
-                tell(&cx, account.jid.into(), order.element(), &mut done.effects);
-            }
-            Err(failure) => done.failures.push(failure),
-        }
+    let (disabled, failures) = change_all(&cx, form, Change::Disable).await;
+    let mut effects = Effects::default();
+    for account in disabled {
+        let order = End {
+            resource: None,
+            why: Why::Disabled,
+        };
+        tell(&cx, account.into(), order.element(), &mut effects);
     }
-    Ok(Stage::Done(done))
+    Ok(Stage::Done(Done {
+        failures,
+        effects,
+        ..Done::default()
+    }))
 }
 
 /// XEP-0133, 4.4.
@@ -233,14 +229,58 @@ async fn enable(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
     let Some(form) = forms.first() else {
         return Ok(users("Re-Enabling a User", "Fill out this form to let users in again."));
     };
-    let mut done = Done::default();
+    let (_, failures) = change_all(&cx, form, Change::Enable).await;
+    Ok(Stage::Done(Done {
+        failures,
+        ..Done::default()
+    }))
+}
+
+/// What is done to accounts, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Delete,
+    Disable,
+    Enable,
+}
+
+/// Changes the accounts that were filled in. Returns those that were, and why others were not: what failed with one hides nothing of what
+/// became of the others. Once the store is away, the rest is not tried any more.
+async fn change_all(cx: &Cx, form: &Form, change: Change) -> (Vec<Bare>, Vec<String>) {
+    let (mut changed, mut failures, mut is_away) = (Vec::new(), Vec::new(), false);
     for jid in addresses(form) {
-        match account(&cx, jid).await? {
-            Ok(account) => drop(cx.stores.accounts.set_disabled(&account.jid, false).await?),
-            Err(failure) => done.failures.push(failure),
+        let outcome = match is_away {
+            false => change_one(cx, jid.clone(), change).await,
+            true => Err(Condition::ResourceConstraint.into()),
+        };
+        match outcome {
+            Ok(Ok(account)) => changed.push(account),
+            Ok(Err(failure)) => failures.push(failure),
+            Err(_) => {
+                is_away = true;
+                failures.push(format!("{jid} could not be changed now; please come again"));
+            }
         }
     }
-    Ok(Stage::Done(done))
+    (changed, failures)
+}
+
+async fn change_one(cx: &Cx, jid: Jid, change: Change) -> Result<Result<Bare, String>, StanzaError> {
+    let accounts = &cx.stores.accounts;
+    let found = match change {
+        Change::Enable => account(cx, jid).await?,
+        Change::Delete | Change::Disable => other_account(cx, jid).await?,
+    };
+    let Account { jid, .. } = match found {
+        Ok(account) => account,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    match change {
+        Change::Delete => accounts.retire(&jid).await?,
+        Change::Disable => accounts.set_disabled(&jid, true).await?,
+        Change::Enable => accounts.set_disabled(&jid, false).await?,
+    };
+    Ok(Ok(jid))
 }
 
 /// XEP-0133, 4.5: of a bare address all sessions, of a full one that one.

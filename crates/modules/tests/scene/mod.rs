@@ -11,10 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{
     AccountCx, AccountEvent, AccountView, At, Bare, Client, Clients, Cx, Decision, Effect, Effects, Facts, Full, Host,
-    Jid, Outcome, Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stanza, Timestamp, View,
-    Way,
+    Iq, Jid, Outcome, Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stage, Stanza,
+    Timestamp, View, Way,
 };
 use serde_json::{Value, json};
+use stanza::form::Form;
 use store::{Ask, Contact, Roster, Stores, Subscription};
 
 /// Noon of a day in 2026.
@@ -165,21 +166,7 @@ impl Scene {
             Ok(query) => query,
             Err(error) => return vec![error.condition.name().to_owned()],
         };
-        let from = iq.head.from.clone().unwrap();
-        let own = (from.bare() == self.account.jid).then(|| from.resource()).flatten();
-        let cx = Cx {
-            now: NOW,
-            host: self.host.clone(),
-            at,
-            account: Arc::new(self.account.clone()),
-            session: own
-                .and_then(|resource| self.account.resource(resource))
-                .map(|session| session.id),
-            request: Arc::new(iq),
-            stores: self.stores.clone(),
-            clients: Arc::new(Holders(self.clients.clone())),
-            commands: self.pipeline.commands(),
-        };
+        let cx = self.cx(at, iq);
         match futures::executor::block_on(query.run(cx)) {
             Ok(reply) => {
                 let mut lines = self.effects(&reply.effects);
@@ -192,6 +179,38 @@ impl Scene {
                 lines
             }
             Err(error) => vec![error.condition.name().to_owned()],
+        }
+    }
+
+    /// What comes of a command of the server that the account runs, once its form is filled in: what went wrong, then the effects.
+    pub(crate) fn command(&self, node: &str, form: Form) -> (Vec<String>, Vec<String>) {
+        let Stanza::Iq(iq) = parse("<iq from='juliet@capulet.example/balcony' id='q' type='set'><none/></iq>") else {
+            panic!()
+        };
+        let cx = self.cx(At::Server, iq);
+        let commands = cx.commands.clone();
+        let command = commands.iter().find(|command| command.node == node).unwrap();
+        match futures::executor::block_on(command.run(cx, vec![form])).unwrap() {
+            Stage::Done(done) => (done.failures, self.effects(&done.effects)),
+            Stage::Form { .. } => panic!("another form"),
+        }
+    }
+
+    fn cx(&self, at: At, iq: Iq) -> Cx {
+        let from = iq.head.from.clone().unwrap();
+        let own = (from.bare() == self.account.jid).then(|| from.resource()).flatten();
+        Cx {
+            now: NOW,
+            host: self.host.clone(),
+            at,
+            account: Arc::new(self.account.clone()),
+            session: own
+                .and_then(|resource| self.account.resource(resource))
+                .map(|session| session.id),
+            request: Arc::new(iq),
+            stores: self.stores.clone(),
+            clients: Arc::new(Holders(self.clients.clone())),
+            commands: self.pipeline.commands(),
         }
     }
 
