@@ -29,6 +29,10 @@ pub(crate) struct BlockingConfig {
     pub max_items: usize,
     /// Addresses that get a message for each report of spam or abuse (XEP-0377), such as `admin@shakespeare.example`.
     pub reports_to: Vec<String>,
+    /// Of how many addresses of one request reports are passed on; the others are blocked all the same.
+    pub max_reports: usize,
+    /// How many reports of one user are passed on within an hour; further ones block all the same. 0: no limit.
+    pub reports_per_hour: u32,
 }
 
 impl Default for BlockingConfig {
@@ -36,12 +40,18 @@ impl Default for BlockingConfig {
         Self {
             max_items: 1_000,
             reports_to: Vec::new(),
+            max_reports: 10,
+            reports_per_hour: 30,
         }
     }
 }
 
 /// Noted of a session that asked for the list: it is told of changes.
 const FOLLOWS: &str = "blocking";
+/// What reports are counted as.
+const REPORTS: &str = "reports";
+/// In seconds.
+const HOUR: u32 = 3_600;
 const REPORTING: &str = "urn:xmpp:reporting:1";
 
 request! {
@@ -177,12 +187,25 @@ impl Blocking {
             }
         }
         effects.push(list.put(&now));
-        for (jid, report) in &block.items {
-            report
-                .iter()
-                .for_each(|report| self.report(cx, jid, report, &mut effects));
+        for (jid, report) in self.reports(cx, list, &block) {
+            self.report(cx, jid, report, &mut effects);
         }
         Ok(told(cx, block.element, effects))
+    }
+
+    /// The reports to be passed on: one of each address that was not blocked before, as far as there may be more.
+    fn reports<'a>(&self, cx: &Cx, list: &Blocklist, block: &'a Block) -> Vec<(&'a Jid, &'a Element)> {
+        let left = match self.config.reports_per_hour {
+            0 => usize::MAX,
+            most => most.saturating_sub(cx.account.meters.read(REPORTS, cx.now, HOUR)) as usize,
+        };
+        let mut seen = BTreeSet::new();
+        let items = block.items.iter();
+        items
+            .filter_map(|(jid, report)| Some((jid, report.as_ref()?)))
+            .filter(|(jid, _)| !list.items.contains(*jid) && seen.insert(*jid))
+            .take(self.config.max_reports.min(left))
+            .collect()
     }
 
     /// XEP-0377, 4: those who run the server hear of it.
@@ -200,6 +223,10 @@ impl Blocking {
             .with("jid", about.as_str())
             .push(report.clone());
         let payload: Payload = [body, item].into_iter().collect();
+        effects.push(Effect::Meter {
+            name: REPORTS,
+            window: HOUR,
+        });
         for to in self.config.reports_to.iter().filter_map(|to| Jid::parse(to).ok()) {
             let head = Head {
                 to: Some(to),

@@ -117,6 +117,23 @@ impl Scene {
         self
     }
 
+    /// What the stores hold of the account is read.
+    pub(crate) fn load(&mut self) {
+        let facts = Facts::load(self.pipeline.facts(), &self.stores, &self.account.jid);
+        self.account.facts = futures::executor::block_on(facts).unwrap();
+    }
+
+    /// The store holds this of the account, and it is read.
+    pub(crate) fn keep(&mut self, space: &str, name: &str, value: &'static str) {
+        let key = store::Key {
+            space: space.into(),
+            name: name.into(),
+        };
+        let (items, owner) = (&self.stores.items, &self.account.jid);
+        futures::executor::block_on(items.put(owner, &key, Bytes::from_static(value.as_bytes()), None)).unwrap();
+        self.load();
+    }
+
     /// Something was counted.
     pub(crate) fn count(&mut self, name: &'static str, window: u32) {
         self.account.meters.count(name, NOW, window);
