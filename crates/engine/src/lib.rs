@@ -35,7 +35,7 @@ pub use payload::{Malformed, Request};
 pub use pipeline::{Decision, HookRow, Pipeline, Query, Verdict};
 pub use roster::{push as roster_push, pushes as roster_pushes, roster_item};
 pub use route::{incoming as route_incoming, outgoing as route_outgoing};
-pub use view::{AccountView, Meters, SessionEvent, SessionView, View, Way};
+pub use view::{AccountView, LOAN_WINDOW, Meters, SessionEvent, SessionView, View, Way};
 
 pub use stanza::{
     ArchiveId, Bare, Condition, ErrorType, Full, Head, Iq, IqType, Jid, Message, MessageType, Payload, Presence,

@@ -49,26 +49,26 @@ pub fn push(owner: &Bare, version: impl Display, contact: Result<&Contact, &Jid>
     }
 }
 
-/// The pushes by which clients learn of `change` to the roster `before`, which stands at `version` now. Clients learn nothing of
-/// contacts that are not in their roster, nor of a change that only concerns a pending request.
-pub fn pushes(owner: &Bare, before: &Roster, change: &RosterChange, version: impl Display) -> Vec<Iq> {
-    let version = &version;
+/// The pushes by which clients learn of `change` to the roster `before`, which stood at the first of `versions` and stands at the second
+/// now: that is what the last says. A client that stops in between must not think that it has seen all. Clients learn nothing of contacts
+/// that are not in their roster, nor of a change that only concerns a pending request.
+pub fn pushes(owner: &Bare, before: &Roster, change: &RosterChange, versions: [impl Display; 2]) -> Vec<Iq> {
     let seen = |jid: &Jid| before.contacts.get(jid).filter(|contact| contact.in_roster);
     let put = change
         .put
         .iter()
         .filter_map(|contact| match (seen(&contact.jid), contact.in_roster) {
             (Some(old), true) if is_quiet(old, contact) => None,
-            (_, true) => Some(push(owner, version, Ok(contact))),
-            (Some(_), false) => Some(push(owner, version, Err(&contact.jid))),
+            (_, true) => Some(Ok(contact)),
+            (Some(_), false) => Some(Err(&contact.jid)),
             (None, false) => None,
         });
-    let removed = change
-        .remove
-        .iter()
-        .filter(|jid| seen(jid).is_some())
-        .map(|jid| push(owner, version, Err(jid)));
-    put.chain(removed).collect()
+    let removed = change.remove.iter().filter(|jid| seen(jid).is_some()).map(Err);
+    let told: Vec<Result<&Contact, &Jid>> = put.chain(removed).collect();
+    let [stood, stands] = &versions;
+    let version = |at| if at + 1 == told.len() { stands } else { stood };
+    let pushes = told.iter().enumerate();
+    pushes.map(|(at, one)| push(owner, version(at), *one)).collect()
 }
 
 /// Whether two states of a contact differ for the server only.

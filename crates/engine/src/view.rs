@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stanza::{ArchiveId, Bare, ClientId, Full, Jid, Presence, PresenceType, SessionId, Stanza, Timestamp};
+use stanza::{
+    ArchiveId, Bare, ClientId, Full, IqType, Jid, MessageType, Presence, PresenceType, SessionId, Stanza, Timestamp,
+};
 use store::{Contact, Roster};
 
 use crate::fact::{Fact, Facts};
@@ -187,18 +189,20 @@ impl AccountView {
         }
     }
 
-    /// Whether a stanza shows that somebody is to be lent now who was not, or no longer.
-    pub fn outdates_loan(&self, stanza: &Stanza) -> bool {
-        let (Some(lent), Some(from)) = (&self.lent, stanza.from().map(Jid::bare)) else {
-            return false;
+    /// Whether a stanza shows that somebody is to be lent now who was not, or no longer; and as what that is counted ([`Meters`]), as each is
+    /// looked into once a minute at most. Only where everybody is lent: a group whose members are named stays as it is, whoever of them has
+    /// an account. An error or a goodbye shows nothing of somebody new.
+    pub fn outdates_loan(&self, stanza: &Stanza, now: Timestamp) -> Option<&'static str> {
+        let lent = self.lent.as_ref().filter(|lent| lent.has_everyone())?;
+        let from = stanza.from()?.bare();
+        let is_user = from.local().is_some() && from.domain() == self.jid.domain() && from != self.jid;
+        let parts = matches!(stanza, Stanza::Presence(presence) if presence.kind == PresenceType::Unsubscribed);
+        let what = match (lent.has(from.jid()), parts) {
+            (true, true) => WENT,
+            (false, _) if is_user && !is_farewell(stanza) => CAME,
+            _ => return None,
         };
-        let is_new =
-            || lent.has_everyone() && from.local().is_some() && from.domain() == self.jid.domain() && from != self.jid;
-        match (lent.has(from.jid()), stanza) {
-            (true, Stanza::Presence(presence)) => presence.kind == PresenceType::Unsubscribed,
-            (true, _) => false,
-            (false, _) => is_new(),
-        }
+        (self.meters.read(what, now, LOAN_WINDOW) == 0).then_some(what)
     }
 
     /// The roster's contact for `jid`, by full address first, then by bare.
@@ -209,6 +213,21 @@ impl AccountView {
             .or_else(|| self.roster.contacts.get(jid.bare().jid()))
     }
 }
+
+/// Whether a stanza says that something failed or that somebody goes.
+fn is_farewell(stanza: &Stanza) -> bool {
+    use PresenceType::{Error, Unavailable, Unsubscribe, Unsubscribed};
+    match stanza {
+        Stanza::Message(message) => message.kind == MessageType::Error,
+        Stanza::Presence(presence) => matches!(presence.kind, Error | Unavailable | Unsubscribe | Unsubscribed),
+        Stanza::Iq(iq) => iq.kind == IqType::Error,
+    }
+}
+
+/// In which what is lent is read again at most once because somebody came, and once because somebody went; in seconds.
+pub const LOAN_WINDOW: u32 = 60;
+const CAME: &str = "lent: came";
+const WENT: &str = "lent: went";
 
 impl SessionView {
     /// A session bound at `now`.
@@ -257,5 +276,53 @@ mod tests {
             meters.count("a", at(now), 60);
         }
         assert_eq!(meters.read("b", at(220), 60), 0);
+    }
+
+    /// Potpan is lent Gregory and Ghost, who has no account; and everybody of his domain, or not.
+    #[test]
+    fn what_shows_that_a_loan_is_out_of_date() {
+        let view = |everyone| {
+            let jid = Bare::parse("potpan@v.example").unwrap();
+            let names = ["gregory@v.example", "ghost@v.example"].map(|name| (name.parse().unwrap(), BTreeSet::new()));
+            let loan = crate::Loan {
+                contacts: Arc::new(names.into()),
+                everyone,
+            };
+            AccountView {
+                lent: Some(Arc::new(Lent::new(jid.clone(), loan, Arc::default()))),
+                jid,
+                sessions: Vec::new(),
+                roster: Arc::default(),
+                away_since: None,
+                facts: Facts::default(),
+                meters: Meters::default(),
+            }
+        };
+        let parse = |xml: &str| Stanza::parse(&bytes::Bytes::copy_from_slice(xml.as_bytes())).unwrap();
+        let now = Timestamp(1_000_000);
+        for (xml, expected) in [
+            ("<presence from='gregory@v.example' type='unsubscribed'/>", Some(WENT)),
+            ("<presence from='gregory@v.example/r'/>", None),
+            ("<presence from='abraham@v.example/r'/>", Some(CAME)),
+            ("<message from='abraham@v.example/r'/>", Some(CAME)),
+            ("<message from='abraham@v.example' type='error'/>", None),
+            ("<presence from='abraham@v.example' type='error'/>", None),
+            ("<iq from='abraham@v.example' type='error' id='i'/>", None),
+            ("<presence from='nobody@v.example' type='unsubscribed'/>", None),
+            ("<presence from='nobody@v.example' type='unavailable'/>", None),
+            ("<presence from='romeo@m.example/r'/>", None),
+            ("<presence from='potpan@v.example/r'/>", None),
+            ("<message from='v.example'/>", None),
+        ] {
+            let stanza = parse(xml);
+            let mut everyone = view(true);
+            assert_eq!(everyone.outdates_loan(&stanza, now), expected, "{xml}");
+            assert_eq!(view(false).outdates_loan(&stanza, now), None, "{xml}");
+            // Not again before a minute is over.
+            let Some(what) = expected else { continue };
+            everyone.meters.count(what, now, LOAN_WINDOW);
+            let after = |seconds: i64| everyone.outdates_loan(&stanza, Timestamp(now.0 + seconds * 1_000_000));
+            assert_eq!((after(59), after(60)), (None, expected), "{xml}");
+        }
     }
 }

@@ -197,7 +197,7 @@ fn pushes_tell_clients_what_they_can_see() {
                 remove: vec!["r@m.example".parse().unwrap()],
             },
         };
-        let pushes = roster_pushes(&Bare::parse("j@c.example").unwrap(), &roster, &change, 7);
+        let pushes = roster_pushes(&Bare::parse("j@c.example").unwrap(), &roster, &change, [6, 7]);
         let queries: Vec<_> = pushes.iter().map(|push| format!("{:?}", push.payload)).collect();
         let expected = expected.map(|item| format!("<query xmlns='jabber:iq:roster' ver='7'>{item}</query>"));
         assert_eq!(
@@ -206,6 +206,29 @@ fn pushes_tell_clients_what_they_can_see() {
             "{before:?} to {after:?}"
         );
     }
+}
+
+/// A client that stops in between must not think that it has seen all.
+#[test]
+fn of_several_pushes_the_last_has_the_version() {
+    let contact = |name: &str| Contact {
+        in_roster: true,
+        ..Contact::new(name.parse().unwrap())
+    };
+    let mut roster = Roster::default();
+    roster.apply(&[contact("r@m.example")], &[]);
+    let change = RosterChange {
+        put: vec![contact("a@m.example"), contact("b@m.example")],
+        remove: vec!["r@m.example".parse().unwrap(), "unseen@m.example".parse().unwrap()],
+    };
+    let owner = Bare::parse("j@c.example").unwrap();
+    let pushes = roster_pushes(&owner, &roster, &change, ["1-old", "1-new"]);
+    let version = |push: &dunlin_engine::Iq| {
+        let query = push.payload.find("jabber:iq:roster", "query").unwrap();
+        query.attribute("ver").unwrap().to_owned()
+    };
+    let versions: Vec<String> = pushes.iter().map(version).collect();
+    assert_eq!(versions, ["1-old", "1-old", "1-new"]);
 }
 
 fn pipeline(rows: &[Row]) -> Pipeline {

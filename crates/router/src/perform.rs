@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Effect, Effects, RosterChange, SessionChange, loan_change, roster_pushes};
+use engine::{Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
 use stanza::{Iq, SessionId, Stanza, StreamCondition};
 use store::PresenceRecord;
 
@@ -135,7 +135,8 @@ fn change_session(core: &Core, account: &mut Account, id: SessionId, change: &Se
 /// The roster has changed: hooks see it from now on, and interested sessions are told (RFC 6121, 2.1.6).
 fn show_roster(core: &Core, account: &mut Account, change: &RosterChange, version: u64, out: &Out) {
     let view = &account.view;
-    let pushes = roster_pushes(account.jid(), &view.roster, change, view.roster_version(version));
+    let versions = [view.roster.version, version].map(|version| view.roster_version(version));
+    let pushes = roster_pushes(account.jid(), &view.roster, change, versions);
     let lent = view.lent.as_ref().map(|lent| {
         let kept: Vec<_> = change.put.iter().map(|shown| lent.keep(shown)).collect();
         Arc::new(lent.after(&kept, &change.remove))
@@ -148,9 +149,11 @@ fn show_roster(core: &Core, account: &mut Account, change: &RosterChange, versio
 
 /// Reads the roster anew when a stanza shows that what is lent to the account has changed, and tells interested sessions what did.
 pub(crate) async fn refresh_loan(core: &Core, account: &mut Account, stanza: &Stanza, out: &Out) {
-    if !account.view.outdates_loan(stanza) {
+    let now = core.now();
+    let Some(what) = account.view.outdates_loan(stanza, now) else {
         return;
-    }
+    };
+    account.view_mut().meters.count(what, now, LOAN_WINDOW);
     let before = account.view.clone();
     if let Err(error) = load::afresh(core, account).await {
         gauges::failed("load");
@@ -161,8 +164,8 @@ pub(crate) async fn refresh_loan(core: &Core, account: &mut Account, stanza: &St
         (&before.roster, before.lent.as_deref()),
         (&after.roster, after.lent.as_deref()),
     );
-    let version = after.roster_version(after.roster.version);
-    let pushes = roster_pushes(account.jid(), &before.roster, &change, version);
+    let versions = [&before, after].map(|view| view.roster_version(view.roster.version));
+    let pushes = roster_pushes(account.jid(), &before.roster, &change, versions);
     push(core, account, pushes, out);
 }
 
