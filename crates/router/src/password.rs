@@ -1,7 +1,7 @@
 //! A new password for an account, or a new account, as a handler has asked for it (XEP-0077, 3.3; XEP-0133): hashed without the account's lock, and kept before
 //! the handler's result is sent. The tokens of the account follow from its password, and so are void; they are cleared away.
 
-use engine::{Answer, Credentials, Effect, Password};
+use engine::{Answer, Credentials, Effect, Password, Reply};
 use stanza::{Bare, Condition, ErrorType, StanzaError};
 use store::{Account, Error, Verifier};
 
@@ -10,8 +10,8 @@ use crate::gauges;
 use crate::registration::unacceptable;
 use crate::token_holders;
 
-/// Keeps the password that `answer` asks for, if it does; the answer is an error when that is not to be.
-pub(crate) async fn keep(core: &Core, account: &Bare, answer: Answer) -> Answer {
+/// Keeps the password that `answer` asks for, if it does; the answer is an error when that is not to be, else it is noted in `kept`.
+pub(crate) async fn keep(core: &Core, account: &Bare, answer: Answer, kept: &mut Option<Reply>) -> Answer {
     let wanted = answer.as_ref().ok().and_then(|reply| {
         reply.effects.0.iter().find_map(|effect| match effect {
             Effect::Password(password) => Some(Credentials {
@@ -24,7 +24,11 @@ pub(crate) async fn keep(core: &Core, account: &Bare, answer: Answer) -> Answer 
         })
     });
     match wanted {
-        Some(wanted) => hash(core, wanted).await.and(answer),
+        Some(wanted) => {
+            let answer = hash(core, wanted).await.and(answer);
+            *kept = answer.as_ref().ok().cloned();
+            answer
+        }
         None => answer,
     }
 }

@@ -22,7 +22,7 @@ use crate::perform::{finish, perform};
 use crate::refusal::Refusal;
 use crate::refuse::refuse;
 use crate::session::Fate;
-use crate::settle::{self, ATTEMPTS};
+use crate::settle::{self, ATTEMPTS, Settled};
 
 /// Answers a request. Returns what follows from it.
 pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>, depth: u32) -> Option<Batch> {
@@ -34,8 +34,10 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
     };
     let cell = pass.is_some().then(|| core.cells.get(&question.account));
     let mut answer = Err(StanzaError::from(Refusal::Conflict));
-    for _ in 0..ATTEMPTS {
-        answer = match snapshot(core, cell.as_deref(), &question).await {
+    // The reply for which a password was kept: that is done once, and cannot be taken back, so that the answer says it whatever follows.
+    let mut kept = None;
+    for attempt in 1..=ATTEMPTS {
+        let ran = match snapshot(core, cell.as_deref(), &question).await {
             Ok(account) => run(core, &question, account).await,
             Err(error) => {
                 gauges::failed("load");
@@ -43,28 +45,32 @@ pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>
                 Err(Refusal::Away.into())
             }
         };
-        answer = password::keep(core, &question.account, answer).await;
+        answer = match &kept {
+            None => password::keep(core, &question.account, ran, &mut kept).await,
+            Some(first) => Ok(ran.unwrap_or_else(|_| Reply::clone(first))),
+        };
         let reply = answer.as_ref().cloned().unwrap_or_default();
         let Some(cell) = &cell else { break };
         let mut state = cell.state.lock().await;
         let State::Loaded(account) = &mut *state else { break };
-        match settle::settle(core, account, &reply.effects).await {
-            Ok(settled) => {
-                let mut out = Out::new(trace, depth);
-                perform(core, account, reply.effects, settled, &mut out).await;
-                let asked = repeatable(&question, &answer);
-                send(core, account, &asked, &answer, &mut out);
-                follow(core, account, reply.after, &mut out).await;
-                return finish(cell, account, out).await;
-            }
-            Err(Refusal::Conflict) if load::afresh(core, account).await.is_ok() => {
-                answer = Err(Refusal::Conflict.into());
+        let settled = match settle::settle(core, account, &reply.effects).await {
+            Ok(settled) => settled,
+            Err(Refusal::Conflict) if attempt < ATTEMPTS && load::afresh(core, account).await.is_ok() => continue,
+            Err(refusal) if kept.is_some() => {
+                too_late(refusal);
+                Settled::default()
             }
             Err(refusal) => {
                 answer = Err(refusal.into());
                 break;
             }
-        }
+        };
+        let mut out = Out::new(trace, depth);
+        perform(core, account, reply.effects, settled, &mut out).await;
+        let asked = repeatable(&question, &answer);
+        send(core, account, &asked, &answer, &mut out);
+        follow(core, account, reply.after, &mut out).await;
+        return finish(cell, account, out).await;
     }
     let asked = repeatable(&question, &answer);
     elsewhere(core, cell.as_deref(), &asked, &answer, Out::new(trace, depth)).await
@@ -162,11 +168,13 @@ fn send(core: &Core, account: &mut Account, request: &Iq, answer: &Answer, out: 
 async fn follow(core: &Core, account: &mut Account, after: Effects, out: &mut Out) {
     match settle::settle(core, account, &after).await {
         Ok(settled) => perform(core, account, after, settled, out).await,
-        Err(refusal) => {
-            gauges::failed("after");
-            tracing::warn!(?refusal, "an effect after an answer");
-        }
+        Err(refusal) => too_late(refusal),
     }
+}
+
+fn too_late(refusal: Refusal) {
+    gauges::failed("after");
+    tracing::warn!(?refusal, "an effect after an answer");
 }
 
 /// The answer when there is no account here to perform effects on, or when they were refused.

@@ -1,20 +1,24 @@
-//! Another password, while somebody is on his way in by the old one.
+//! Another password: while somebody is on his way in by the old one, and when what goes with it fails.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use dunlin_router::{Config, tokens};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dunlin_router::{Config, NoPeers, tokens};
+use engine::{About, At, Credentials, Cx, Effect, Hooks, Module, Password, Put, Reply, Row, request, row};
 use link::{EdgeRef, Home};
 use sasl::client::{Binding, Keys, Scram};
 use stanza::{
-    BindReply, BindRequest, ClientId, Condition, Counts, EnableReply, EnableRequest, Exchange, Grant, Peer,
+    Bare, BindReply, BindRequest, ClientId, Condition, Counts, EnableReply, EnableRequest, Exchange, Grant, Peer,
     ResourceRequest, ResumeReply, ResumeRequest, Resumption, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId,
     UserAgent,
 };
-use store::HashName;
+use store::{Error, HashName, Item, Items, Key, Stores, Version};
 use support::{House, bare};
 use topology::Epoch;
 
@@ -178,4 +182,141 @@ async fn a_login_does_not_outlive_that_it_is_allowed() {
     assert_eq!(bind(&house, 101, grant.clone()).await, Err(Condition::NotAuthorized));
     accounts.set_disabled(&bare("alice"), false).await.unwrap();
     assert_eq!(bind(&house, 101, grant).await, Ok(()));
+}
+
+request! {
+    /// Asks for Bob's account, and for a value to be written.
+    Found = "found" in "test:password";
+    /// Asks for a value to be written.
+    Write = "write" in "test:password";
+}
+
+/// Makes accounts.
+struct Founder;
+
+impl Module for Founder {
+    const ABOUT: About = About {
+        name: "founder",
+        rfcs: &[],
+        xeps: &[],
+        summary: "Makes accounts.",
+    };
+    type Config = ();
+
+    fn new((): ()) -> Self {
+        Self
+    }
+
+    fn install(self: Arc<Self>, on: &mut Hooks) {
+        on.set(At::Account, async |_: Cx, _: Found| {
+            let credentials = Credentials {
+                account: bare("bob"),
+                password: Password("orchard wall".into()),
+                is_new: true,
+            };
+            Ok(Reply::empty().effect(Effect::Account(credentials)).effect(put()))
+        });
+        on.set(At::Account, async |_: Cx, _: Write| Ok(Reply::empty().effect(put())));
+    }
+}
+
+fn put() -> Effect {
+    Effect::Put(Put {
+        key: Key {
+            space: "test".into(),
+            name: "value".into(),
+        },
+        value: Some(Bytes::from_static(b"value")),
+        seen: None,
+        fact: None,
+    })
+}
+
+static FOUNDER: Row = row::<Founder>();
+
+/// Items of which the first so many are not written: because somebody else was faster, or because the store is away.
+struct Shaky {
+    items: Arc<dyn Items>,
+    left: AtomicU32,
+    is_away: bool,
+}
+
+#[async_trait]
+impl Items for Shaky {
+    async fn get(&self, owner: &Bare, key: &Key) -> store::Result<Option<Item>> {
+        self.items.get(owner, key).await
+    }
+
+    async fn list(&self, owner: &Bare, space: &str) -> store::Result<Vec<Item>> {
+        self.items.list(owner, space).await
+    }
+
+    async fn page(&self, owner: &Bare, after: Option<&Key>, limit: u32) -> store::Result<Vec<Item>> {
+        self.items.page(owner, after, limit).await
+    }
+
+    async fn put(&self, owner: &Bare, key: &Key, value: Bytes, seen: Option<Version>) -> store::Result<Version> {
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        match (left, self.is_away) {
+            (Ok(_), false) => Err(Error::Conflict),
+            (Ok(_), true) => Err(Error::Unavailable("away".into())),
+            (Err(_), _) => self.items.put(owner, key, value, seen).await,
+        }
+    }
+
+    async fn remove(&self, owner: &Bare, key: &Key, seen: Version) -> store::Result<()> {
+        self.items.remove(owner, key, seen).await
+    }
+}
+
+/// An account is made once, however often what goes with it has to be tried, and once it is made that is what is said.
+#[tokio::test(start_paused = true)]
+async fn what_fails_beside_a_password_does_not_hide_it() {
+    let always = u32::MAX;
+    for (name, left, is_away, expected) in [
+        ("found", 0, false, "result"),
+        ("found", 2, false, "result"),
+        ("found", always, false, "result"),
+        ("found", always, true, "result"),
+        ("write", 2, false, "result"),
+        ("write", always, false, "resource-constraint"),
+        ("write", always, true, "resource-constraint"),
+    ] {
+        let stores = support::stores(&["alice"]).await;
+        let items = Arc::new(Shaky {
+            items: stores.items.clone(),
+            left: AtomicU32::new(left),
+            is_away,
+        });
+        let stores = Stores { items, ..stores };
+        let mut config = Config::default();
+        config.sasl.iterations = 10;
+        let clock = Arc::new(support::Ticks::default());
+        let router = support::router_of(
+            &[&FOUNDER],
+            clock,
+            "router-1",
+            stores.clone(),
+            Arc::new(NoPeers),
+            config,
+        );
+        router.serve_alone();
+        let house = House {
+            router,
+            edge: Arc::default(),
+            stores,
+        };
+        let alice = house.client("alice", "a").await;
+        let ask = format!("<iq type='set' id='1'><{name} xmlns='test:password'/></iq>");
+        alice.send(&ask).await.unwrap();
+        let got = alice.got();
+        assert!(
+            got.len() == 1 && got[0].contains(expected),
+            "{name} {left} {is_away}: {got:?}"
+        );
+        let made = house.stores.accounts.get(&bare("bob")).await.unwrap();
+        assert_eq!(made.is_some(), name == "found", "{left} {is_away}");
+    }
 }
