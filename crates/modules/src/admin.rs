@@ -11,6 +11,8 @@ use engine::{
 use stanza::form::{Field, Form, FormType};
 use store::{Account, PresenceRecord};
 
+use crate::push;
+
 /// The module.
 pub(crate) struct Admin;
 
@@ -123,10 +125,15 @@ async fn obey(cx: Cx, order: End) -> Answer {
     let is_meant = |resource: &str| order.resource.as_deref().is_none_or(|meant| meant == resource);
     let sessions = cx.account.sessions.iter();
     let meant = sessions.filter(|session| is_meant(session.jid.resource()));
-    Ok(Reply::empty().effect(Effect::End {
+    let mut reply = Reply::empty().effect(Effect::End {
         sessions: meant.map(|session| session.id).collect(),
         condition: order.why.condition(),
-    }))
+    });
+    if order.why == Why::Password {
+        let end = push::end_all(&cx.account);
+        end.into_iter().for_each(|effect| reply.effects.push(effect));
+    }
+    Ok(reply)
 }
 
 /// XEP-0133, 4.1.

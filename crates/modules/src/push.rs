@@ -1,12 +1,16 @@
 //! Push notifications (XEP-0357): a client that is not there, or that nobody looks at, has its app server told that something waits.
+//!
+//! Another password takes them from all clients: whoever knew the old one may have had an app server of his own told, which would go on
+//! learning when, and perhaps from whom and what, something comes, though no session and no token of his is left. No resource tells whose a
+//! registration is, so that none is spared: clients ask again.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    About, Answer, At, Bare, Condition, Cx, Effect, Effects, Element, ErrorType, Fact, Head, Hooks, Iq, IqType, Jid,
-    Malformed, Message, MessageType, Module, Outcome, Presence, PresenceType, Put, Reply, Request, SessionEvent,
-    SessionView, StanzaError, View, Way, ns,
+    About, AccountView, Answer, At, Bare, Condition, Cx, Effect, Effects, Element, ErrorType, Fact, Head, Hooks, Iq,
+    IqType, Jid, Malformed, Message, MessageType, Module, Outcome, Presence, PresenceType, Put, Reply, Request,
+    SessionEvent, SessionView, StanzaError, View, Way, ns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -276,6 +280,12 @@ fn excluded(view: &View<'_>, message: &Message, effects: &mut Effects) {
     if pubsub.iter().flat_map(Element::children).any(takes_away) && clients.list.iter().any(is_meant) {
         effects.push(clients.put(&clients.without(is_meant)));
     }
+}
+
+/// Nobody is told of anything any more; nothing is to be done where nobody is.
+pub(crate) fn end_all(account: &AccountView) -> Option<Effect> {
+    let clients = account.facts.get::<Clients>()?;
+    (!clients.list.is_empty()).then(|| clients.put(&[]))
 }
 
 /// The asker's own clients.

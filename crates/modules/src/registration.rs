@@ -10,6 +10,8 @@ use engine::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::push;
+
 /// The module.
 pub(crate) struct Registration {
     config: RegistrationConfig,
@@ -127,20 +129,26 @@ impl Registration {
             Change::Password { username, .. } if !is_own_name(cx, &username) => {
                 Err(refusal(Condition::NotAcceptable, "this is not your name"))
             }
-            // Whoever knew the old password is to show the new one: sessions that are online or could be resumed end, but for the one that
-            // asks. Which ones there are is looked at when nobody comes in by the old one any more.
-            Change::Password { password, .. } => {
-                Ok(Reply::empty().effect(Effect::Password(password)).then(Effect::EndAll {
-                    but: cx.session,
-                    condition: StreamCondition::Reset,
-                }))
-            }
+            Change::Password { password, .. } => Ok(change_password(cx, password)),
             Change::Remove if !self.config.remove_account => {
                 Err(refusal(Condition::NotAllowed, "accounts are not removed this way here"))
             }
             Change::Remove => Ok(Reply::empty().effect(Effect::Retire)),
         }
     }
+}
+
+/// Whoever knew the old password is to show the new one: sessions that are online or could be resumed end, but for the one that asks, and
+/// so do notifications. Which sessions there are is looked at when nobody comes in by the old one any more.
+fn change_password(cx: &Cx, password: Password) -> Reply {
+    let mut reply = Reply::empty().effect(Effect::Password(password));
+    push::end_all(&cx.account)
+        .into_iter()
+        .for_each(|effect| reply.effects.push(effect));
+    reply.then(Effect::EndAll {
+        but: cx.session,
+        condition: StreamCondition::Reset,
+    })
 }
 
 /// XEP-0077, 3.2: only the account's own sessions; who has no account here is told so.
