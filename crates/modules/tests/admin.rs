@@ -1,5 +1,7 @@
 //! What administrators do with many accounts at once, when the store fails in between.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod scene;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Reports of spam and abuse (XEP-0377, 4): which of them reach those who run the server.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod scene;
 
 use engine::At;
