@@ -46,6 +46,9 @@ pub struct Listeners {
     pub c2s: Vec<SocketAddr>,
     /// Addresses for direct TLS (XEP-0368). Default `["[::]:5223"]`.
     pub c2s_tls: Vec<SocketAddr>,
+    /// Addresses for external components (XEP-0114), such as `["127.0.0.1:5347"]`: in plain, so for loopback or a network of your own.
+    /// Which there are, routers know (`router.components`). Default: none.
+    pub component: Vec<SocketAddr>,
 }
 
 /// How many connections, and how much each may make the edge hold.
@@ -290,6 +293,7 @@ impl Default for Listeners {
         Self {
             c2s: vec![any(5222)],
             c2s_tls: vec![any(5223)],
+            component: Vec::new(),
         }
     }
 }

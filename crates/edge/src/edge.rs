@@ -7,7 +7,7 @@ use std::time::Duration;
 use link::Router;
 use rand::seq::SliceRandom;
 use stanza::Peer;
-use stream::HostConfig;
+use stream::{Dialect, HostConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,7 +19,7 @@ use crate::admission::{Admission, Place};
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::handshake::handshake;
-use crate::listener::Listener;
+use crate::listener::{Listener, Spoken};
 use crate::outbox::Order;
 use crate::pace;
 use crate::session::serve;
@@ -134,20 +134,28 @@ impl Edge {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let way = if direct_tls { Way::Direct } else { Way::StartTls };
-        self.admit(io, address, way);
+        let spoken = if direct_tls { Spoken::Tls } else { Spoken::Plain };
+        self.admit(io, address, spoken);
+    }
+
+    /// The same for a component's connection.
+    pub fn serve_component<T>(&self, io: T, address: Option<IpAddr>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.admit(io, address, Spoken::Component);
     }
 
     async fn accept(&self, listener: &Listener) {
         let keepalive = self.shared.config.timeouts.keepalive;
         listener
-            .accept(keepalive, |stream, address, way| {
-                self.admit(stream, Some(address.ip()), way)
+            .accept(keepalive, |stream, address, spoken| {
+                self.admit(stream, Some(address.ip()), spoken)
             })
             .await;
     }
 
-    fn admit<T>(&self, io: T, address: Option<IpAddr>, way: Way)
+    fn admit<T>(&self, io: T, address: Option<IpAddr>, spoken: Spoken)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -158,28 +166,33 @@ impl Edge {
         match self.admission.enter(address) {
             Err(refused) => meters.refused(refused.0),
             Ok(place) => {
-                meters.accepted(if way == Way::Direct { "c2s_tls" } else { "c2s" });
+                meters.accepted(spoken.name());
                 let peer = Peer {
                     address: address.map(|a| a.to_canonical()),
                     tls: None,
                 };
-                self.begin(io, peer, way, place);
+                self.begin(io, peer, spoken, place);
             }
         }
     }
 
-    fn begin<T>(&self, io: T, mut peer: Peer, way: Way, place: Place)
+    fn begin<T>(&self, io: T, mut peer: Peer, spoken: Spoken, place: Place)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (shared, tasks) = (self.shared.clone(), self.tasks.clone());
-        match way {
-            Way::StartTls => self.tasks.spawn(serve(shared, Socket::Plain(io), peer, place)),
+        match spoken {
+            Spoken::Plain => self
+                .tasks
+                .spawn(serve(shared, Dialect::Client, Socket::Plain(io), peer, place)),
+            Spoken::Component => self
+                .tasks
+                .spawn(serve(shared, Dialect::Component, Socket::Plain(io), peer, place)),
             // The session is a task of its own, so that it does not keep the room of the handshake.
-            Way::Direct => self.tasks.spawn(async move {
-                if let Some((io, facts)) = handshake(&shared, io, way).await {
+            Spoken::Tls => self.tasks.spawn(async move {
+                if let Some((io, facts)) = handshake(&shared, io, Way::Direct).await {
                     peer.tls = Some(facts);
-                    tasks.spawn(serve(shared, Socket::Tls(io), peer, place));
+                    tasks.spawn(serve(shared, Dialect::Client, Socket::Tls(io), peer, place));
                 }
             }),
         };

@@ -1,4 +1,4 @@
-//! Sockets that clients connect to.
+//! Sockets that clients and components connect to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,8 +7,6 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::tls::Way;
-
 /// The first and the longest pause after the system had no more to give for a connection.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -16,7 +14,29 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    way: Way,
+    spoken: Spoken,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// XMPP of clients, in plain until they ask for TLS.
+    Plain,
+    /// XMPP of clients, in TLS from the first byte.
+    Tls,
+    /// XMPP of components, in plain.
+    Component,
+}
+
+impl Spoken {
+    /// What the listener is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "c2s",
+            Self::Tls => "c2s_tls",
+            Self::Component => "component",
+        }
+    }
 }
 
 impl Listener {
@@ -24,7 +44,7 @@ impl Listener {
     pub fn starttls(socket: TcpListener) -> Self {
         Self {
             socket,
-            way: Way::StartTls,
+            spoken: Spoken::Plain,
         }
     }
 
@@ -32,7 +52,15 @@ impl Listener {
     pub fn direct_tls(socket: TcpListener) -> Self {
         Self {
             socket,
-            way: Way::Direct,
+            spoken: Spoken::Tls,
+        }
+    }
+
+    /// Plain TCP for components (XEP-0114).
+    pub fn component(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            spoken: Spoken::Component,
         }
     }
 
@@ -45,14 +73,14 @@ impl Listener {
     }
 
     /// Hands every connection to `connected`; ends never.
-    pub(crate) async fn accept(&self, keepalive: Duration, connected: impl Fn(TcpStream, SocketAddr, Way)) {
+    pub(crate) async fn accept(&self, keepalive: Duration, connected: impl Fn(TcpStream, SocketAddr, Spoken)) {
         let mut pause = PAUSES.0;
         loop {
             match self.socket.accept().await {
                 Ok((stream, address)) => {
                     pause = PAUSES.0;
                     prepare(&stream, keepalive);
-                    connected(stream, address, self.way);
+                    connected(stream, address, self.spoken);
                 }
                 Err(error) if is_of_connection(&error) => tracing::debug!(%error, "connection ended before it began"),
                 Err(error) => {

@@ -248,7 +248,7 @@ impl Drop for Counted {
 
 /// The name of the mechanism that a request begins, from a closed list: a client must not make up labels.
 pub(crate) fn mechanism(request: &SaslRequest) -> Option<&'static str> {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 12] = [
         "EXTERNAL",
         "HT-SHA-256-ENDP",
         "HT-SHA-256-EXPR",
@@ -260,6 +260,7 @@ pub(crate) fn mechanism(request: &SaslRequest) -> Option<&'static str> {
         "SCRAM-SHA-256-PLUS",
         "SCRAM-SHA-512",
         "SCRAM-SHA-512-PLUS",
+        "jabber:component:accept",
     ];
     match request {
         SaslRequest::Start { mechanism, .. } => Some(KNOWN.into_iter().find(|k| k == mechanism).unwrap_or("other")),

@@ -15,7 +15,7 @@ use stanza::{
     Bare, BindReply, BindRequest, Condition, EnableRequest, Full, Grant, Peer, RegisterRequest, ResourceRequest,
     ResumeReply, ResumeRequest, SaslFailure, SaslRequest, SessionId, StreamCondition,
 };
-use stream::{Closed, Event, Stream};
+use stream::{Closed, Dialect, Event, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 use tracing::instrument::Instrumented;
@@ -42,9 +42,10 @@ const MOST_UNWRITTEN: usize = 64 << 10;
 /// What a client may still send after a stream error before the connection is cut, in bytes.
 const LINGERING: usize = 256 << 10;
 
-/// Serves `socket` until the connection ends.
+/// Serves `socket`, on which `dialect` is spoken, until the connection ends.
 pub(crate) fn serve<T>(
     shared: Arc<Shared>,
+    dialect: Dialect,
     socket: Socket<T>,
     peer: Peer,
     place: Place,
@@ -56,7 +57,7 @@ where
     // Below INFO, so that a million sessions do not each keep a span by default.
     let span = tracing::debug_span!("session", %id);
     // Boxed at once: what is moved through a future counts twice in its size.
-    live(Box::new(Session::new(shared, socket, id, peer, place))).instrument(span)
+    live(Box::new(Session::new(shared, dialect, socket, id, peer, place))).instrument(span)
 }
 
 /// Runs a session to its end. Whatever happens, the home is told.
@@ -121,7 +122,14 @@ enum Turn {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
-    fn new(shared: Arc<Shared>, socket: Socket<T>, id: SessionId, peer: Peer, place: Place) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        dialect: Dialect,
+        socket: Socket<T>,
+        id: SessionId,
+        peer: Peer,
+        place: Place,
+    ) -> Self {
         let entry = shared.sessions.enter(id);
         // Entered first: whoever fences or stops the edge later finds the entry.
         if *shared.fenced.borrow() {
@@ -131,7 +139,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             entry.order(Order::Leave(shared.config.drain.condition()));
         }
         Self {
-            stream: Stream::new(shared.stream.clone(), id, peer.clone(), rand::random(), now()),
+            stream: Stream::of(dialect, shared.stream.clone(), id, peer.clone(), rand::random(), now()),
             wire: Wire::new(socket),
             entry,
             place,
@@ -587,7 +595,7 @@ mod tests {
     #[test]
     fn a_session_stays_small() {
         type Io = tokio::net::TcpStream;
-        fn future_size<F>(_: fn(Arc<Shared>, Socket<Io>, Peer, Place) -> F) -> usize {
+        fn future_size<F>(_: fn(Arc<Shared>, Dialect, Socket<Io>, Peer, Place) -> F) -> usize {
             size_of::<F>()
         }
         let (task, session, machine) = (future_size(serve::<Io>), size_of::<Session<Io>>(), size_of::<Stream>());

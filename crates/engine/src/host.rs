@@ -17,6 +17,8 @@ pub struct Host {
     pub started: stanza::Timestamp,
     /// Who administers it.
     pub admins: BTreeSet<Bare>,
+    /// The services below its domain that others provide: external components (XEP-0114).
+    pub services: Vec<String>,
     /// What is advertised, by address.
     pub disco: BTreeMap<At, Disco>,
 }

@@ -84,6 +84,13 @@ pub struct HookRow {
     pub payload: String,
 }
 
+impl Default for Pipeline {
+    /// Nothing runs.
+    fn default() -> Self {
+        Self::freeze(Hooks::default())
+    }
+}
+
 impl Pipeline {
     /// Freezes the table of the enabled `rows`, each with its settings (`Null`: defaults).
     ///
@@ -94,9 +101,13 @@ impl Pipeline {
         for (row, settings) in rows {
             row.install(settings, &mut hooks)?;
         }
-        if let Some(problem) = hooks.problems.first() {
-            return Err(problem.clone());
+        match hooks.problems.first() {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(Self::freeze(hooks)),
         }
+    }
+
+    fn freeze(mut hooks: Hooks) -> Self {
         let mut interests = Vec::new();
         for roles in &hooks.lanes {
             interests.extend(roles.observers.iter().filter_map(|hook| hook.carries));
@@ -106,13 +117,13 @@ impl Pipeline {
         interests.truncate(64);
         let masks = hooks.lanes.each_ref().map(|roles| Masks::of(roles, &interests));
         let (commanders, commands): (Vec<_>, Vec<_>) = std::mem::take(&mut hooks.commands).into_iter().unzip();
-        Ok(Self {
+        Self {
             hooks,
             commands: commands.into(),
             commanders,
             interests,
             masks,
-        })
+        }
     }
 
     /// Takes out of a stanza, before anything else, what only the account itself may say.

@@ -95,7 +95,7 @@ async fn info(cx: Cx, request: Info) -> Answer {
     Ok(query(ns::DISCO_INFO, request.node).extend(children(disco)).into())
 }
 
-/// XEP-0030, 4: of an account its available resources, and commands; nothing else hangs below the server yet.
+/// XEP-0030, 4: of an account its available resources, of the server the services below its domain; and commands.
 async fn items(cx: Cx, request: Items) -> Answer {
     check(&cx)?;
     if request.node.as_deref() == Some(ns::COMMANDS) {
@@ -108,7 +108,11 @@ async fn items(cx: Cx, request: Items) -> Answer {
         return Err(Condition::ItemNotFound.into());
     }
     let resources = cx.account.available().filter(|_| cx.at == At::Account);
-    let items = resources.map(|session| Element::new(ns::DISCO_ITEMS, "item").with("jid", session.jid.to_string()));
+    let services = cx.host.services.iter().filter(|_| cx.at == At::Server);
+    let jids = resources
+        .map(|session| session.jid.to_string())
+        .chain(services.cloned());
+    let items = jids.map(|jid| Element::new(ns::DISCO_ITEMS, "item").with("jid", jid));
     let reply: Reply = query(ns::DISCO_ITEMS, request.node).extend(items).into();
     Ok(reply)
 }

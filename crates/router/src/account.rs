@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use engine::{AccountView, Outcome, SessionChange, SessionView, View, Way};
+use engine::{AccountView, Facts, Meters, Outcome, SessionChange, SessionView, View, Way};
 use link::{Delivery, EdgeRef, Trace, Waiting};
 use sasl::Mark;
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
@@ -60,6 +60,25 @@ impl Account {
             dirty: BTreeSet::new(),
             overflown: Vec::new(),
         }
+    }
+
+    /// An external component: nobody created it, and no store knows it.
+    pub(crate) fn component(jid: Bare, host: Arc<VirtualHost>) -> Self {
+        let view = AccountView {
+            jid,
+            sessions: Vec::new(),
+            meters: Meters::default(),
+            roster: Arc::default(),
+            lent: None,
+            away_since: None,
+            facts: Facts::default(),
+        };
+        Self::new(host, Timestamp(i64::MIN), view)
+    }
+
+    /// Whether it is an external component: users have names.
+    pub(crate) fn is_component(&self) -> bool {
+        self.jid().local().is_none()
     }
 
     pub(crate) fn jid(&self) -> &Bare {

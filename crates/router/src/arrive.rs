@@ -16,6 +16,7 @@ use crate::load;
 use crate::perform::{finish, perform, refresh_loan};
 use crate::refusal::Refusal;
 use crate::refuse::refuse;
+use crate::relay;
 use crate::session::Fate;
 use crate::settle;
 
@@ -50,6 +51,9 @@ async fn take_in(core: &Core, to: &Bare, sent: Sent, mut out: Out) -> Option<Bat
 
 /// The way in at an account whose lock is held.
 pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &mut Out) {
+    if account.is_component() {
+        return relay::arrive(core, account, sent, out);
+    }
     let (now, Sent { mut stanza, key }) = (core.now(), sent);
     refresh_loan(core, account, &stanza, out).await;
     account

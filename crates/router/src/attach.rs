@@ -163,7 +163,8 @@ async fn take_over(
     let since = mirror.detached.unwrap_or_else(|| core.now());
     account.open(session, jid, mirror);
     record_presence(core, account, id);
-    if account.log.is_some() || core.slots.phase(attach.session.slot) == Phase::Serving {
+    let may_read = account.log.is_some() || core.slots.phase(attach.session.slot) == Phase::Serving;
+    if may_read && !account.is_component() {
         archive::welcome(core, account, id).await;
     }
     if attach.detached && !resume::detach(core, account, id, since) {

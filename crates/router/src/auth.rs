@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use sasl::{Claim, Policy, Start, Step, TokenMechanism, Verify};
 use stanza::{
     Bare, Exchange, FastUse, Grant, ResourceRequest, Sasl2, SaslFailure, SaslReply, SaslRequest, SessionId, Timestamp,
-    Token,
+    Token, ns,
 };
 use store::Account;
 use tokio::time::Instant;
@@ -120,6 +120,10 @@ impl Auth {
                 if !self.limiter.allows(asker.address) {
                     gauges::sasl("limited");
                     return SaslReply::Failure(SaslFailure::TemporaryAuthFailure);
+                }
+                if mechanism == ns::COMPONENT {
+                    let id = format!("{:032x}", core.entropy.bits());
+                    return self.go_on(core, asker, core.components.greet(&domain, &id)).await;
                 }
                 let start = Start {
                     domain,

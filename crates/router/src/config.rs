@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::Secret;
 
 /// Settings of a router: sessions, queues, authentication and its place in the cluster.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -52,10 +53,22 @@ pub struct Config {
     pub retain_s: u64,
     /// Most archives looked at, or batches of 1,000 messages removed, per second.
     pub retain_per_s: u32,
+    /// External components (XEP-0114): services of other software that have domains of their own here, such as gateways and app servers.
+    pub components: Vec<ComponentConfig>,
     /// Authentication.
     pub sasl: SaslConfig,
     /// The router's place in the cluster.
     pub cluster: ClusterConfig,
+}
+
+/// An external component.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentConfig {
+    /// Its domain: one below that of a virtual host, or any other that is not served here otherwise.
+    pub domain: String,
+    /// What it proves to know (or `secret_file`).
+    pub secret: Secret,
 }
 
 /// When a message is delivered and acknowledged.
@@ -167,6 +180,7 @@ impl Default for Config {
             retired_ms: 1_000,
             retain_s: 3_600,
             retain_per_s: 100,
+            components: Vec::new(),
             sasl: SaslConfig::default(),
             cluster: ClusterConfig::default(),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use link::Peers;
-use stanza::Timestamp;
+use stanza::{Bare, Jid, Timestamp};
 use store::Stores;
 use tokio::sync::watch;
 use topology::{NodeId, Snapshot};
@@ -11,12 +11,13 @@ use topology::{NodeId, Snapshot};
 use crate::behind::Behind;
 use crate::cells::Cells;
 use crate::clock::{Clock, Entropy};
+use crate::components::Components;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::edges::Edges;
 use crate::expiry::Expiry;
 use crate::hasher::Hasher;
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, VirtualHost};
 use crate::marks::Marks;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
@@ -29,6 +30,7 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) stores: Stores,
     pub(crate) hosts: Hosts,
+    pub(crate) components: Components,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -51,7 +53,38 @@ pub(crate) struct Core {
     pub(crate) trails: watch::Sender<usize>,
 }
 
+/// Whose address it is.
+pub(crate) enum Whose<'a> {
+    /// A user's of a virtual host.
+    User,
+    /// A virtual host's own.
+    Server(&'a Arc<VirtualHost>),
+    /// An external component's, or anybody's at its domain, which is at home as this.
+    Component(Bare),
+    /// Somebody else's.
+    Remote,
+}
+
 impl Core {
+    /// Whose address `jid` is.
+    pub(crate) fn whose(&self, jid: &Jid) -> Whose<'_> {
+        match self.hosts.get(jid.domain()) {
+            Some(_) if jid.local().is_some() => Whose::User,
+            Some(host) => Whose::Server(host),
+            None if self.components.get(jid.domain()).is_none() => Whose::Remote,
+            None => Bare::parse(jid.domain()).map_or(Whose::Remote, Whose::Component),
+        }
+    }
+
+    /// The account that takes in what comes for `jid`, if one does.
+    pub(crate) fn home_of(&self, jid: &Jid) -> Option<Bare> {
+        match self.whose(jid) {
+            Whose::User => Some(jid.bare()),
+            Whose::Component(home) => Some(home),
+            Whose::Server(_) | Whose::Remote => None,
+        }
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }

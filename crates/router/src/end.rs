@@ -42,18 +42,18 @@ pub(crate) async fn end(
     core.behind.location(&view.jid, None);
     let left = account.let_go(&mut session);
     for queued in session.take_unwritten() {
-        if let Some(stanza) = queued.orphan().filter(|stanza| goes_again(stanza)) {
+        if let Some(stanza) = queued.orphan().filter(|stanza| account.is_component() || goes_again(stanza)) {
             arrive::place(core, account, Stanza::clone(&stanza).into(), out).await;
         }
     }
     if left {
         flush_to_another(core, account, out).await;
     }
-    if account.sessions.is_empty() {
-        archive::save(core, account).await;
+    if !account.sessions.is_empty() || account.is_component() {
+        return true;
     }
-    if account.sessions.is_empty()
-        && let Err(error) = core.stores.accounts.set_last_seen(account.jid(), now).await
+    archive::save(core, account).await;
+    if let Err(error) = core.stores.accounts.set_last_seen(account.jid(), now).await
     {
         gauges::failed("last_seen");
         tracing::debug!(%error, "remembering when an account was last seen");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{Host, Pipeline};
-use stanza::Jid;
 
 use crate::registration::Registration;
 
@@ -20,22 +19,3 @@ pub struct VirtualHost {
 
 /// The virtual hosts by domain.
 pub type Hosts = BTreeMap<String, Arc<VirtualHost>>;
-
-/// Whose address it is.
-pub(crate) enum Whose<'a> {
-    /// A user's of a virtual host.
-    User,
-    /// A virtual host's own.
-    Server(&'a Arc<VirtualHost>),
-    /// Somebody else's.
-    Remote,
-}
-
-/// Whose address `jid` is.
-pub(crate) fn whose<'a>(hosts: &'a Hosts, jid: &Jid) -> Whose<'a> {
-    match hosts.get(jid.domain()) {
-        Some(_) if jid.local().is_some() => Whose::User,
-        Some(host) => Whose::Server(host),
-        None => Whose::Remote,
-    }
-}

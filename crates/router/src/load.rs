@@ -101,6 +101,9 @@ pub(crate) fn absent(core: &Core) -> State {
 
 async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
     let Some(host) = core.hosts.get(jid.domain()) else {
+        if let Some(host) = core.components.get(jid.domain()).filter(|_| jid.local().is_none()) {
+            return Ok(State::Loaded(Box::new(Account::component(jid.clone(), host.clone()))));
+        }
         return Ok(absent(core));
     };
     let Some(stored) = core.stores.accounts.get(jid).await? else {

@@ -12,10 +12,9 @@ use topology::Slot;
 use crate::account::{Account, Manner};
 use crate::cells::{Cell, State};
 use crate::config::ms;
-use crate::core::Core;
+use crate::core::{Core, Whose};
 use crate::errand::{Batch, Errand, Out, Question};
 use crate::gauges;
-use crate::hosts::{Whose, whose};
 use crate::load;
 use crate::password;
 use crate::perform::{finish, perform};
@@ -26,7 +25,7 @@ use crate::settle::{self, ATTEMPTS, Settled};
 
 /// Answers a request. Returns what follows from it.
 pub(crate) async fn answer(core: &Core, question: Question, trace: Option<Trace>, depth: u32) -> Option<Batch> {
-    let ours = matches!(whose(&core.hosts, question.account.jid()), Whose::User);
+    let ours = matches!(core.whose(question.account.jid()), Whose::User);
     let pass = if ours {
         core.slots.arrive(Slot::of(question.account.as_str())).await.ok()
     } else {

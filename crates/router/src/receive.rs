@@ -9,7 +9,6 @@ use topology::Slot;
 use crate::arrive::arrive;
 use crate::core::Core;
 use crate::errand::Sent;
-use crate::hosts::{Whose, whose};
 use crate::travel::{Travel, addressed, came_late};
 
 /// Takes in a stanza for recipients that are at home here; gives back those that are not. What follows from it goes on after
@@ -19,11 +18,11 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
     let mut travel = Travel::new(core.clone());
     let single = route.to.len() == 1;
     for to in route.to {
-        if !matches!(whose(&core.hosts, &to), Whose::User) {
+        let Some(home) = core.home_of(&to) else {
             // A peer with other virtual hosts: nothing here to deliver to, and sending it back would not end.
             continue;
-        }
-        let slot = Slot::of(to.bare().as_str());
+        };
+        let slot = Slot::of(home.as_str());
         let Ok(_pass) = core.slots.arrive(slot).await else {
             back.push(to);
             continue;
@@ -32,8 +31,8 @@ pub(crate) async fn receive(core: &Arc<Core>, route: Route) -> Vec<Jid> {
             stanza: own(&route.stanza, &to, single),
             key: route.key,
         };
-        let batch = arrive(core, &to.bare(), sent, route.trace, 0).await;
-        if came_late(core, slot, &route.stanza) {
+        let batch = arrive(core, &home, sent, route.trace, 0).await;
+        if came_late(core, &home, &route.stanza) {
             back.push(to);
         } else {
             travel.add(batch);

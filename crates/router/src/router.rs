@@ -18,6 +18,7 @@ use crate::auth::Auth;
 use crate::behind::Behind;
 use crate::cells::{Cells, State};
 use crate::clock::{Clock, Entropy};
+use crate::components::Components;
 use crate::config::{Config, ms};
 use crate::core::Core;
 use crate::directory::Directory;
@@ -82,6 +83,7 @@ impl Router {
             holders: Arc::new(Holders(parts.stores.items.clone())),
             stores: parts.stores,
             hosts: parts.hosts,
+            components: Components::new(&config.components),
             peers: parts.peers,
             clock: parts.clock,
             entropy: parts.entropy,

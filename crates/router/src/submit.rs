@@ -17,6 +17,7 @@ use crate::load;
 use crate::perform::{finish, perform};
 use crate::refusal::Refusal;
 use crate::refuse::refuse;
+use crate::relay;
 use crate::session::Fate;
 use crate::settle;
 use crate::travel::Travel;
@@ -70,6 +71,10 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
     let jid = account.view.session(session.id).ok_or(Gone::Session)?.jid.clone();
     let mut out = Out::new(submission.trace, 0);
     match submission.said {
+        Said::Stanza(stanza) if account.is_component() => {
+            let key = Some(key);
+            relay::leave(account, Sent { stanza, key }, &mut out);
+        }
         Said::Stanza(stanza) => {
             let sent = Sent {
                 stanza: prepare(stanza, &jid),
@@ -169,8 +174,10 @@ fn answer(core: &Core, account: &mut Account, id: SessionId, stanza: Option<Stan
         trace: out.trace,
     };
     let mut stanza = stanza;
-    // A subscription stanza's sender is the account, but the error is for the session that sent it.
-    stanza.head_mut().to = account.view.session(id).map(|session| session.jid.clone().into());
+    if !account.is_component() {
+        // A subscription stanza's sender is the account, but the error is for the session that sent it.
+        stanza.head_mut().to = account.view.session(id).map(|session| session.jid.clone().into());
+    }
     account.deliver(&[id], &Arc::new(stanza), manner);
 }
 

@@ -8,19 +8,19 @@ use engine::At;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use link::{Route, Trace};
-use stanza::{Bare, Condition, Iq, IqType, Jid, PresenceType, SessionId, Stanza, StreamCondition};
+use stanza::{Bare, Condition, Iq, Jid, PresenceType, SessionId, Stanza, StreamCondition};
 use topology::Slot;
 
 use crate::arrive::{self, arrive};
 use crate::cells::State;
-use crate::core::Core;
+use crate::core::{Core, Whose};
 use crate::end;
 use crate::errand::{Batch, Errand, Out, Question, Sent, Ticket};
 use crate::gauges;
-use crate::hosts::{VirtualHost, Whose, whose};
+use crate::hosts::VirtualHost;
 use crate::perform::finish;
 use crate::query;
-use crate::refuse::refuse;
+use crate::refuse::{refuse, unreachable};
 use crate::slots::Pass;
 
 /// Longest chain of errands that lead to errands.
@@ -129,23 +129,25 @@ impl Travel {
         }
         let core = self.core.clone();
         let Some(to) = sent.stanza.to().cloned() else { return };
-        match whose(&core.hosts, &to) {
-            Whose::User => self.carry_to_user(to.bare(), sent, trace, depth).await,
+        match core.whose(&to) {
+            Whose::User => self.carry_home(to.bare(), sent, trace, depth).await,
+            Whose::Component(home) => self.carry_home(home, sent, trace, depth).await,
             Whose::Server(host) => self.carry_to_server(host, sent.stanza, trace, depth),
             Whose::Remote => self.bounce(remote(&sent.stanza), trace, depth),
         }
     }
 
-    async fn carry_to_user(&mut self, to: Bare, sent: Sent, trace: Option<Trace>, depth: u32) {
-        let slot = Slot::of(to.as_str());
+    /// To the account that takes it in.
+    async fn carry_home(&mut self, home: Bare, sent: Sent, trace: Option<Trace>, depth: u32) {
+        let slot = Slot::of(home.as_str());
         let Sent { stanza, key } = sent;
         if let Some(_pass) = self.arrive_now(slot) {
             let sent = Sent {
                 stanza: stanza.clone(),
                 key,
             };
-            let batch = arrive(&self.core, &to, sent, trace, depth).await;
-            if !came_late(&self.core, slot, &stanza) {
+            let batch = arrive(&self.core, &home, sent, trace, depth).await;
+            if !came_late(&self.core, &home, &stanza) {
                 return self.add(batch);
             }
         }
@@ -183,7 +185,7 @@ impl Travel {
     async fn broadcast(&mut self, to: Vec<Jid>, stanza: Arc<Stanza>, trace: Option<Trace>, depth: u32) {
         let mut away: Option<(Slot, Vec<Jid>)> = None;
         for jid in to {
-            let user = matches!(whose(&self.core.hosts, &jid), Whose::User);
+            let user = matches!(self.core.whose(&jid), Whose::User);
             let slot = Slot::of(jid.bare().as_str());
             let own = |jid: &Jid| addressed(&stanza, jid.clone());
             if !user {
@@ -263,9 +265,10 @@ pub(crate) async fn end_session(
 }
 
 /// Whether a message may have been written to the archive after the slot's next home has looked there. That home is to be told of
-/// it: it recognises what it knows by the key.
-pub(crate) fn came_late(core: &Core, slot: Slot, stanza: &Stanza) -> bool {
-    matches!(stanza, Stanza::Message(_)) && core.slots.arrive_now(slot).is_err()
+/// it: it recognises what it knows by the key. A component has no archive.
+pub(crate) fn came_late(core: &Core, home: &Bare, stanza: &Stanza) -> bool {
+    let is_archived = matches!(stanza, Stanza::Message(_)) && home.local().is_some();
+    is_archived && core.slots.arrive_now(Slot::of(home.as_str())).is_err()
 }
 
 /// `stanza` with its own addressee.
@@ -290,14 +293,5 @@ fn remote(stanza: &Stanza) -> Option<Stanza> {
     match stanza {
         Stanza::Presence(presence) if presence.kind != PresenceType::Subscribe => None,
         _ => refuse(stanza, &Condition::RemoteServerNotFound.into()),
-    }
-}
-
-/// The recipient's home could not be reached in time.
-fn unreachable(stanza: &Stanza) -> Option<Stanza> {
-    match stanza {
-        Stanza::Presence(presence) if !matches!(presence.kind, PresenceType::Subscribe) => None,
-        Stanza::Iq(iq) if matches!(iq.kind, IqType::Result | IqType::Error) => None,
-        _ => refuse(stanza, &Condition::RemoteServerTimeout.into()),
     }
 }

@@ -5,6 +5,7 @@
 //! start ──▶ [Challenge ─respond─▶] Lookup ─found─▶ Challenge ─respond─▶ Success | Failure     (SCRAM)
 //!                                  Lookup ─found─▶ Verify ────run─────▶ Success | Failure     (PLAIN)
 //!                                  Lookup ─found─▶ Success | Failure                          (EXTERNAL)
+//! greet ──▶  Challenge ─respond─▶  Success | Failure                                          (components)
 //! ```
 //! The first challenge is empty: it asks for the initial response where the client sent none.
 
@@ -16,6 +17,7 @@ use store::{HashName, Verifier};
 use zeroize::Zeroizing;
 
 use crate::downgrade::Announced;
+use crate::handshake::Handshake;
 use crate::mechanism::Mechanism;
 use crate::scram::{First, Pending};
 use crate::{external, password, plain, verifier};
@@ -76,6 +78,8 @@ enum Waiting {
     Initial(Box<Context>),
     /// For SCRAM's final message.
     Final { account: Bare, pending: Box<Pending> },
+    /// For a component's handshake.
+    Handshake(Handshake),
 }
 
 /// An exchange that waits for what the store knows of [`Lookup::account`].
@@ -150,6 +154,12 @@ impl Exchange {
         }
     }
 
+    /// Begins the handshake of a component, known by `secret`, whose stream is to have the id `id` (XEP-0114, 3).
+    pub fn greet(component: Bare, id: &str, secret: &str) -> Step {
+        let handshake = Handshake::new(component, id, secret);
+        Step::Challenge(Self(Waiting::Handshake(handshake)), Bytes::copy_from_slice(id.as_bytes()))
+    }
+
     /// Goes on with the client's response to a challenge.
     pub fn respond(self, message: &[u8]) -> Step {
         match self.0 {
@@ -161,6 +171,10 @@ impl Exchange {
                     data: Some(signature.into()),
                 },
                 Err(failure) => Step::Failure(failure),
+            },
+            Waiting::Handshake(handshake) => match handshake.finish(message) {
+                Some(account) => Step::Success { account, data: None },
+                None => Step::Failure(SaslFailure::NotAuthorized),
             },
         }
     }

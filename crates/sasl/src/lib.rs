@@ -5,6 +5,7 @@ mod downgrade;
 mod exchange;
 mod external;
 mod grant;
+mod handshake;
 mod hash;
 mod mechanism;
 mod password;
@@ -23,6 +24,7 @@ pub mod client;
 
 pub use exchange::{Exchange, Lookup, Policy, Start, Step, Verify};
 pub use grant::{InvalidGrant, Mark, Opened, mark, open, seal};
+pub use handshake::handshake;
 pub use mechanism::Mechanism;
 pub use password::{InvalidPassword, prepare};
 pub use resource::{letters, stable_resource};

@@ -57,8 +57,14 @@ fn fits(config: &Config, host: &HostConfig, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Software, start, administrators and everything advertised, as the modules of `domain` see it.
-pub(crate) fn host(domain: &str, config: &HostConfig, pipeline: &Pipeline, started: Timestamp) -> engine::Host {
+/// Software, start, administrators, services and everything advertised, as the modules of `domain` see it.
+pub(crate) fn host(
+    domain: &str,
+    config: &HostConfig,
+    services: Vec<String>,
+    pipeline: &Pipeline,
+    started: Timestamp,
+) -> engine::Host {
     let software = ("Dunlin".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     engine::Host {
         domain: domain.to_owned(),
@@ -69,8 +75,18 @@ pub(crate) fn host(domain: &str, config: &HostConfig, pipeline: &Pipeline, start
             .iter()
             .filter_map(|admin| Bare::parse(admin).ok())
             .collect(),
+        services,
         disco: pipeline.disco().clone(),
     }
+}
+
+/// The external components below `domain` (XEP-0114).
+pub(crate) fn services(config: &Config, domain: &str) -> Vec<String> {
+    let components = config.router.components.iter();
+    let prepared = components.filter_map(|component| prepare(&component.domain).ok());
+    prepared
+        .filter(|component| component.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
+        .collect()
 }
 
 fn prepare(domain: &str) -> Result<String> {

@@ -264,7 +264,13 @@ fn virtual_hosts(config: &Config) -> Result<(Hosts, Vec<HostConfig>)> {
     let mut known = Hosts::new();
     let mut streams = Vec::new();
     for (domain, (settings, pipeline)) in hosts::pipelines(config)? {
-        let host = Arc::new(hosts::host(&domain, &settings, &pipeline, started));
+        let host = Arc::new(hosts::host(
+            &domain,
+            &settings,
+            hosts::services(config, &domain),
+            &pipeline,
+            started,
+        ));
         streams.push(HostConfig {
             domain: domain.clone(),
             mechanisms: settings.mechanisms,

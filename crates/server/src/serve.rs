@@ -26,6 +26,8 @@ pub(crate) struct Started {
     pub(crate) c2s: Vec<SocketAddr>,
     /// Direct TLS.
     pub(crate) c2s_tls: Vec<SocketAddr>,
+    /// Components (XEP-0114).
+    pub(crate) component: Vec<SocketAddr>,
     /// Health and metrics.
     pub(crate) http: Vec<SocketAddr>,
     /// The development CA's certificate, when there is one.
@@ -67,6 +69,7 @@ impl Started {
             "ca": self.ca,
             "c2s": first(&self.c2s),
             "c2s_tls": first(&self.c2s_tls),
+            "component": first(&self.component),
             "http": first(&self.http),
             "pid": std::process::id(),
         })
@@ -101,15 +104,25 @@ pub(crate) async fn serve(
     let (c2s_tls, direct) = bind(listeners(&roles, &config.edge.listeners.c2s_tls))
         .await
         .context("edge.listeners.c2s_tls")?;
+    let (component, components) = bind(listeners(&roles, &config.edge.listeners.component))
+        .await
+        .context("edge.listeners.component")?;
     let listeners = plain
         .into_iter()
         .map(Listener::starttls)
-        .chain(direct.into_iter().map(Listener::direct_tls));
+        .chain(direct.into_iter().map(Listener::direct_tls))
+        .chain(components.into_iter().map(Listener::component));
     let ca = roles
         .edge
         .as_ref()
         .and_then(|edge| edge.certificates.development.clone());
-    ready(&Started { c2s, c2s_tls, http, ca })?;
+    ready(&Started {
+        c2s,
+        c2s_tls,
+        component,
+        http,
+        ca,
+    })?;
     health.enter(Phase::Ready);
     let drain = until_told(&roles, &telemetry, file.as_deref(), &health)?;
     run_roles(&roles, listeners.collect(), drain).await;

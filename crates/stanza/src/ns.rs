@@ -58,6 +58,8 @@ pub const EXTERNAL_SERVICES: &str = "urn:xmpp:extdisco:2";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// Client state indication (XEP-0352).
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
+/// Stanzas of external components (XEP-0114).
+pub const COMPONENT: &str = "jabber:component:accept";
 /// Stanza ids (XEP-0359).
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Tokens by which one is let in (XEP-0379).

@@ -40,7 +40,7 @@ pub enum Event {
     /// Whether somebody looks at the client (XEP-0352). It is active until it says otherwise.
     Active(bool),
     /// A stanza of the established session, for the home, with its number in the session's count. Its `from` is the
-    /// session's full address.
+    /// session's full address; a component's is an address at its domain.
     Stanza(u64, Stanza),
     /// A stanza that needed no home to judge, with its number, and the answer to it, if there is one. The home gives the answer
     /// its place among the deliveries.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use stanza::{Stanza, ns};
 use xml::{Element, Reader, escape_attribute};
 
-use crate::config::Config;
+use crate::config::{Config, Dialect};
 use crate::event::Event;
 use crate::fault::Fault;
 
@@ -15,6 +15,7 @@ use crate::fault::Fault;
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) config: Arc<Config>,
+    pub(crate) dialect: Dialect,
     pub(crate) reader: Reader,
     pub(crate) output: Vec<u8>,
     /// Events that no input brought about, such as the abort of an exchange.
@@ -39,11 +40,15 @@ pub(crate) struct Reply<'a> {
 }
 
 impl Line {
-    pub(crate) fn new(config: Arc<Config>, seed: u128, now: Instant) -> Self {
+    pub(crate) fn new(config: Arc<Config>, dialect: Dialect, seed: u128, now: Instant) -> Self {
         let reader = Reader::new(config.limits_before.clone());
         Self {
             config,
-            reader,
+            dialect,
+            reader: match dialect {
+                Dialect::Client => reader,
+                Dialect::Component => reader.of_dialect(ns::COMPONENT),
+            },
             output: Vec::new(),
             events: VecDeque::new(),
             now,
@@ -59,8 +64,7 @@ impl Line {
     pub(crate) fn header(&mut self, reply: Reply<'_>) {
         self.headers += 1;
         let id = format!("{:032x}-{}", self.seed, self.headers);
-        self.raw(b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'");
-        self.attribute("id", &id);
+        self.begin(&id);
         let known = [
             ("from", reply.from),
             ("to", reply.to),
@@ -75,6 +79,32 @@ impl Line {
         self.open = true;
     }
 
+    /// Writes our header to a component (XEP-0114, 3), with an id that a router made. It has no version, as there are no features.
+    pub(crate) fn greet(&mut self, from: Option<&str>, id: &str) {
+        self.begin(id);
+        if let Some(from) = from {
+            self.attribute("from", from);
+        }
+        self.raw(b">");
+        self.open = true;
+    }
+
+    fn begin(&mut self, id: &str) {
+        let content = self.content_ns();
+        self.raw(b"<?xml version='1.0'?><stream:stream xmlns='");
+        self.raw(content.as_bytes());
+        self.raw(b"' xmlns:stream='http://etherx.jabber.org/streams'");
+        self.attribute("id", id);
+    }
+
+    /// The namespace of stanzas on this stream.
+    fn content_ns(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Client => ns::CLIENT,
+            Dialect::Component => ns::COMPONENT,
+        }
+    }
+
     /// Writes the features element (RFC 6120, 4.3.2).
     pub(crate) fn features(&mut self, features: impl IntoIterator<Item = Element>) {
         self.raw(b"<stream:features>");
@@ -86,7 +116,7 @@ impl Line {
 
     /// Writes an element on the stream.
     pub(crate) fn write(&mut self, element: &Element) {
-        element.write(ns::CLIENT, &mut self.output);
+        element.write(self.content_ns(), &mut self.output);
     }
 
     /// Writes a stanza on the stream, if there is one.
@@ -111,7 +141,10 @@ impl Line {
 
     /// Writes a stream error and the closing tag, after a header if there is none yet (RFC 6120, 4.9.1.2).
     pub(crate) fn error(&mut self, fault: &Fault) {
-        if !self.open {
+        if !self.open && self.dialect == Dialect::Component {
+            let id = format!("{:032x}", self.seed);
+            self.greet(None, &id);
+        } else if !self.open {
             let config = Arc::clone(&self.config);
             self.header(Reply {
                 from: config.hosts.first().map(|host| host.domain.as_str()),

@@ -17,7 +17,7 @@ pub(crate) struct Login {
     pub(crate) host: usize,
     /// `xml:lang` of the client's last header.
     pub(crate) lang: Option<Arc<str>>,
-    /// Whom the client called itself in its last header.
+    /// Whom the client called itself in its last header; a component's name.
     pub(crate) from: Option<Bare>,
     /// What was last offered for authentication.
     pub(crate) offer: Offer,

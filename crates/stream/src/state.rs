@@ -83,6 +83,8 @@ pub(crate) enum Asker {
     Iq(Box<Iq>),
     /// Within authentication (XEP-0386); what it is then told, and what its session is to have.
     Inlined(Box<Welcome>, SessionWishes),
+    /// A component, which does not ask: its handshake is answered then (XEP-0114, 3).
+    Component,
 }
 
 /// Authenticated under SASL2, with wishes that are still to be looked at.

@@ -10,7 +10,7 @@ use stanza::{
 };
 use xml::{Element, Limits};
 
-use crate::config::Config;
+use crate::config::{Config, Dialect};
 use crate::event::{Closed, Event};
 use crate::fault::Fault;
 use crate::feature::stream_management;
@@ -18,7 +18,7 @@ use crate::line::Line;
 use crate::login::{Login, Offer, Profile};
 use crate::management::Management;
 use crate::state::{Closing, Enabling, Opening, Securing, State, Step};
-use crate::step::rejection;
+use crate::step::{component, rejection};
 
 /// One XML stream, from the first byte to the close.
 ///
@@ -46,6 +46,9 @@ use crate::step::rejection;
 ///  any state ──their closing tag, hang-up───────────────────────────────────────▶ Over
 /// ```
 ///
+/// A component (XEP-0114): Opening ──header──▶ Asking ──known, id──▶ Challenged ──handshake──▶ Asking ──success──▶ Requested ──bound──▶
+/// Established
+///
 /// Offering ◀──register, answer──▶ Registering: a client without an account asks for one (XEP-0077), and logs in then.
 ///
 /// After each call the shell polls until there is nothing left, then writes the output. Input that comes while an answer is
@@ -62,6 +65,18 @@ impl Stream {
     /// A stream that waits for its header. `seed` is 128 random bits from which the stream ids are made (RFC 6120, 4.7.3:
     /// unpredictable; the session's id stays inside); `peer.tls` is set on a direct-TLS listener.
     pub fn new(config: Arc<Config>, session: SessionId, peer: Peer, seed: u128, now: Instant) -> Self {
+        Self::of(Dialect::Client, config, session, peer, seed, now)
+    }
+
+    /// The same, for who speaks `dialect`.
+    pub fn of(
+        dialect: Dialect,
+        config: Arc<Config>,
+        session: SessionId,
+        peer: Peer,
+        seed: u128,
+        now: Instant,
+    ) -> Self {
         let until = now + config.negotiation_timeout;
         let login = Login {
             session,
@@ -80,7 +95,7 @@ impl Stream {
             account: None,
         };
         Self {
-            line: Line::new(config, seed, now),
+            line: Line::new(config, dialect, seed, now),
             state: State::Opening(Opening(Box::new(login))),
             unread: 0,
         }
@@ -121,7 +136,10 @@ impl Stream {
         self.line.now = now;
         match (std::mem::take(&mut self.state), reply) {
             (State::Asking(asking), reply) => {
-                let step = asking.answer(&mut self.line, reply);
+                let step = match self.line.dialect {
+                    Dialect::Client => asking.answer(&mut self.line, reply),
+                    Dialect::Component => component::answer(asking, &mut self.line, reply),
+                };
                 self.go_on(step);
             }
             (State::Over, _) => {}
@@ -149,6 +167,7 @@ impl Stream {
     pub fn overloaded(&mut self, now: Instant) {
         self.line.now = now;
         match std::mem::take(&mut self.state) {
+            State::Asking(_) if self.line.dialect == Dialect::Component => self.go_on(component::overloaded()),
             State::Asking(asking) => {
                 let step = rejection::overloaded(asking.login, &mut self.line);
                 self.go_on(step);
@@ -387,7 +406,10 @@ impl Stream {
             }
             xml::Event::Open(open) => {
                 let step = match std::mem::take(&mut self.state) {
-                    State::Opening(opening) => opening.header(&mut self.line, &open),
+                    State::Opening(opening) => match self.line.dialect {
+                        Dialect::Client => opening.header(&mut self.line, &open),
+                        Dialect::Component => component::header(opening, &open),
+                    },
                     other => Ok((other, None)), // Closing: too late
                 };
                 self.settle(step)
@@ -413,7 +435,10 @@ impl Stream {
         }
         let step = match std::mem::take(&mut self.state) {
             State::Offering(offering) => offering.child(&mut self.line, child, &element),
-            State::Challenged(challenged) => challenged.child(&mut self.line, &element),
+            State::Challenged(challenged) => match self.line.dialect {
+                Dialect::Client => challenged.child(&mut self.line, &element),
+                Dialect::Component => component::handshake(challenged, &mut self.line, &element),
+            },
             State::Binding(binding) => binding.child(&mut self.line, child),
             other => Ok((other, None)), // not reached: no other state reads children
         };

@@ -16,6 +16,8 @@ const SM: &str = "urn:xmpp:sm:3";
 const SASL2: &str = "urn:xmpp:sasl:2";
 const BIND2: &str = "urn:xmpp:bind:0";
 const FAST: &str = "urn:xmpp:fast:0";
+/// What external components speak (XEP-0114).
+const COMPONENT: &str = "jabber:component:accept";
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How much a pipe to a server in the process holds, in bytes.
@@ -105,6 +107,33 @@ impl Client {
             resumption: None,
             address: None,
             token: None,
+        }
+    }
+
+    /// As one that speaks as an external component: what it reads looks as if it were of `jabber:client`.
+    #[must_use]
+    pub fn of_component(self) -> Self {
+        Self {
+            reader: self.reader.of_dialect(COMPONENT),
+            ..self
+        }
+    }
+
+    /// Opens a component's stream (XEP-0114, 3). Returns the stream's id; `None` when the server has none for it, and says why next.
+    ///
+    /// # Errors
+    /// When something else comes.
+    pub async fn open_as_component(&mut self, domain: &str) -> Result<Option<String>> {
+        let header = format!(
+            "<?xml version='1.0'?><stream:stream xmlns='{COMPONENT}' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+        );
+        self.write(header.as_bytes()).await?;
+        match self.see().await? {
+            Seen::Open(open) if open.attribute("from") == Some(domain) => {
+                Ok(open.attribute("id").map(str::to_owned))
+            }
+            Seen::Open(_) => Ok(None),
+            other => bail!("expected a stream header, saw {other:?}"),
         }
     }
 

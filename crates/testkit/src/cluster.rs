@@ -34,6 +34,8 @@ pub struct Node {
     pub http: SocketAddr,
     /// Where clients connect, if it is an edge.
     pub c2s: Option<SocketAddr>,
+    /// Where components connect, if it is an edge.
+    pub component: Option<SocketAddr>,
 }
 
 impl Cluster {
@@ -161,6 +163,7 @@ impl Cluster {
             .env("CLUSTER_REGISTRATION", DOMAINS.map(settings::mode).join(" "))
             .env("CLUSTER_CLEARTEXT", "1")
             .env("DUNLIN_HOSTS", settings::hosts().to_string())
+            .env("DUNLIN_ROUTER__COMPONENTS", settings::components().to_string())
             .env("CLUSTER_SETTINGS", &self.settings)
             .stdin(Stdio::null())
             .output()?;
@@ -201,6 +204,13 @@ impl Stage for Cluster {
         Client::connect(edge.c2s.context("not an edge")?).await
     }
 
+    async fn connect_component(&self, index: usize) -> Result<Client> {
+        let edges = self.nodes("edges")?;
+        let edge = edges.get(index % edges.len().max(1)).context("no edges")?;
+        let client = Client::connect(edge.component.context("not an edge")?).await?;
+        Ok(client.of_component())
+    }
+
     async fn metrics(&self) -> Result<Option<String>> {
         let mut text = String::new();
         for node in [self.nodes("edges")?, self.nodes("routers")?, self.nodes("all")?].concat() {
@@ -220,11 +230,18 @@ fn node(value: &Value) -> Result<Node> {
         .get("pid")
         .and_then(Value::as_u64)
         .with_context(|| format!("{id} has no pid"))?;
-    let c2s = value.get("c2s").and_then(Value::as_str).map(str::parse).transpose()?;
+    let address = |name| value.get(name).and_then(Value::as_str).map(str::parse).transpose();
+    let (c2s, component) = (address("c2s")?, address("component")?);
     let http = value
         .get("http")
         .and_then(Value::as_str)
         .with_context(|| format!("{id} has no http"))?
         .parse()?;
-    Ok(Node { id, pid, http, c2s })
+    Ok(Node {
+        id,
+        pid,
+        http,
+        c2s,
+        component,
+    })
 }

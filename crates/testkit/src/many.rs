@@ -130,6 +130,14 @@ impl Stage for Many {
         seat.edge.serve(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), false);
         Ok(Client::over(ours))
     }
+
+    async fn connect_component(&self, index: usize) -> Result<Client> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let seat = &self.edges[index % self.edges.len()];
+        seat.edge
+            .serve_component(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        Ok(Client::over(ours).of_component())
+    }
 }
 
 /// A router that has joined and is reachable under its name.

@@ -104,7 +104,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Where a listener is: `c2s`, `c2s_tls` or `http`.
+    /// Where a listener is: `c2s`, `c2s_tls`, `component` or `http`.
     ///
     /// # Errors
     /// When there is no such listener.
@@ -176,6 +176,10 @@ impl Stage for Server {
         Client::connect(self.address("c2s")?).await
     }
 
+    async fn connect_component(&self, _index: usize) -> Result<Client> {
+        Ok(Client::connect(self.address("component")?).await?.of_component())
+    }
+
     async fn metrics(&self) -> Result<Option<String>> {
         metrics::read(self.address("http")?).await.map(Some)
     }
@@ -228,11 +232,11 @@ fn settings(data: &Path) -> Result<String> {
         "data": data,
         "hosts": settings::hosts(),
         "edge": {
-            "listeners": { "c2s": ["127.0.0.1:0"], "c2s_tls": ["127.0.0.1:0"] },
+            "listeners": { "c2s": ["127.0.0.1:0"], "c2s_tls": ["127.0.0.1:0"], "component": ["127.0.0.1:0"] },
             "tls": { "starttls": "off" },
         },
         "http": { "listen": "127.0.0.1:0" },
-        "router": { "sasl": { "failures": 0 } },
+        "router": { "sasl": { "failures": 0 }, "components": settings::components() },
     });
     Ok(toml::to_string(&all)?)
 }

@@ -9,6 +9,7 @@ use xml::Element;
 
 use crate::client::{Client, PATIENCE, Resumption, Seen};
 use crate::script::{Action, Invitation, Script, Step, User};
+use crate::settings::COMPONENT_SECRET;
 use crate::{metrics, pattern, sasl2, scram};
 
 /// Something that serves the domains of the scripts.
@@ -23,6 +24,8 @@ pub trait Stage: Send + Sync {
     async fn invite(&self, domain: &str, user: Option<&str>, contact: Option<&str>) -> Result<String>;
     /// Connects session number `index` of a script: on a cluster each to another edge.
     async fn connect(&self, index: usize) -> Result<Client>;
+    /// Connects a component, as session number `index`.
+    async fn connect_component(&self, index: usize) -> Result<Client>;
     /// What `/metrics` of every node says, one after the other; `None` where there is none.
     async fn metrics(&self) -> Result<Option<String>> {
         Ok(None)
@@ -84,8 +87,9 @@ struct Run<'a> {
 
 struct Session {
     client: Client,
-    /// Full address once logged in.
+    /// Full address once logged in; a component's domain.
     jid: Option<String>,
+    component: bool,
     /// What has arrived and was not looked at yet.
     pending: VecDeque<Element>,
     ended: bool,
@@ -197,6 +201,8 @@ impl Run<'_> {
             Action::AuthenticatesWith(wishes) => self.authenticate_with(who, wishes).await,
             Action::Counts(series) => self.counts(series).await,
             Action::Connects => self.connect(who).await.map(drop),
+            Action::ConnectsAs(domain) => self.connect_component(who, domain).await,
+            Action::ShakesHands(domain, secret) => self.shake_hands(who, domain, secret).await,
             Action::Opens(domain) => {
                 let features = self.connect(who).await?.client.open(domain).await?;
                 self.session(who)?.pending.push_back(features);
@@ -345,15 +351,42 @@ impl Run<'_> {
 
     async fn connect(&mut self, who: &str) -> Result<&mut Session> {
         let client = self.stage.connect(self.connected).await?;
+        self.take_in(who, client)
+    }
+
+    fn take_in(&mut self, who: &str, client: Client) -> Result<&mut Session> {
         self.connected += 1;
         let session = Session {
             client,
             jid: None,
+            component: false,
             pending: VecDeque::new(),
             ended: false,
         };
         self.sessions.insert(who.to_owned(), session);
         self.session(who)
+    }
+
+    async fn connect_component(&mut self, who: &str, domain: &str) -> Result<()> {
+        self.shake_hands(who, domain, COMPONENT_SECRET).await?;
+        let session = self.session(who)?;
+        let answer = session.client.element().await?;
+        anyhow::ensure!(answer.name() == "handshake", "expected a handshake, saw {answer}");
+        (session.jid, session.component) = (Some(domain.to_owned()), true);
+        Ok(())
+    }
+
+    /// Without an id there is nothing to answer: the server has said already why.
+    async fn shake_hands(&mut self, who: &str, domain: &str, secret: &str) -> Result<()> {
+        let client = self.stage.connect_component(self.connected).await?;
+        let client = &mut self.take_in(who, client)?.client;
+        match client.open_as_component(domain).await? {
+            Some(id) => {
+                let hash = sasl::handshake(&id, secret);
+                client.write(format!("<handshake>{hash}</handshake>").as_bytes()).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Everybody who is logged in tells everybody, twice: order per sender means that whatever was caused before, directly
@@ -379,9 +412,10 @@ impl Run<'_> {
                     let message = Element::new(xml::ns::CLIENT, "message")
                         .with("to", to.clone())
                         .with("id", id.clone());
+                    let from = session.jid.clone().filter(|_| session.component);
                     session
                         .client
-                        .send(&message.with("type", "headline").push(tell))
+                        .send(&message.with_some("from", from).with("type", "headline").push(tell))
                         .await?;
                 }
             }

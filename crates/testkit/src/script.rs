@@ -31,6 +31,8 @@
 //!                                                         (mechanism='HT-…'); the last word is read next. `<resume/>` is
 //!                                                         of the session that it dropped
 //! mallory          authenticates as juliet with another nonce   (or binding, or nothing) by SCRAM
+//! weather          connects as weather.capulet.example          an external component (XEP-0114), which is let in
+//! weather          shakes hands as echo.capulet.example with SECRET     the same, and the server's verdict is read next
 //! mallory          connects, writes BYTES, is closed, is closed with <error/>
 //! server           counts    dunlin_edge_stream_errors_total{condition="invalid-from"}
 //! ```
@@ -99,6 +101,10 @@ pub enum Action {
     Opens(String),
     /// Connects without a word.
     Connects,
+    /// Connects as the external component of this domain.
+    ConnectsAs(String),
+    /// Connects as a component of this domain, with this secret, and leaves the server's verdict to be read.
+    ShakesHands(String, String),
     /// Writes these bytes.
     Writes(Vec<u8>),
     /// Authenticates by SCRAM as this user and leaves the server's verdict to be read.
@@ -255,6 +261,15 @@ fn action(text: &str) -> Result<Action, String> {
         ("drops", "") => Ok(Action::Drops),
         ("resumes", "") => Ok(Action::Resumes),
         ("connects", "") => Ok(Action::Connects),
+        ("connects", rest) => match rest.strip_prefix("as ") {
+            Some(domain) => Ok(Action::ConnectsAs(domain.to_owned())),
+            None => Err(format!("unknown: connects {rest}")),
+        },
+        ("shakes", rest) => {
+            let rest = rest.strip_prefix("hands as ").ok_or("shakes hands as DOMAIN")?;
+            let (domain, secret) = rest.split_once(" with ").ok_or("shakes hands as DOMAIN with SECRET")?;
+            Ok(Action::ShakesHands(domain.to_owned(), secret.to_owned()))
+        }
         ("opens", domain) => Ok(Action::Opens(domain.to_owned())),
         ("counts", series) => Ok(Action::Counts(series.to_owned())),
         ("authenticates", rest) => authenticates(rest),

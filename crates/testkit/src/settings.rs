@@ -12,6 +12,20 @@ const MANTUA: &str = "mantua.example";
 /// How many guards know each other.
 pub const GUARDS: usize = 1_000;
 
+/// The external components of conformance scripts: one for each script, as they outlive none.
+pub const COMPONENTS: [&str; 8] = [
+    "echo.capulet.example",
+    "weather.capulet.example",
+    "gateway.capulet.example",
+    "push.capulet.example",
+    "forger.capulet.example",
+    "twins.capulet.example",
+    "rooms.montague.example",
+    "plays.shakespeare.example",
+];
+/// The secret of each of them.
+pub const COMPONENT_SECRET: &str = "what's in a name";
+
 /// More scripts than there are: what is set of people is set for as many of each name.
 const RUNS: usize = 400;
 
@@ -53,6 +67,22 @@ fn groups(domain: &str) -> Vec<Value> {
 pub(crate) fn admins(domain: &str) -> Vec<String> {
     let runs = if domain == VERONA { RUNS } else { 0 };
     (0..runs).map(|run| format!("escalus-{run}@{domain}")).collect()
+}
+
+/// The [`COMPONENTS`], as a router's configuration has them.
+pub(crate) fn components() -> Value {
+    let one = |domain: &&str| json!({ "domain": domain, "secret": COMPONENT_SECRET });
+    COMPONENTS.iter().map(one).collect()
+}
+
+/// Those of them below `domain`.
+pub(crate) fn services(domain: &str) -> Vec<String> {
+    let below = |component: &&&str| component.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
+    COMPONENTS
+        .iter()
+        .filter(below)
+        .map(|component| (*component).to_owned())
+        .collect()
 }
 
 /// Anybody registers at the first domain, those who are invited at the others; all of them from one address.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use edge::{Edge, Sessions};
 use engine::Pipeline;
 use link::EdgeRef;
-use router::{Clock, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost};
+use router::{Clock, ComponentConfig, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost};
 use serde_json::Value;
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores, memory};
@@ -20,7 +20,7 @@ use topology::{Epoch, NodeId};
 
 use crate::client::{Client, PIPE};
 use crate::runner::Stage;
-use crate::settings::{self, DOMAINS};
+use crate::settings::{self, COMPONENT_SECRET, COMPONENTS, DOMAINS};
 
 /// How often is looked whether an account is gone.
 const LOOK: Duration = Duration::from_millis(100);
@@ -120,6 +120,12 @@ impl Stage for Single {
         self.edge.serve(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), false);
         Ok(Client::over(ours))
     }
+
+    async fn connect_component(&self, _index: usize) -> Result<Client> {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        self.edge.serve_component(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        Ok(Client::over(ours).of_component())
+    }
 }
 
 /// A router's settings in tests: quick hashes, and no waiting after wrong passwords.
@@ -127,6 +133,13 @@ pub(crate) fn router_config() -> router::Config {
     let mut config = router::Config::default();
     config.sasl.iterations = ITERATIONS;
     config.sasl.failures = 0;
+    config.components = COMPONENTS
+        .iter()
+        .map(|domain| ComponentConfig {
+            domain: (*domain).to_owned(),
+            secret: COMPONENT_SECRET.into(),
+        })
+        .collect();
     config
 }
 
@@ -157,6 +170,7 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
                 .iter()
                 .filter_map(|admin| Bare::parse(admin).ok())
                 .collect(),
+            services: settings::services(domain),
             disco,
         });
         let host = VirtualHost {

@@ -56,6 +56,7 @@ impl Element {
             Outside {
                 default_ns,
                 prefixes: &[],
+                dialect: None,
             },
             limits,
         )

@@ -3,6 +3,7 @@
 use crate::chars::{is_space, survey};
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::ns;
 use crate::scope::Outside;
 use crate::tag::{self, Tag};
 use crate::walk::Walk;
@@ -37,11 +38,12 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// The declarations that hold in the root's children.
-    pub(crate) fn outside(&self) -> Outside<'_> {
+    /// The declarations that hold in the root's children, where `dialect` is read as `jabber:client`.
+    pub(crate) fn outside(&self, dialect: Option<&'static str>) -> Outside<'_> {
         Outside {
             default_ns: &self.default_ns,
             prefixes: &self.prefixes,
+            dialect,
         }
     }
 }
@@ -55,22 +57,23 @@ pub(crate) struct Header {
     pub(crate) empty: bool,
 }
 
-/// Reads a complete header.
-pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
+/// Reads a complete header. Its children will read `dialect` as `jabber:client`.
+pub(crate) fn read(bytes: &[u8], limits: &Limits, dialect: Option<&str>) -> Result<Header, Error> {
     let start = declaration(bytes)?;
     let space = bytes[start..].iter().position(|byte| !is_space(*byte)).unwrap_or(0);
     let element = &bytes[start + space..];
     let mut walk = Walk::new(element, Outside::default(), limits)?;
     walk.next()?;
     let (tag, scope) = (walk.tag(), walk.scope());
-    let (ns, _) = scope.resolve(tag.prefix)?;
+    let (root_ns, _) = scope.resolve(tag.prefix)?;
     let (content_ns, _) = scope.resolve("")?;
     let prefixed = tag
         .attributes
         .iter()
         .filter_map(|a| a.declares())
         .filter(|prefix| !prefix.is_empty());
-    let prefixes = prefixed.map(|prefix| Ok((prefix.into(), scope.resolve(prefix)?.0.into())));
+    let inside = |ns| if dialect == Some(ns) { ns::CLIENT } else { ns };
+    let prefixes = prefixed.map(|prefix| Ok((prefix.into(), inside(scope.resolve(prefix)?.0).into())));
     let prefixes = prefixes.collect::<Result<Box<[_]>, Error>>()?;
     let name = if tag.prefix.is_empty() {
         tag.local.into()
@@ -80,12 +83,12 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Header, Error> {
     Ok(Header {
         root: Root {
             name: name.into(),
-            default_ns: content_ns.into(),
+            default_ns: inside(content_ns).into(),
             prefixes,
         },
         empty: tag.empty,
         open: Open {
-            ns: ns.to_owned(),
+            ns: root_ns.to_owned(),
             name: tag.local.to_owned(),
             content_ns: content_ns.to_owned(),
             attributes: attributes(tag)?,

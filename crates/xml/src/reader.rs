@@ -51,6 +51,8 @@ pub struct Reader {
     /// Bytes not yet turned into events, from `start`. Without capacity while there are none.
     buffer: Vec<u8>,
     start: usize,
+    /// A namespace that is read as `jabber:client`.
+    dialect: Option<&'static str>,
     /// White space may still be reported.
     report_space: bool,
 }
@@ -75,7 +77,18 @@ impl Reader {
             scan: Scan::header(),
             buffer: Vec::new(),
             start: 0,
+            dialect: None,
             report_space: false,
+        }
+    }
+
+    /// A reader that expects a root whose children speak `dialect`: what is in that namespace is read as `jabber:client`, wherever it
+    /// stands. What the root itself says is reported as it stands.
+    #[must_use]
+    pub fn of_dialect(self, dialect: &'static str) -> Self {
+        Self {
+            dialect: Some(dialect),
+            ..self
         }
     }
 
@@ -87,7 +100,11 @@ impl Reader {
     /// Forgets everything, also bytes received and not polled: the next bytes begin a new document (a stream restart,
     /// RFC 6120, 4.3.3).
     pub fn restart(&mut self) {
-        *self = Self::new(self.limits.clone());
+        let dialect = self.dialect;
+        *self = Self {
+            dialect,
+            ..Self::new(self.limits.clone())
+        };
     }
 
     /// As [`Reader::restart`], but bytes received and not polled begin the new document (a restart on the same security layer,
@@ -153,7 +170,7 @@ impl Reader {
 
     fn prolog(&mut self) -> Result<Option<Event>, Error> {
         let Some(end) = self.find_end()? else { return Ok(None) };
-        let header = header::read(&self.buffer[self.start..end], &self.current)?;
+        let header = header::read(&self.buffer[self.start..end], &self.current, self.dialect)?;
         (self.start, self.scan) = (end, Scan::child());
         self.phase = if header.empty {
             Phase::Closing
@@ -173,7 +190,7 @@ impl Reader {
         };
         let item = &self.buffer[self.start..end];
         let event = match item.starts_with(b"</") {
-            false => Event::Child(canonical::child(item, root.outside(), &self.current)?),
+            false => Event::Child(canonical::child(item, root.outside(self.dialect), &self.current)?),
             true if header::is_end_tag(item, &root.name) => Event::Close,
             true => return Err(Error::NotWellFormed("end tag")),
         };

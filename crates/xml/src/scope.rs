@@ -19,6 +19,8 @@ const DECLARATIONS: usize = 128;
 pub(crate) struct Outside<'a> {
     pub(crate) default_ns: &'a str,
     pub(crate) prefixes: &'a [(Box<str>, Box<str>)],
+    /// A namespace that is read as `jabber:client`, if there is one.
+    pub(crate) dialect: Option<&'static str>,
 }
 
 /// The declarations in force, innermost last.
@@ -43,9 +45,10 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Takes in a declaration made by the start tag at `depth`: `prefix` (empty: default) is bound to the value.
-    pub(crate) fn declare(&mut self, depth: usize, prefix: &'a str, attribute: &Attribute<'a>) -> Result<(), Error> {
-        let ns = attribute.value()?;
+    /// Takes in a declaration made by the start tag at `depth`: `prefix` (empty: default) is bound to the value. Returns whether it is
+    /// read as another one.
+    pub(crate) fn declare(&mut self, depth: usize, prefix: &'a str, attribute: &Attribute<'a>) -> Result<bool, Error> {
+        let mut ns = attribute.value()?;
         let reserved = match prefix {
             "xml" => ns != ns::XML,
             "xmlns" => true,
@@ -57,8 +60,12 @@ impl<'a> Scope<'a> {
         if self.inside.len() == DECLARATIONS {
             return Err(Error::Limit("namespace declarations"));
         }
+        let translated = self.outside.dialect.is_some_and(|dialect| ns == dialect);
+        if translated {
+            ns = Cow::Borrowed(ns::CLIENT);
+        }
         self.inside.push(Declaration { depth, prefix, ns });
-        Ok(())
+        Ok(translated)
     }
 
     /// Forgets what the element at `depth` declared.

@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
     fn declarations(&mut self) -> Result<(), Error> {
         for attribute in &self.tag.attributes {
             let Some(prefix) = attribute.declares() else { continue };
-            self.scope.declare(self.depth, prefix, attribute)?;
+            self.verbatim &= !self.scope.declare(self.depth, prefix, attribute)?;
             // A prefix declared on the root would reach into its children, and `xml` need not be declared.
             self.verbatim &= prefix.is_empty() || (self.depth > 1 && prefix != "xml");
         }

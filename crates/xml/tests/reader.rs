@@ -393,3 +393,34 @@ fn elements_stand_alone() {
         "<a xmlns='u' b='&quot;'>x&amp;y<c xmlns='v' xmlns:p='w' p:q='1' r='2'/></a>"
     );
 }
+
+/// The content namespace of another dialect is another name for that of clients, wherever it is declared.
+#[test]
+fn a_dialect_is_read_as_that_of_clients() {
+    let read = |children: &str, header: &str| {
+        let mut reader = Reader::new(Limits::default()).of_dialect("urn:example:dialect");
+        reader.receive(b"<?xml version='1.0'?>");
+        reader.receive(header.as_bytes());
+        reader.receive(children.as_bytes());
+        match (reader.poll().unwrap(), reader.poll().unwrap()) {
+            (Some(Event::Open(open)), Some(Event::Child(child))) => {
+                (open.content_ns, String::from_utf8(child.to_vec()).unwrap())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let plain = "<s:s xmlns='urn:example:dialect' xmlns:s='urn:example:s' xmlns:d='urn:example:dialect'>";
+    for (children, expected) in [
+        ("<message><body>a</body></message>", "<message><body>a</body></message>"),
+        ("<message xmlns='urn:example:dialect'/>", "<message/>"),
+        ("<d:message/>", "<message/>"),
+        (
+            "<a xmlns='urn:a'><message xmlns='urn:example:dialect'><body/></message></a>",
+            "<a xmlns='urn:a'><message xmlns='jabber:client'><body/></message></a>",
+        ),
+        ("<x:a xmlns:x='urn:a'/>", "<a xmlns='urn:a'/>"),
+    ] {
+        let (content, child) = read(children, plain);
+        assert_eq!((content.as_str(), child.as_str()), ("urn:example:dialect", expected));
+    }
+}

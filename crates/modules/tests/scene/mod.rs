@@ -62,6 +62,7 @@ impl Scene {
             started: Timestamp(NOW.0 - 60_000_000),
             admins: [Bare::parse("nurse@capulet.example").unwrap()].into(),
             disco: pipeline.disco().clone(),
+            ..Host::default()
         };
         let jid = Bare::parse("juliet@capulet.example").unwrap();
         let account = AccountView {

@@ -5,6 +5,7 @@ pub(crate) mod bind;
 pub(crate) mod bind2;
 pub(crate) mod channel_binding;
 pub(crate) mod client_state;
+pub(crate) mod component;
 pub(crate) mod fast;
 pub(crate) mod inline;
 pub(crate) mod limits;
@@ -41,6 +42,7 @@ pub static FEATURES: &[About] = &[
     roster_versioning::ABOUT,
     pre_approval::ABOUT,
     limits::ABOUT,
+    component::ABOUT,
 ];
 
 /// What is offered to a client that has yet to authenticate.

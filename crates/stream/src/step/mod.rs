@@ -3,6 +3,7 @@
 mod asking;
 mod binding;
 mod challenged;
+pub(crate) mod component;
 mod established;
 mod foreign;
 mod inlined;

@@ -30,7 +30,7 @@ impl Opening {
             to: bare.as_ref().map(|bare| bare.as_str()),
             lang,
         });
-        check_names(open)?;
+        check_names(open, ns::CLIENT)?;
         check_version(open.attribute("version"))?;
         login.host = addressed(to.is_some(), host, &login)?;
         login.lang = lang.map(Into::into);
@@ -66,17 +66,17 @@ fn host(to: &Option<Result<Jid, stanza::InvalidJid>>, config: &Config) -> Option
         .position(|host| is_domain && host.domain == to.domain())
 }
 
-/// The root must be `stream` in its namespace, the content `jabber:client` (RFC 6120, 4.8).
-fn check_names(open: &Open) -> Result<(), Fault> {
+/// The root must be `stream` in its namespace, the content that of the listener (RFC 6120, 4.8).
+pub(crate) fn check_names(open: &Open, content: &str) -> Result<(), Fault> {
     match (open.ns.as_str(), open.name.as_str(), open.content_ns.as_str()) {
-        (ns::STREAMS, "stream", ns::CLIENT) => Ok(()),
+        (ns::STREAMS, "stream", ours) if ours == content => Ok(()),
         (ns::STREAMS, "stream", ns::STREAMS) => Err(Fault::new(
             StreamCondition::BadNamespacePrefix,
             "the prefix of the stream's namespace is missing",
         )),
         (ns::STREAMS, "stream", _) => Err(Fault::new(
             StreamCondition::InvalidNamespace,
-            "this is not jabber:client",
+            "stanzas of another namespace are spoken here",
         )),
         (ns::STREAMS, ..) => Err(Fault::new(StreamCondition::BadFormat, "the root is not a stream")),
         _ => Err(Fault::new(

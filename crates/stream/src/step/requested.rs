@@ -7,7 +7,7 @@ use crate::feature::bind;
 use crate::line::Line;
 use crate::login::Login;
 use crate::state::{Asker, Binding, Established, Requested, State, Step};
-use crate::step::inlined;
+use crate::step::{component, inlined};
 
 impl Requested {
     pub(crate) fn answer(self, line: &mut Line, reply: BindReply) -> Step {
@@ -19,6 +19,7 @@ impl Requested {
                 Ok(inlined::bound(login, line, (address, said), welcome, session))
             }
             (Asker::Inlined(..), BindReply::Refused(error)) => inlined::unbound(login, line, &error),
+            (Asker::Component, reply) => component::bound(line, reply),
         }
     }
 }
