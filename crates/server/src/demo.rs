@@ -1,10 +1,11 @@
-//! `dunlin demo`: a throw-away server with two accounts, to try things out.
+//! `dunlin demo`: a throw-away server with two accounts and a place for a component, to try things out.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rand::distr::{Alphanumeric, SampleString};
+use router::ComponentConfig;
 use serde_json::json;
 use stanza::Bare;
 
@@ -29,11 +30,12 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     let accounts = accounts(&config, &demo.domain).await?;
     let ready = demo.ready_file.clone();
     let domain = demo.domain.clone();
+    let component = config.router.components.clone();
     serve::serve(config, None, move |started| {
-        announce(&domain, &accounts, started);
+        announce(&domain, &accounts, &component, started);
         ready
             .as_deref()
-            .map_or(Ok(()), |file| write_ready(file, &domain, &accounts, started))
+            .map_or(Ok(()), |file| write_ready(file, &domain, &accounts, &component, started))
     })
     .await
 }
@@ -51,9 +53,18 @@ fn configuration(demo: &Demo, data: &Path) -> Result<Config> {
     }];
     config.edge.listeners.c2s = vec![free(5222)?];
     config.edge.listeners.c2s_tls = vec![free(5223)?];
+    config.edge.listeners.component = vec![free(5347)?];
+    config.router.components = vec![ComponentConfig {
+        domain: format!("component.{}", demo.domain),
+        secret: password().into(),
+    }];
     config.http.listen = Some(free(5280)?);
     config.log.filter = "warn".to_owned();
     Ok(config)
+}
+
+fn password() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 16)
 }
 
 fn free(port: u16) -> Result<SocketAddr> {
@@ -71,7 +82,7 @@ async fn accounts(config: &Config, domain: &str) -> Result<Vec<(String, String)>
     let mut made = Vec::new();
     for name in NAMES {
         let jid = Bare::parse(&format!("{name}@{domain}"))?;
-        let password = Alphanumeric.sample_string(&mut rand::rng(), 16);
+        let password = password();
         let account = user::new_account(jid.clone(), &password, config.passwords.iterations)?;
         if stores.accounts.get(&jid).await?.is_some() {
             stores.accounts.set_verifiers(&jid, &account.verifiers).await?;
@@ -83,7 +94,7 @@ async fn accounts(config: &Config, domain: &str) -> Result<Vec<(String, String)>
     Ok(made)
 }
 
-fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Started) {
+fn announce(domain: &str, accounts: &[(String, String)], components: &[ComponentConfig], started: &serve::Started) {
     let ca = started
         .ca
         .as_ref()
@@ -96,7 +107,16 @@ fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Starte
         "  health      http://{}/ready and /metrics",
         serve::first(&started.http)
     );
-    println!("  CA          {ca}\n");
+    println!("  CA          {ca}");
+    for component in components {
+        println!(
+            "  component   {}, as {} with the secret {}",
+            serve::first(&started.component),
+            component.domain,
+            component.secret.expose()
+        );
+    }
+    println!();
     for (jid, password) in accounts {
         println!("  {jid}  {password}");
     }
@@ -109,7 +129,13 @@ fn announce(domain: &str, accounts: &[(String, String)], started: &serve::Starte
     );
 }
 
-fn write_ready(file: &Path, domain: &str, accounts: &[(String, String)], started: &serve::Started) -> Result<()> {
+fn write_ready(
+    file: &Path,
+    domain: &str,
+    accounts: &[(String, String)],
+    components: &[ComponentConfig],
+    started: &serve::Started,
+) -> Result<()> {
     let accounts: Vec<_> = accounts
         .iter()
         .map(|(jid, password)| json!({ "jid": jid, "password": password }))
@@ -120,6 +146,13 @@ fn write_ready(file: &Path, domain: &str, accounts: &[(String, String)], started
         "c2s": serve::first(&started.c2s),
         "c2s_tls": serve::first(&started.c2s_tls),
         "http": serve::first(&started.http),
+        "component": components.first().map(|component| {
+            json!({
+                "address": serve::first(&started.component),
+                "domain": component.domain,
+                "secret": component.secret.expose(),
+            })
+        }),
         "accounts": accounts,
         "pid": std::process::id(),
     });

@@ -55,6 +55,11 @@ const SCRIPTS: &[Script] = &[
         include_str!("transcripts/client_state.txt"),
         Setting::direct,
     ),
+    (
+        "component",
+        include_str!("transcripts/component.txt"),
+        Setting::component,
+    ),
 ];
 
 #[test]

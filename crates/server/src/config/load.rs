@@ -294,6 +294,14 @@ mod tests {
                 "dunlin.toml:4: hosts[1].domain: a.example appears twice",
             ),
             (
+                "[[hosts]]\ndomain = 'a.example'\n[[router.components]]\ndomain = 'A.example'\nsecret = 's'\n",
+                "dunlin.toml:4: router.components[0].domain: A.example is served already",
+            ),
+            (
+                "[[router.components]]\ndomain = 'a.example'\nsecret = ''\n",
+                "dunlin.toml:3: router.components[0].secret: is empty",
+            ),
+            (
                 "[[hosts]]\ndomain = 'a@b'\n",
                 "dunlin.toml:2: hosts[0].domain: \"a@b\" is not a domain",
             ),

@@ -6,11 +6,12 @@
 //! LOGIN               the client authenticates and binds juliet@a.example/x
 //! > bytes             the client sends bytes; `\n`, `\xNN` and `{repeat 3 abc}` are written out
 //! <HEADER             stands for an XML declaration and the beginning of a header; the server's has its id left out
+//! <COMPONENT          stands for the beginning of a header on a component's stream
 //! < bytes             the server has written these bytes since the last `<`, with `<FEATURES>` for any features and
 //!                     `<text/>` for any text of a stream error
 //! << bytes            the same, features in full
 //! ! event             the machine asks for this, next
-//! @ answer            the shell answers: secured, challenge DATA, success DATA?, granted TOKEN, failure, overloaded,
+//! @ answer            the shell answers: secured, challenge DATA, success DATA?, admitted (a component), granted TOKEN, failure, away, overloaded,
 //!                     form NAME?, accepted TOKEN, created, denied CONDITION, bound JID, refused CONDITION, enabled, enabled ID, resumed JID, not-resumed H?
 //! + seconds           time passes
 //! . call              the shell calls: close, close CONDITION, hang-up, deliver STANZA, send STANZA (and asks whether it
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dunlin_stream::{Closed, Config, Event, HostConfig, Stream, TlsPolicy};
+use dunlin_stream::{Closed, Config, Dialect, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
     Bare, BindReply, Condition, Counts, EnableReply, EnableRequest, Exchange, Full, Grant, Invited, Payload, Peer,
     RegisterReply, RegisterRequest, RegisterStep, ResourceRequest, ResumeReply, Resumption, Sasl2, SaslFailure,
@@ -38,9 +39,12 @@ pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) peer: Peer,
     pub(crate) tls: TlsFacts,
+    pub(crate) dialect: Dialect,
 }
 
 pub(crate) const SEED: u128 = 0xfeed;
+const COMPONENT: &str =
+    "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'";
 
 impl Setting {
     /// Already through TLS, SASL and resource binding: `established` scripts begin here.
@@ -97,6 +101,7 @@ impl Setting {
             config,
             peer: Peer::default(),
             tls,
+            dialect: Dialect::Client,
         }
     }
 
@@ -151,8 +156,14 @@ impl Setting {
         Self::required().with(|setting| setting.peer.tls = Some(setting.tls.clone()))
     }
 
+    /// External components.
+    pub(crate) fn component() -> Self {
+        Self::required().with(|setting| setting.dialect = Dialect::Component)
+    }
+
     pub(crate) fn stream(&self, now: Instant) -> Stream {
-        Stream::new(
+        Stream::of(
+            self.dialect,
             Arc::new(self.config.clone()),
             SessionId(1),
             self.peer.clone(),
@@ -270,7 +281,7 @@ impl Player {
             out.push_str("<HEADER");
             rest = after;
         }
-        out + rest
+        (out + rest).replace(COMPONENT, "<COMPONENT")
     }
 
     fn answer(&mut self, rest: &str, setting: &Setting) {
@@ -307,6 +318,10 @@ impl Player {
             "failure" => self
                 .stream
                 .sasl(SaslReply::Failure(SaslFailure::NotAuthorized), self.now),
+            "admitted" => self.stream.sasl(success("plays.a.example", None, None), self.now),
+            "away" => self
+                .stream
+                .sasl(SaslReply::Failure(SaslFailure::TemporaryAuthFailure), self.now),
             "foreign" => self.stream.sasl(success("juliet@b.example", None, None), self.now),
             "bound" => {
                 let data = data.expect("an address");
@@ -534,6 +549,7 @@ fn unescape(text: &str) -> Vec<u8> {
     let sasl = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
     let mut text = text.replace("<HEADER", header).replace("{sasl}", sasl);
     text = text
+        .replace("<COMPONENT", COMPONENT)
         .replace("{tls}", "xmlns='urn:ietf:params:xml:ns:xmpp-tls'")
         .replace("{sm}", "xmlns='urn:xmpp:sm:3'")
         .replace("{sasl2}", "xmlns='urn:xmpp:sasl:2'")
