@@ -16,4 +16,5 @@ pub mod services;
 pub mod settings;
 pub mod single;
 
+pub use sasl::handshake;
 pub use swarm::client;

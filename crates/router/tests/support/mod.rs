@@ -364,15 +364,26 @@ impl House {
     }
 
     pub async fn client(&self, user: &str, resource: &str) -> Client {
-        let edge = EdgeRef {
+        let account = self.stores.accounts.get(&bare(user)).await.unwrap().unwrap();
+        Client::bind_to(&self.router, self.edge_ref(), &self.edge, &account, Some(resource))
+            .await
+            .unwrap()
+    }
+
+    /// A connection of an external component.
+    pub async fn component(&self, domain: &str) -> Result<Client, stanza::StanzaError> {
+        let component = Bare::parse(domain).unwrap();
+        let session = Client::next();
+        let grant = sasl::seal(&SECRET, session, &component, sasl::Mark::default(), Timestamp(i64::MAX));
+        Client::bind_by(&self.router, self.edge_ref(), &self.edge, (session, component, grant), None).await
+    }
+
+    fn edge_ref(&self) -> EdgeRef {
+        EdgeRef {
             id: "edge-1".into(),
             epoch: Epoch(1),
             edge: self.edge.clone(),
-        };
-        let account = self.stores.accounts.get(&bare(user)).await.unwrap().unwrap();
-        Client::bind_to(&self.router, edge, &self.edge, &account, Some(resource))
-            .await
-            .unwrap()
+        }
     }
 }
 
@@ -407,8 +418,24 @@ impl Client {
         account: &Account,
         resource: Option<&str>,
     ) -> Result<Self, stanza::StanzaError> {
-        let session = SessionId(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)));
-        let (grant, account) = (grant(session, account, Timestamp(i64::MAX)), account.jid.clone());
+        let session = Self::next();
+        let grant = grant(session, account, Timestamp(i64::MAX));
+        Self::bind_by(router, at, edge, (session, account.jid.clone(), grant), resource).await
+    }
+
+    /// The id of a session that there has not been.
+    pub fn next() -> SessionId {
+        SessionId(u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The same, by this grant.
+    pub async fn bind_by(
+        router: &Router,
+        at: EdgeRef,
+        edge: &Arc<FakeEdge>,
+        (session, account, grant): (SessionId, Bare, stanza::Grant),
+        resource: Option<&str>,
+    ) -> Result<Self, stanza::StanzaError> {
         let request = BindRequest {
             session,
             account,
