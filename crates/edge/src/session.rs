@@ -122,14 +122,7 @@ enum Turn {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
-    fn new(
-        shared: Arc<Shared>,
-        dialect: Dialect,
-        socket: Socket<T>,
-        id: SessionId,
-        peer: Peer,
-        place: Place,
-    ) -> Self {
+    fn new(shared: Arc<Shared>, dialect: Dialect, socket: Socket<T>, id: SessionId, peer: Peer, place: Place) -> Self {
         let entry = shared.sessions.enter(id);
         // Entered first: whoever fences or stops the edge later finds the entry.
         if *shared.fenced.borrow() {

@@ -42,7 +42,10 @@ pub(crate) async fn end(
     core.behind.location(&view.jid, None);
     let left = account.let_go(&mut session);
     for queued in session.take_unwritten() {
-        if let Some(stanza) = queued.orphan().filter(|stanza| account.is_component() || goes_again(stanza)) {
+        if let Some(stanza) = queued
+            .orphan()
+            .filter(|stanza| account.is_component() || goes_again(stanza))
+        {
             arrive::place(core, account, Stanza::clone(&stanza).into(), out).await;
         }
     }
@@ -53,8 +56,7 @@ pub(crate) async fn end(
         return true;
     }
     archive::save(core, account).await;
-    if let Err(error) = core.stores.accounts.set_last_seen(account.jid(), now).await
-    {
+    if let Err(error) = core.stores.accounts.set_last_seen(account.jid(), now).await {
         gauges::failed("last_seen");
         tracing::debug!(%error, "remembering when an account was last seen");
     }

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn who_speaks_is_heard_by_one_connection_until_it_goes() {
-        let connections = [1_u128, 2, 3].map(|id| SessionId(id << 64 | 77 * id));
+        let connections = [1_u128, 2, 3].map(|id| SessionId((id << 64) | (77 * id)));
         let mut heard = BTreeMap::<SessionId, usize>::new();
         for number in 0..300 {
             let from = Jid::parse(&format!("user{number}@capulet.example/one")).unwrap();

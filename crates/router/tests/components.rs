@@ -93,7 +93,10 @@ async fn nobody_else_is_bound() {
         let refused = house.component(stranger).await.err().map(|error| error.condition);
         assert_eq!(refused, Some(Condition::NotAuthorized), "{stranger}");
     }
-    let _connections = [house.component(PLAYS).await.unwrap(), house.component(PLAYS).await.unwrap()];
+    let _connections = [
+        house.component(PLAYS).await.unwrap(),
+        house.component(PLAYS).await.unwrap(),
+    ];
     let refused = house.component(PLAYS).await.err().map(|error| error.condition);
     assert_eq!(refused, Some(Condition::ResourceConstraint));
 }
@@ -101,7 +104,10 @@ async fn nobody_else_is_bound() {
 #[tokio::test]
 async fn what_one_connection_did_not_take_goes_to_another_and_what_none_took_is_answered() {
     let (house, romeo) = house(|_| {}).await;
-    let connections = [house.component(PLAYS).await.unwrap(), house.component(PLAYS).await.unwrap()];
+    let connections = [
+        house.component(PLAYS).await.unwrap(),
+        house.component(PLAYS).await.unwrap(),
+    ];
     for number in 0..10 {
         romeo.send(&message(number)).await.unwrap();
     }
@@ -115,7 +121,11 @@ async fn what_one_connection_did_not_take_goes_to_another_and_what_none_took_is_
     house.router.written(&chosen.session, 4);
     chosen.close().await;
     settle().await;
-    assert_eq!(ids(&other.got()), all[4..], "in order, and what was written is not said again");
+    assert_eq!(
+        ids(&other.got()),
+        all[4..],
+        "in order, and what was written is not said again"
+    );
     romeo.send(&message(10)).await.unwrap();
     assert_eq!(ids(&other.got()), [10]);
     house.router.written(&other.session, 5);

@@ -157,7 +157,10 @@ impl Exchange {
     /// Begins the handshake of a component, known by `secret`, whose stream is to have the id `id` (XEP-0114, 3).
     pub fn greet(component: Bare, id: &str, secret: &str) -> Step {
         let handshake = Handshake::new(component, id, secret);
-        Step::Challenge(Self(Waiting::Handshake(handshake)), Bytes::copy_from_slice(id.as_bytes()))
+        Step::Challenge(
+            Self(Waiting::Handshake(handshake)),
+            Bytes::copy_from_slice(id.as_bytes()),
+        )
     }
 
     /// Goes on with the client's response to a challenge.

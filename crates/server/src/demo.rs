@@ -33,9 +33,9 @@ pub(crate) async fn run(demo: Demo) -> Result<()> {
     let component = config.router.components.clone();
     serve::serve(config, None, move |started| {
         announce(&domain, &accounts, &component, started);
-        ready
-            .as_deref()
-            .map_or(Ok(()), |file| write_ready(file, &domain, &accounts, &component, started))
+        ready.as_deref().map_or(Ok(()), |file| {
+            write_ready(file, &domain, &accounts, &component, started)
+        })
     })
     .await
 }

@@ -69,14 +69,7 @@ impl Stream {
     }
 
     /// The same, for who speaks `dialect`.
-    pub fn of(
-        dialect: Dialect,
-        config: Arc<Config>,
-        session: SessionId,
-        peer: Peer,
-        seed: u128,
-        now: Instant,
-    ) -> Self {
+    pub fn of(dialect: Dialect, config: Arc<Config>, session: SessionId, peer: Peer, seed: u128, now: Instant) -> Self {
         let until = now + config.negotiation_timeout;
         let login = Login {
             session,
@@ -234,7 +227,10 @@ impl Stream {
             if established.management.is_none() {
                 self.line.released = number;
             }
-            stanza.write_to(to.or(stanza.to()), &mut self.line.output);
+            match self.line.dialect {
+                Dialect::Client => stanza.write_to(to.or(stanza.to()), &mut self.line.output),
+                Dialect::Component => component::in_dialect(stanza).write(&mut self.line.output),
+            }
         }
     }
 

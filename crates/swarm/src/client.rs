@@ -129,9 +129,7 @@ impl Client {
         );
         self.write(header.as_bytes()).await?;
         match self.see().await? {
-            Seen::Open(open) if open.attribute("from") == Some(domain) => {
-                Ok(open.attribute("id").map(str::to_owned))
-            }
+            Seen::Open(open) if open.attribute("from") == Some(domain) => Ok(open.attribute("id").map(str::to_owned)),
             Seen::Open(_) => Ok(None),
             other => bail!("expected a stream header, saw {other:?}"),
         }

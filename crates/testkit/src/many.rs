@@ -134,8 +134,7 @@ impl Stage for Many {
     async fn connect_component(&self, index: usize) -> Result<Client> {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let seat = &self.edges[index % self.edges.len()];
-        seat.edge
-            .serve_component(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        seat.edge.serve_component(theirs, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         Ok(Client::over(ours).of_component())
     }
 }

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use edge::{Edge, Sessions};
 use engine::Pipeline;
 use link::EdgeRef;
-use router::{Clock, ComponentConfig, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost};
+use router::{
+    Clock, ComponentConfig, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost,
+};
 use serde_json::Value;
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores, memory};

@@ -84,17 +84,27 @@ fn hosts(config: &Config) -> Option<Complaint> {
 
 /// Components have domains of their own, and a secret each.
 fn components(config: &Config) -> Option<Complaint> {
-    let prepared = |domain: &str| Jid::parse(domain).ok().filter(|jid| jid.is_bare() && jid.local().is_none());
+    let prepared = |domain: &str| {
+        Jid::parse(domain)
+            .ok()
+            .filter(|jid| jid.is_bare() && jid.local().is_none())
+    };
     let mut seen: BTreeSet<Jid> = config.hosts.iter().filter_map(|host| prepared(&host.domain)).collect();
     for (at, component) in config.router.components.iter().enumerate() {
         let key = format!("router.components[{at}]");
         let Some(domain) = prepared(&component.domain) else {
-            return say(format!("{key}.domain"), format!("{:?} is not a domain", component.domain));
+            return say(
+                format!("{key}.domain"),
+                format!("{:?} is not a domain", component.domain),
+            );
         };
         if !seen.insert(domain) {
             return say(
                 format!("{key}.domain"),
-                format!("{} is served already: as a host, or another component", component.domain),
+                format!(
+                    "{} is served already: as a host, or another component",
+                    component.domain
+                ),
             );
         }
         if component.secret.expose().is_empty() {

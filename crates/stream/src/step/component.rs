@@ -1,10 +1,12 @@
 //! The stream of an external component (XEP-0114, 3). A router is asked as it is for SASL: the component's name begins an exchange, whose
 //! challenge is the stream's id and whose response is the handshake.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use stanza::{
-    Bare, BindReply, Condition, InvalidStanza, Jid, ResourceRequest, SaslFailure, SaslReply, SaslRequest, Stanza,
-    StreamCondition, ns,
+    Bare, BindReply, Child, Condition, InvalidStanza, Jid, Payload, ResourceRequest, SaslFailure, SaslReply,
+    SaslRequest, Stanza, StreamCondition, ns,
 };
 use xml::{Element, Open};
 
@@ -107,6 +109,29 @@ pub(crate) fn bound(line: &mut Line, reply: BindReply) -> Step {
             _ => StreamCondition::ResourceConstraint.into(),
         }),
     }
+}
+
+/// A stanza as it can be written on a component's stream, where what is in the stanza's own namespace names none: a client may have
+/// written that out.
+pub(crate) fn in_dialect(stanza: &Stanza) -> Cow<'_, Stanza> {
+    let payload = stanza.payload();
+    if !payload.children().iter().any(|child| names_it(payload, child)) {
+        return Cow::Borrowed(stanza);
+    }
+    let children = payload.children().iter().filter_map(|child| payload.element(child));
+    let (anew, mut own) = (children.collect(), stanza.clone());
+    match &mut own {
+        Stanza::Message(message) => message.payload = anew,
+        Stanza::Presence(presence) => presence.payload = anew,
+        Stanza::Iq(iq) => iq.payload = anew,
+    }
+    Cow::Owned(own)
+}
+
+fn names_it(payload: &Payload, child: &Child) -> bool {
+    let element = payload.slice(child);
+    let tag = element.split(|byte| *byte == b'>').next().unwrap_or_default();
+    child.ns() == ns::CLIENT && tag.windows(5).any(|name| name == b"xmlns")
 }
 
 impl Established {
