@@ -1,6 +1,6 @@
 //! Namespaces that more than one crate names, in the order of the specifications.
 
-pub use xml::ns::{CLIENT, STREAMS, XML};
+pub use xml::ns::{CLIENT, COMPONENT, STREAMS, XML};
 
 /// Stanza error conditions (RFC 6120, 8.3.3).
 pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
@@ -58,8 +58,6 @@ pub const EXTERNAL_SERVICES: &str = "urn:xmpp:extdisco:2";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// Client state indication (XEP-0352).
 pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
-/// Stanzas of external components (XEP-0114).
-pub const COMPONENT: &str = "jabber:component:accept";
 /// Stanza ids (XEP-0359).
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Tokens by which one is let in (XEP-0379).

@@ -57,15 +57,6 @@ pub struct HostConfig {
     pub bind_features: Vec<String>,
 }
 
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// A client (RFC 6120).
-    Client,
-    /// An external component (XEP-0114).
-    Component,
-}
-
 /// What TLS is demanded of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsPolicy {

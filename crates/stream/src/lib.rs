@@ -15,7 +15,8 @@ mod stream;
 mod welcome;
 
 pub use about::About;
-pub use config::{Config, Dialect, HostConfig, TlsPolicy};
+pub use config::{Config, HostConfig, TlsPolicy};
 pub use event::{Closed, Event};
 pub use feature::FEATURES;
 pub use stream::Stream;
+pub use xml::Dialect;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use stanza::{Stanza, ns};
-use xml::{Element, Reader, escape_attribute};
+use stanza::Stanza;
+use xml::{Dialect, Element, Reader, escape_attribute};
 
-use crate::config::{Config, Dialect};
+use crate::config::Config;
 use crate::event::Event;
 use crate::fault::Fault;
 
@@ -45,10 +45,7 @@ impl Line {
         Self {
             config,
             dialect,
-            reader: match dialect {
-                Dialect::Client => reader,
-                Dialect::Component => reader.of_dialect(ns::COMPONENT),
-            },
+            reader: reader.of_dialect(dialect),
             output: Vec::new(),
             events: VecDeque::new(),
             now,
@@ -90,19 +87,11 @@ impl Line {
     }
 
     fn begin(&mut self, id: &str) {
-        let content = self.content_ns();
+        let content = self.dialect.content_ns();
         self.raw(b"<?xml version='1.0'?><stream:stream xmlns='");
         self.raw(content.as_bytes());
         self.raw(b"' xmlns:stream='http://etherx.jabber.org/streams'");
         self.attribute("id", id);
-    }
-
-    /// The namespace of stanzas on this stream.
-    fn content_ns(&self) -> &'static str {
-        match self.dialect {
-            Dialect::Client => ns::CLIENT,
-            Dialect::Component => ns::COMPONENT,
-        }
     }
 
     /// Writes the features element (RFC 6120, 4.3.2).
@@ -116,7 +105,7 @@ impl Line {
 
     /// Writes an element on the stream.
     pub(crate) fn write(&mut self, element: &Element) {
-        element.write(self.content_ns(), &mut self.output);
+        element.write(self.dialect.content_ns(), &mut self.output);
     }
 
     /// Writes a stanza on the stream, if there is one.

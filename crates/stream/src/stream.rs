@@ -8,9 +8,9 @@ use stanza::{
     BindReply, EnableReply, Full, Jid, Peer, RegisterReply, ResumeReply, SaslReply, SaslRequest, SessionId, Stanza,
     StreamCondition, TlsFacts, ns,
 };
-use xml::{Element, Limits};
+use xml::{Dialect, Element, Limits};
 
-use crate::config::{Config, Dialect};
+use crate::config::Config;
 use crate::event::{Closed, Event};
 use crate::fault::Fault;
 use crate::feature::stream_management;

@@ -5,10 +5,10 @@ mod target;
 
 use std::time::Instant;
 
-use dunlin_stream::{Event, Stream, TlsPolicy};
+use dunlin_stream::{Dialect, Event, Stream, TlsPolicy};
 use proptest::prelude::*;
 use stanza::{RegisterReply, SaslRequest};
-use target::{Act, PIECES, bound, challenge, enabled, resumed, success};
+use target::{Act, COMPONENT, PIECES, bound, challenge, enabled, resumed, success};
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
@@ -29,6 +29,17 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Deliver),
         1 => Just(Act::HangUp),
         1 => any::<bool>().prop_map(Act::Registered),
+    ]
+}
+
+/// As a component's: what gets it in, and whatever else happens.
+fn component_act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        8 => prop::sample::select(COMPONENT).prop_map(|piece| Act::Bytes(piece.as_bytes().into())),
+        4 => Just(Act::Challenge),
+        4 => Just(Act::Admitted),
+        4 => Just(Act::Bound),
+        4 => act(),
     ]
 }
 
@@ -67,7 +78,12 @@ proptest! {
 
     #[test]
     fn whatever_happens_it_closes(policy in 0..3usize, acts in prop::collection::vec(act(), 0..40)) {
-        target::closes([TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Off][policy], &acts);
+        target::closes(Dialect::Client, [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Off][policy], &acts);
+    }
+
+    #[test]
+    fn whatever_happens_to_a_component_it_closes(acts in prop::collection::vec(component_act(), 0..40)) {
+        target::closes(Dialect::Component, TlsPolicy::Off, &acts);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use base64::Engine;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use xml::{Element, Event, Limits, Reader};
+use xml::{Dialect, Element, Event, Limits, Reader};
 
 /// Stream management (XEP-0198).
 const SM: &str = "urn:xmpp:sm:3";
@@ -16,8 +16,6 @@ const SM: &str = "urn:xmpp:sm:3";
 const SASL2: &str = "urn:xmpp:sasl:2";
 const BIND2: &str = "urn:xmpp:bind:0";
 const FAST: &str = "urn:xmpp:fast:0";
-/// What external components speak (XEP-0114).
-const COMPONENT: &str = "jabber:component:accept";
 /// How long a client waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How much a pipe to a server in the process holds, in bytes.
@@ -114,7 +112,7 @@ impl Client {
     #[must_use]
     pub fn of_component(self) -> Self {
         Self {
-            reader: self.reader.of_dialect(COMPONENT),
+            reader: self.reader.of_dialect(Dialect::Component),
             ..self
         }
     }
@@ -124,8 +122,9 @@ impl Client {
     /// # Errors
     /// When something else comes.
     pub async fn open_as_component(&mut self, domain: &str) -> Result<Option<String>> {
+        let content = Dialect::Component.content_ns();
         let header = format!(
-            "<?xml version='1.0'?><stream:stream xmlns='{COMPONENT}' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
+            "<?xml version='1.0'?><stream:stream xmlns='{content}' xmlns:stream='http://etherx.jabber.org/streams' to='{domain}'>"
         );
         self.write(header.as_bytes()).await?;
         match self.see().await? {

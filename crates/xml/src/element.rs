@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::chars::{is_space, push_text};
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::escape::{escape_attribute, escape_text};
 use crate::limits::Limits;
@@ -56,7 +57,7 @@ impl Element {
             Outside {
                 default_ns,
                 prefixes: &[],
-                dialect: None,
+                dialect: Dialect::Client,
             },
             limits,
         )

@@ -1,9 +1,9 @@
 //! The start of a stream: an XML declaration, and the root's start tag with what it declares.
 
 use crate::chars::{is_space, survey};
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::ns;
 use crate::scope::Outside;
 use crate::tag::{self, Tag};
 use crate::walk::Walk;
@@ -38,8 +38,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// The declarations that hold in the root's children, where `dialect` is read as `jabber:client`.
-    pub(crate) fn outside(&self, dialect: Option<&'static str>) -> Outside<'_> {
+    /// The declarations that hold in the root's children, which speak `dialect`.
+    pub(crate) fn outside(&self, dialect: Dialect) -> Outside<'_> {
         Outside {
             default_ns: &self.default_ns,
             prefixes: &self.prefixes,
@@ -57,8 +57,8 @@ pub(crate) struct Header {
     pub(crate) empty: bool,
 }
 
-/// Reads a complete header. Its children will read `dialect` as `jabber:client`.
-pub(crate) fn read(bytes: &[u8], limits: &Limits, dialect: Option<&str>) -> Result<Header, Error> {
+/// Reads a complete header, whose children will speak `dialect`.
+pub(crate) fn read(bytes: &[u8], limits: &Limits, dialect: Dialect) -> Result<Header, Error> {
     let start = declaration(bytes)?;
     let space = bytes[start..].iter().position(|byte| !is_space(*byte)).unwrap_or(0);
     let element = &bytes[start + space..];
@@ -72,8 +72,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits, dialect: Option<&str>) -> Resu
         .iter()
         .filter_map(|a| a.declares())
         .filter(|prefix| !prefix.is_empty());
-    let inside = |ns| if dialect == Some(ns) { ns::CLIENT } else { ns };
-    let prefixes = prefixed.map(|prefix| Ok((prefix.into(), inside(scope.resolve(prefix)?.0).into())));
+    let prefixes = prefixed.map(|prefix| Ok((prefix.into(), dialect.meant(scope.resolve(prefix)?.0).into())));
     let prefixes = prefixes.collect::<Result<Box<[_]>, Error>>()?;
     let name = if tag.prefix.is_empty() {
         tag.local.into()
@@ -83,7 +82,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits, dialect: Option<&str>) -> Resu
     Ok(Header {
         root: Root {
             name: name.into(),
-            default_ns: inside(content_ns).into(),
+            default_ns: dialect.meant(content_ns).into(),
             prefixes,
         },
         empty: tag.empty,

@@ -4,6 +4,7 @@
 
 mod canonical;
 mod chars;
+mod dialect;
 mod element;
 mod error;
 mod escape;
@@ -17,6 +18,7 @@ mod scope;
 mod tag;
 mod walk;
 
+pub use dialect::Dialect;
 pub use element::{Element, Node};
 pub use error::Error;
 pub use escape::{escape_attribute, escape_text};

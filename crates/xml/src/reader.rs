@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::canonical;
 use crate::chars::is_space;
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::header::{self, Open, Root};
 use crate::limits::Limits;
@@ -51,8 +52,7 @@ pub struct Reader {
     /// Bytes not yet turned into events, from `start`. Without capacity while there are none.
     buffer: Vec<u8>,
     start: usize,
-    /// A namespace that is read as `jabber:client`.
-    dialect: Option<&'static str>,
+    dialect: Dialect,
     /// White space may still be reported.
     report_space: bool,
 }
@@ -77,19 +77,16 @@ impl Reader {
             scan: Scan::header(),
             buffer: Vec::new(),
             start: 0,
-            dialect: None,
+            dialect: Dialect::Client,
             report_space: false,
         }
     }
 
-    /// A reader that expects a root whose children speak `dialect`: what is in that namespace is read as `jabber:client`, wherever it
-    /// stands. What the root itself says is reported as it stands.
+    /// A reader that expects a root whose children speak `dialect`: what is in its content namespace is read as `jabber:client`, wherever
+    /// it stands. What the root itself says is reported as it stands.
     #[must_use]
-    pub fn of_dialect(self, dialect: &'static str) -> Self {
-        Self {
-            dialect: Some(dialect),
-            ..self
-        }
+    pub fn of_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 
     /// Changes the limits from the next child on (they differ before and after authentication).

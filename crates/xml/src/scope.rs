@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use crate::dialect::Dialect;
 use crate::error::Error;
 use crate::ns;
 use crate::tag::Attribute;
@@ -19,8 +20,8 @@ const DECLARATIONS: usize = 128;
 pub(crate) struct Outside<'a> {
     pub(crate) default_ns: &'a str,
     pub(crate) prefixes: &'a [(Box<str>, Box<str>)],
-    /// A namespace that is read as `jabber:client`, if there is one.
-    pub(crate) dialect: Option<&'static str>,
+    /// What is read as `jabber:client`.
+    pub(crate) dialect: Dialect,
 }
 
 /// The declarations in force, innermost last.
@@ -60,7 +61,7 @@ impl<'a> Scope<'a> {
         if self.inside.len() == DECLARATIONS {
             return Err(Error::Limit("namespace declarations"));
         }
-        let translated = self.outside.dialect.is_some_and(|dialect| ns == dialect);
+        let translated = self.outside.dialect.meant(&ns) != ns;
         if translated {
             ns = Cow::Borrowed(ns::CLIENT);
         }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use dunlin_xml::{Element, Error, Event, Limits, Reader};
+use dunlin_xml::{Dialect, Element, Error, Event, Limits, Reader};
 use support::{HEADER, child, events};
 
 fn name(error: &Error) -> &'static str {
@@ -398,7 +398,7 @@ fn elements_stand_alone() {
 #[test]
 fn a_dialect_is_read_as_that_of_clients() {
     let read = |children: &str, header: &str| {
-        let mut reader = Reader::new(Limits::default()).of_dialect("urn:example:dialect");
+        let mut reader = Reader::new(Limits::default()).of_dialect(Dialect::Component);
         reader.receive(b"<?xml version='1.0'?>");
         reader.receive(header.as_bytes());
         reader.receive(children.as_bytes());
@@ -409,18 +409,21 @@ fn a_dialect_is_read_as_that_of_clients() {
             other => panic!("{other:?}"),
         }
     };
-    let plain = "<s:s xmlns='urn:example:dialect' xmlns:s='urn:example:s' xmlns:d='urn:example:dialect'>";
+    let plain = "<s:s xmlns='jabber:component:accept' xmlns:s='urn:example:s' xmlns:d='jabber:component:accept'>";
     for (children, expected) in [
         ("<message><body>a</body></message>", "<message><body>a</body></message>"),
-        ("<message xmlns='urn:example:dialect'/>", "<message/>"),
+        ("<message xmlns='jabber:component:accept'/>", "<message/>"),
         ("<d:message/>", "<message/>"),
         (
-            "<a xmlns='urn:a'><message xmlns='urn:example:dialect'><body/></message></a>",
+            "<a xmlns='urn:a'><message xmlns='jabber:component:accept'><body/></message></a>",
             "<a xmlns='urn:a'><message xmlns='jabber:client'><body/></message></a>",
         ),
         ("<x:a xmlns:x='urn:a'/>", "<a xmlns='urn:a'/>"),
     ] {
         let (content, child) = read(children, plain);
-        assert_eq!((content.as_str(), child.as_str()), ("urn:example:dialect", expected));
+        assert_eq!(
+            (content.as_str(), child.as_str()),
+            ("jabber:component:accept", expected)
+        );
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use stanza::{EnableRequest, InvalidStanza, Iq, Jid, Stanza, StanzaError, StreamCondition, ns};
+use xml::Dialect;
 
-use crate::config::Dialect;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::feature::stream_management::{self, Enable, Said};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dunlin_stream::{Config, Event, HostConfig, Stream, TlsPolicy};
+use dunlin_stream::{Config, Dialect, Event, HostConfig, Stream, TlsPolicy};
 use stanza::{
     Bare, BindReply, Condition, Counts, EnableReply, Exchange, Full, Grant, Payload, Peer, RegisterReply, ResumeReply,
     Resumption, SaslFailure, SaslReply, SessionId, Stanza, StreamCondition, TlsFacts,
@@ -45,6 +45,15 @@ pub(crate) const PIECES: &[&str] = &[
     "<iq type='set' id='p'><preauth xmlns='urn:xmpp:pars:0' token='t'/></iq>",
 ];
 
+/// The same of components' streams.
+pub(crate) const COMPONENT: &[&str] = &[
+    "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='a.example'>",
+    "<handshake>x</handshake>",
+    "<message from='b@a.example' to='juliet@b.example'/>",
+    "<message xmlns='jabber:component:accept' from='b@b.example' to='juliet@b.example'/>",
+    "<iq from='a.example' to='b.example'/>",
+];
+
 /// One thing that can happen to a stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -52,6 +61,7 @@ pub(crate) enum Act {
     Secured,
     Challenge,
     Success,
+    Admitted,
     Failure,
     Bound,
     Refused,
@@ -66,7 +76,7 @@ pub(crate) enum Act {
     Registered(bool),
 }
 
-/// The first byte chooses the TLS policy; each other is an act, or from 200 on so many raw bytes less 200.
+/// The first byte chooses the TLS policy and who is there; each other is an act, or from 200 on so many raw bytes less 200.
 pub(crate) fn run(data: &[u8]) {
     let Some((policy, mut rest)) = data.split_first() else {
         return;
@@ -77,8 +87,12 @@ pub(crate) fn run(data: &[u8]) {
         rest = after;
         acts.push(act(*code, raw));
     }
+    let dialect = match policy % 4 {
+        3 => Dialect::Component,
+        _ => Dialect::Client,
+    };
     let policy = [TlsPolicy::Required, TlsPolicy::Optional, TlsPolicy::Off][usize::from(*policy) % 3];
-    closes(policy, &acts);
+    closes(dialect, policy, &acts);
 }
 
 fn act(code: u8, raw: &[u8]) -> Act {
@@ -99,14 +113,16 @@ fn act(code: u8, raw: &[u8]) -> Act {
         (61 | 62, _) => Act::Close(code == 61),
         (63, _) => Act::HangUp,
         (64 | 65, _) => Act::Registered(code == 64),
+        (66..=70, _) => Act::Bytes(COMPONENT[usize::from(code) - 66].as_bytes().into()),
+        (71, _) => Act::Admitted,
         _ => Act::Deliver,
     }
 }
 
 /// Whatever happens, the stream ends exactly once, closes when asked to, and is silent after the end.
-pub(crate) fn closes(policy: TlsPolicy, acts: &[Act]) {
+pub(crate) fn closes(dialect: Dialect, policy: TlsPolicy, acts: &[Act]) {
     let mut now = origin();
-    let mut stream = stream(policy, now);
+    let mut stream = of(dialect, policy, now);
     let mut ends = 0;
     for act in acts {
         perform(&mut stream, act, &mut now);
@@ -144,7 +160,11 @@ pub(crate) fn origin() -> Instant {
 }
 
 pub(crate) fn stream(policy: TlsPolicy, now: Instant) -> Stream {
-    Stream::new(config(policy), SessionId(1), Peer::default(), 1, now)
+    of(Dialect::Client, policy, now)
+}
+
+fn of(dialect: Dialect, policy: TlsPolicy, now: Instant) -> Stream {
+    Stream::of(dialect, config(policy), SessionId(1), Peer::default(), 1, now)
 }
 
 fn config(tls: TlsPolicy) -> Arc<Config> {
@@ -169,6 +189,7 @@ fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
         Act::Secured => stream.secured(TlsFacts::default(), *now),
         Act::Challenge => stream.sasl(challenge(), *now),
         Act::Success => stream.sasl(success(), *now),
+        Act::Admitted => stream.sasl(success_of("a.example"), *now),
         Act::Failure => stream.sasl(SaslReply::Failure(SaslFailure::NotAuthorized), *now),
         Act::Bound => stream.bound(bound(), *now),
         Act::Refused => stream.bound(BindReply::Refused(Condition::Conflict.into()), *now),
@@ -199,7 +220,11 @@ fn perform(stream: &mut Stream, act: &Act, now: &mut Instant) {
 }
 
 pub(crate) fn success() -> SaslReply {
-    let account = Bare::parse("juliet@a.example").expect("an address");
+    success_of("juliet@a.example")
+}
+
+fn success_of(account: &str) -> SaslReply {
+    let account = Bare::parse(account).expect("an address");
     SaslReply::Success {
         account,
         data: None,
