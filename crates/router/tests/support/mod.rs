@@ -375,7 +375,14 @@ impl House {
         let component = Bare::parse(domain).unwrap();
         let session = Client::next();
         let grant = sasl::seal(&SECRET, session, &component, sasl::Mark::default(), Timestamp(i64::MAX));
-        Client::bind_by(&self.router, self.edge_ref(), &self.edge, (session, component, grant), None).await
+        Client::bind_by(
+            &self.router,
+            self.edge_ref(),
+            &self.edge,
+            (session, component, grant),
+            None,
+        )
+        .await
     }
 
     fn edge_ref(&self) -> EdgeRef {
