@@ -70,6 +70,9 @@ pub(crate) async fn account_afresh<'a>(
 /// Asks the store of the account itself again: whoever changed its password, or disabled it, may have done so elsewhere. Returns whether
 /// there still is one.
 pub(crate) async fn look_again(core: &Core, account: &mut Account) -> store::Result<bool> {
+    if account.is_component() {
+        return Ok(true);
+    }
     let stored = core.stores.accounts.get(account.jid()).await?;
     if let Some(stored) = &stored {
         account.learn(stored, core.voucher.mark(stored));
