@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::Way;
-use stanza::{Bare, Jid, PresenceType, SessionId, Stanza};
+use stanza::{Bare, Jid, SessionId, Stanza};
 use topology::Slot;
 
 use crate::account::{Account, Manner};
@@ -46,10 +46,7 @@ pub(crate) fn leave(account: &Account, sent: Sent, out: &mut Out) {
 
 /// Subscriptions are between bare addresses (RFC 6121, 3.1.2).
 fn addressed_barely(mut stanza: Stanza) -> Stanza {
-    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
-    let subscribes = matches!(&stanza, Stanza::Presence(presence)
-        if matches!(presence.kind, Subscribe | Subscribed | Unsubscribe | Unsubscribed));
-    if subscribes {
+    if matches!(&stanza, Stanza::Presence(presence) if presence.kind.is_subscription()) {
         let bare = |jid: &Option<Jid>| jid.as_ref().map(|jid| jid.bare().into());
         let head = stanza.head_mut();
         (head.from, head.to) = (bare(&head.from), bare(&head.to));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{At, Outcome, View, Way};
 use link::{Gone, Said, SessionRef, Step, Submission};
-use stanza::{Bare, Condition, Full, Iq, IqType, PresenceType, SessionId, Stanza};
+use stanza::{Bare, Condition, Full, Iq, IqType, SessionId, Stanza};
 use tracing::Instrument;
 
 use crate::account::{Account, Manner};
@@ -126,7 +126,7 @@ async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, o
 /// The sender is who he is, whatever the client says (RFC 6120, 8.1.2.1); requests without addressee are for his own account
 /// (10.3.3), as are messages (10.3.1). Subscription stanzas come from and go to bare addresses (RFC 6121, 3.1.2).
 fn prepare(mut stanza: Stanza, jid: &Full) -> Stanza {
-    let subscribes = matches!(&stanza, Stanza::Presence(presence) if is_subscription(presence.kind));
+    let subscribes = matches!(&stanza, Stanza::Presence(presence) if presence.kind.is_subscription());
     let message = matches!(stanza, Stanza::Message(_));
     let head = stanza.head_mut();
     head.from = Some(jid.clone().into());
@@ -138,11 +138,6 @@ fn prepare(mut stanza: Stanza, jid: &Full) -> Stanza {
         head.to = Some(jid.bare().into());
     }
     stanza
-}
-
-fn is_subscription(kind: PresenceType) -> bool {
-    use PresenceType::{Subscribe, Subscribed, Unsubscribe, Unsubscribed};
-    matches!(kind, Subscribe | Subscribed | Unsubscribe | Unsubscribed)
 }
 
 /// Where a stanza goes that its account lets go.

@@ -41,6 +41,14 @@ impl PresenceType {
         }
     }
 
+    /// Whether it asks for a subscription, or changes one (RFC 6121, 3).
+    pub fn is_subscription(self) -> bool {
+        matches!(
+            self,
+            Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed
+        )
+    }
+
     /// The type that an attribute's value means, if any.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
