@@ -178,8 +178,8 @@ impl Auth {
     /// its user is told that it is disabled.
     async fn admit(&self, core: &Core, asker: &Asker, account: Bare, data: Option<Bytes>) -> SaslReply {
         if account.local().is_none() {
-            // A component: there is nothing in the store that could have changed.
-            return vouch(core, asker, account, Mark::default(), (data, None));
+            // A component, which no store knows; its secret was looked at just now.
+            return self.vouch(core, asker, (account, Mark::default()), data, None);
         }
         let found = match hosted(core, &account).await {
             Ok(Some(found)) if asker.generation == Some(sasl::generation(Some(&found))) => found,
@@ -190,7 +190,8 @@ impl Auth {
             return self.refuse(asker, SaslFailure::AccountDisabled);
         }
         let token = self.grant(core, asker, &found).await;
-        self.vouch(core, asker, &found, data, token)
+        let mark = core.voucher.mark(&found);
+        self.vouch(core, asker, (found.jid, mark), data, token)
     }
 
     fn hold(&self, core: &Core, asker: Asker, exchange: sasl::Exchange, data: Bytes) -> SaslReply {
@@ -240,7 +241,10 @@ impl Auth {
             (Ok(_), None) => return self.refuse(&asker, SaslFailure::MalformedRequest), // not reached: no use of a token then
         };
         match self.mint.redeem(core, &claim, &sasl2.agent, usage, wanted(sasl2)).await {
-            Ok((account, data, token)) => self.vouch(core, &asker, &account, Some(data.into()), token),
+            Ok((account, data, token)) => {
+                let mark = core.voucher.mark(&account);
+                self.vouch(core, &asker, (account.jid, mark), Some(data.into()), token)
+            }
             Err(failure) => self.refuse(&asker, failure),
         }
     }
@@ -255,12 +259,17 @@ impl Auth {
         &self,
         core: &Core,
         asker: &Asker,
-        account: &Account,
+        (account, mark): (Bare, Mark),
         data: Option<Bytes>,
         token: Option<Token>,
     ) -> SaslReply {
-        let mark = core.voucher.mark(account);
-        vouch(core, asker, account.jid.clone(), mark, (data, token))
+        gauges::sasl("success");
+        SaslReply::Success {
+            grant: core.voucher.vouch(asker.session, &account, mark, core.now()),
+            account,
+            data,
+            token,
+        }
     }
 
     fn refuse(&self, asker: &Asker, failure: SaslFailure) -> SaslReply {
@@ -269,23 +278,6 @@ impl Auth {
             self.limiter.failed(asker.address);
         }
         SaslReply::Failure(failure)
-    }
-}
-
-/// It is who it says.
-fn vouch(
-    core: &Core,
-    asker: &Asker,
-    account: Bare,
-    mark: Mark,
-    (data, token): (Option<Bytes>, Option<Token>),
-) -> SaslReply {
-    gauges::sasl("success");
-    SaslReply::Success {
-        grant: core.voucher.vouch(asker.session, &account, mark, core.now()),
-        account,
-        data,
-        token,
     }
 }
 

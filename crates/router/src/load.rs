@@ -68,7 +68,7 @@ pub(crate) async fn account_afresh<'a>(
 }
 
 /// Asks the store of the account itself again: whoever changed its password, or disabled it, may have done so elsewhere. Returns whether
-/// there still is one.
+/// there still is one; of a component no store knows anything.
 pub(crate) async fn look_again(core: &Core, account: &mut Account) -> store::Result<bool> {
     if account.is_component() {
         return Ok(true);
