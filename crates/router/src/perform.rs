@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use engine::{Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
+use engine::{At, Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
 use stanza::{Iq, SessionId, Stanza, StreamCondition};
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
 use crate::archive;
+use crate::arrive::is_request;
 use crate::bury;
 use crate::cells::Cell;
 use crate::core::Core;
-use crate::errand::{Batch, Errand, Out, Ticket};
+use crate::errand::{Batch, Errand, Out, Question, Ticket};
 use crate::gauges;
 use crate::load;
 use crate::mirror::canonical;
@@ -34,7 +35,7 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
             Effect::Send(stanza) => {
                 let bars = |to| is_own(account, &stanza) && account.bars(to);
                 if !stanza.to().is_some_and(bars) {
-                    out.push(Errand::Send(stanza.into()));
+                    out.push(to_own_account(account, &stanza).unwrap_or_else(|| Errand::Send(stanza.into())));
                 }
             }
             Effect::Broadcast { mut to, stanza } => {
@@ -90,6 +91,20 @@ fn end(account: &Account, sessions: impl IntoIterator<Item = SessionId>, conditi
 /// Whether the account speaks for itself, and not one of its users for the host.
 fn is_own(account: &Account, stanza: &Stanza) -> bool {
     stanza.from().is_none_or(|from| from.bare() == *account.jid())
+}
+
+/// A request to the account itself is asked here: on its way to a home that waits for this work to end it would wait for itself.
+fn to_own_account(account: &Account, stanza: &Stanza) -> Option<Errand> {
+    let Stanza::Iq(iq) = stanza else { return None };
+    let is_own = iq.head.to.as_ref() == Some(account.jid().jid()) && is_request(stanza);
+    is_own.then(|| {
+        Errand::Ask(Question {
+            at: At::Account,
+            host: account.host.clone(),
+            account: account.jid().clone(),
+            request: Arc::new(iq.clone()),
+        })
+    })
 }
 
 /// Ends work under the account's lock: tells the edges what changed, and takes a place in the order for `out`.
