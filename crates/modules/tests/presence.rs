@@ -312,12 +312,6 @@ fn contacts(scene: Scene) -> Scene {
 fn initial_presence() {
     let scene = contacts(juliet().online("balcony", 1).connected("chamber"));
     let own = "<presence from='juliet@capulet.example/chamber'><show>away</show></presence>";
-    // At the message of the day.
-    let head = format!(
-        "to='juliet@capulet.example' from='capulet.example' id='motd-{:x}' type='set'",
-        scene::NOW.0
-    );
-    let look = format!("send <iq {head}><look xmlns='urn:dunlin:motd'/></iq>");
     check(
         "initial",
         scene.out("chamber", "<presence><show>away</show></presence>"),
@@ -330,7 +324,6 @@ fn initial_presence() {
             "broadcast from@example.org: <presence from='juliet@capulet.example' type='subscribe'/>".into(),
             format!("deliver chamber: {}", balcony("juliet@capulet.example/chamber")),
             "flush chamber".into(),
-            look,
         ],
     );
 }
