@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use engine::{At, Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
-use stanza::{Iq, SessionId, Stanza, StreamCondition};
+use stanza::{Iq, IqType, SessionId, Stanza, StreamCondition};
 use store::PresenceRecord;
 
 use crate::account::{Account, Manner};
 use crate::archive;
-use crate::arrive::is_request;
 use crate::bury;
 use crate::cells::Cell;
 use crate::core::Core;
@@ -96,7 +95,7 @@ fn is_own(account: &Account, stanza: &Stanza) -> bool {
 /// A request to the account itself is asked here: on its way to a home that waits for this work to end it would wait for itself.
 fn to_own_account(account: &Account, stanza: &Stanza) -> Option<Errand> {
     let Stanza::Iq(iq) = stanza else { return None };
-    let is_own = iq.head.to.as_ref() == Some(account.jid().jid()) && is_request(stanza);
+    let is_own = iq.head.to.as_ref() == Some(account.jid().jid()) && matches!(iq.kind, IqType::Get | IqType::Set);
     is_own.then(|| {
         Errand::Ask(Question {
             at: At::Account,
