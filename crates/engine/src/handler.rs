@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use stanza::form::Form;
-use stanza::{Bare, Iq, SessionId, StanzaError, Timestamp};
+use stanza::{Bare, Condition, Iq, SessionId, StanzaError, Timestamp};
 use store::Stores;
 use xml::Element;
 
 use crate::client::Clients;
 use crate::disco::At;
 use crate::effect::{Effect, Effects};
+use crate::fact::Fact;
 use crate::host::Host;
 use crate::view::{AccountView, SessionView};
 
@@ -170,6 +171,20 @@ impl Cx {
                 .from
                 .as_ref()
                 .is_some_and(|from| from.bare() == self.account.jid)
+    }
+
+    /// What a module keeps warm of the account, for the account itself.
+    ///
+    /// # Errors
+    /// `forbidden` when somebody else asks; `internal-server-error` when no module declared such a fact.
+    pub fn own<F: Fact>(&self) -> Result<&F, StanzaError> {
+        if !self.is_owner() {
+            return Err(Condition::Forbidden.into());
+        }
+        self.account
+            .facts
+            .get()
+            .ok_or_else(|| Condition::InternalServerError.into())
     }
 
     /// Whether the asker may know of the account's presence: the account itself, or a contact with a subscription from it.

@@ -157,7 +157,7 @@ fn comes(view: &View<'_>, head: &Head, is_answered: bool) -> Verdict {
 }
 
 fn fetch(cx: &Cx) -> Answer {
-    let list = own(cx)?;
+    let list = cx.own::<Blocklist>()?;
     let reply = Reply::from(list_of(&list.items));
     Ok(match cx.session {
         Some(session) => reply.effect(Effect::Session(session, SessionChange::Flag(FOLLOWS, true))),
@@ -167,7 +167,7 @@ fn fetch(cx: &Cx) -> Answer {
 
 impl Blocking {
     fn block(&self, cx: &Cx, block: Block) -> Answer {
-        let list = own(cx)?;
+        let list = cx.own::<Blocklist>()?;
         let new: BTreeSet<Jid> = block.items.iter().map(|(jid, _)| jid.clone()).collect();
         let items: BTreeSet<Jid> = list.items.union(&new).cloned().collect();
         if items.len() > self.config.max_items {
@@ -241,7 +241,7 @@ impl Blocking {
 }
 
 fn unblock(cx: &Cx, unblock: Unblock) -> Answer {
-    let list = own(cx)?;
+    let list = cx.own::<Blocklist>()?;
     let gone: BTreeSet<Jid> = match unblock.items.is_empty() {
         true => list.items.clone(),
         false => unblock.items.into_iter().collect(),
@@ -316,17 +316,6 @@ fn told(cx: &Cx, push: Element, effects: Effects) -> Reply {
         effects,
         after,
     }
-}
-
-/// The asker's own list.
-fn own(cx: &Cx) -> Result<&Blocklist, StanzaError> {
-    if !cx.is_owner() {
-        return Err(Condition::Forbidden.into());
-    }
-    cx.account
-        .facts
-        .get()
-        .ok_or_else(|| Condition::InternalServerError.into())
 }
 
 fn blocks(account: &AccountView, jid: &Jid) -> bool {

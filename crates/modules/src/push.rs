@@ -126,7 +126,7 @@ impl Module for Push {
 impl Push {
     /// XEP-0357, 5. Of the same service and node the last request counts.
     fn enable(&self, cx: &Cx, request: Enable) -> Answer {
-        let clients = own(cx)?;
+        let clients = cx.own::<Clients>()?;
         let session = cx.asking().ok_or(Condition::Forbidden)?;
         let size = request.options.as_ref().map_or(0, |options| options.to_string().len());
         if size + request.node.as_ref().map_or(0, String::len) > self.config.max_options_bytes {
@@ -233,7 +233,7 @@ fn summary() -> Form {
 
 /// XEP-0357, 6.
 fn disable(cx: &Cx, request: &Disable) -> Answer {
-    let clients = own(cx)?;
+    let clients = cx.own::<Clients>()?;
     let is_meant = |client: &Client| match &request.node {
         Some(node) => client.is(&request.service, Some(node)),
         None => client.service == request.service,
@@ -286,17 +286,6 @@ fn excluded(view: &View<'_>, message: &Message, effects: &mut Effects) {
 pub(crate) fn end_all(account: &AccountView) -> Option<Effect> {
     let clients = account.facts.get::<Clients>()?;
     (!clients.list.is_empty()).then(|| clients.put(&[]))
-}
-
-/// The asker's own clients.
-fn own(cx: &Cx) -> Result<&Clients, StanzaError> {
-    if !cx.is_owner() {
-        return Err(Condition::Forbidden.into());
-    }
-    cx.account
-        .facts
-        .get()
-        .ok_or_else(|| Condition::InternalServerError.into())
 }
 
 /// The clients that want notifications, in the order in which they asked.

@@ -64,7 +64,7 @@ pub(super) fn install(config: &Arc<ArchiveConfig>, on: &mut Hooks) {
 }
 
 fn fetch(config: &ArchiveConfig, cx: &Cx) -> Answer {
-    let prefs = own(cx)?;
+    let prefs = cx.own::<Prefs>()?;
     let usual = Wishes {
         default: config.default,
         always: BTreeSet::new(),
@@ -74,7 +74,7 @@ fn fetch(config: &ArchiveConfig, cx: &Cx) -> Answer {
 }
 
 fn change(config: &ArchiveConfig, cx: &Cx, wishes: &Wishes) -> Answer {
-    let prefs = own(cx)?;
+    let prefs = cx.own::<Prefs>()?;
     if wishes.always.len() + wishes.never.len() > config.max_preferences {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many addresses"));
     }
@@ -82,17 +82,6 @@ fn change(config: &ArchiveConfig, cx: &Cx, wishes: &Wishes) -> Answer {
     let value = Bytes::from(element.to_string().into_bytes());
     let put = Put::fact::<Prefs>(key(), Some(value), prefs.version);
     Ok(Reply::from(element).effect(Effect::Put(put)))
-}
-
-/// The asker's own preferences.
-fn own(cx: &Cx) -> Result<&Prefs, StanzaError> {
-    if !cx.is_owner() {
-        return Err(Condition::Forbidden.into());
-    }
-    cx.account
-        .facts
-        .get()
-        .ok_or_else(|| Condition::InternalServerError.into())
 }
 
 impl Prefs {
