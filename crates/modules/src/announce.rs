@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    About, Access, Answer, At, Bare, Condition, Cx, Done, Effect, Effects, Element, Fact, Head, Hooks, Iq, IqType, Jid,
+    About, Access, Answer, At, Bare, Condition, Cx, Done, Effect, Effects, Element, Head, Hooks, Iq, IqType, Jid,
     Message, MessageType, Module, Payload, Presence, PresenceType, Put, Reply, Stage, StanzaError, View, Way, ns,
     request,
 };
@@ -34,7 +34,6 @@ impl Module for Announce {
     }
 
     fn install(self: Arc<Self>, on: &mut Hooks) {
-        on.fact::<Today>();
         on.observe(Way::Out, greet);
         on.order(look);
         let (at, who) = (At::Server, Access::Admins);
@@ -45,14 +44,6 @@ impl Module for Announce {
     }
 }
 
-/// The message of the day that an account has not been told yet.
-#[derive(Clone, Debug, PartialEq)]
-struct Today {
-    untold: Option<Motd>,
-    /// The version of the note of what it was told last.
-    told: Option<Version>,
-}
-
 /// The message of the day, with what tells it from those before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Motd {
@@ -60,58 +51,54 @@ struct Motd {
     text: String,
 }
 
-impl Fact for Today {
-    async fn load(stores: &Stores, account: &Bare) -> store::Result<Self> {
-        let Some((motd, _)) = current(stores, account.domain()).await? else {
-            return Ok(Self {
-                untold: None,
-                told: None,
-            });
-        };
-        let told = stores.items.get(account, &key("told")).await?;
-        let is_told = told.as_ref().is_some_and(|item| item.value == motd.id.as_bytes());
-        Ok(Self {
-            untold: (!is_told).then_some(motd),
-            told: told.map(|item| item.version),
-        })
-    }
-}
-
-impl Today {
-    /// Tells sessions, and notes that.
-    fn tell(&self, domain: &str, to: Vec<engine::SessionId>, effects: &mut Effects) {
-        let (Some(motd), false) = (&self.untold, to.is_empty()) else {
-            return;
-        };
-        let id = Bytes::from(motd.id.clone());
-        effects.push(Effect::Put(Put::fact::<Self>(key("told"), Some(id), self.told)));
-        if let Ok(from) = Jid::parse(domain) {
-            effects.deliver_each(to, headline(from, &motd.text));
-        }
-    }
-}
-
-/// A session begins to take messages.
+/// A session begins to take messages: its account is told to look, as if there was something new. It is looked up then and not before, so
+/// that the account is told what holds now, and a store that is away does not keep the session from being available.
 fn greet(view: &View<'_>, presence: &Presence, effects: &mut Effects) {
     let (PresenceType::Available, None, Some(session)) = (presence.kind, &presence.head.to, view.session) else {
         return;
     };
     let begins = presence.priority() >= 0 && session.priority() < Some(0);
-    if let (true, Some(today)) = (begins, view.fact::<Today>()) {
-        today.tell(&view.host.domain, vec![session.id], effects);
+    if let (true, Ok(host)) = (begins, Jid::parse(&view.host.domain)) {
+        let id = format!("motd-{:x}", view.now.0);
+        effects.send(order(host, Some(view.account.jid.clone().into()), id));
     }
 }
 
-/// There is a new message of the day.
+/// By which a host tells accounts to look at its message of the day.
+fn order(host: Jid, to: Option<Jid>, id: String) -> Iq {
+    Iq {
+        head: Head {
+            from: Some(host),
+            to,
+            id: Some(Arc::from(id)),
+            ..Head::default()
+        },
+        kind: IqType::Set,
+        payload: Payload::from(Element::new(MOTD, "look")),
+    }
+}
+
+/// Sessions that take messages are told the message of the day, unless the account was; and that is noted.
 async fn look(cx: Cx, _: Look) -> Answer {
-    let today = Today::load(&cx.stores, &cx.account.jid).await?;
     let takes = cx.account.available().filter(|session| session.priority() >= Some(0));
-    let mut reply = Reply::empty();
-    today.tell(
-        &cx.host.domain,
-        takes.map(|session| session.id).collect(),
-        &mut reply.effects,
-    );
+    let to: Vec<_> = takes.map(|session| session.id).collect();
+    if to.is_empty() {
+        return Ok(Reply::empty());
+    }
+    let Some((motd, _)) = current(&cx.stores, &cx.host.domain).await? else {
+        return Ok(Reply::empty());
+    };
+    let told = cx.stores.items.get(&cx.account.jid, &key("told")).await?;
+    if told.as_ref().is_some_and(|item| item.value == motd.id.as_bytes()) {
+        return Ok(Reply::empty());
+    }
+    let mut reply = Reply::empty().effect(Effect::Put(Put {
+        key: key("told"),
+        value: Some(Bytes::from(motd.id)),
+        seen: told.map(|item| item.version),
+        fact: None,
+    }));
+    reply.effects.deliver_each(to, headline(host(&cx)?, &motd.text));
     Ok(reply)
 }
 
@@ -149,15 +136,7 @@ async fn set(cx: Cx, forms: Vec<Form>) -> Result<Stage, StanzaError> {
         .put(&domain.bare(), &key("today"), motd.write(), seen)
         .await?;
     let mut done = Done::default();
-    let order = Iq {
-        head: Head {
-            from: Some(domain),
-            id: Some(Arc::from(format!("motd-{}", motd.id))),
-            ..Head::default()
-        },
-        kind: IqType::Set,
-        payload: Payload::from(Element::new(MOTD, "look")),
-    };
+    let order = order(domain, None, format!("motd-{}", motd.id));
     done.effects.broadcast(online(&cx).await?, order);
     Ok(Stage::Done(done))
 }
