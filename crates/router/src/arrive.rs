@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{At, Outcome, View, Way};
+use engine::{Outcome, View, Way};
 use link::{Step, Trace};
-use stanza::{Bare, Condition, Iq, IqType, MessageType, Presence, PresenceType, SessionId, Stanza};
+use stanza::{Bare, Condition, IqType, MessageType, Presence, PresenceType, SessionId, Stanza};
 use tracing::Instrument;
 
 use crate::account::{Account, Manner};
@@ -79,7 +79,7 @@ pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &
         }
         Outcome::Handle => {
             if let Stanza::Iq(iq) = &stanza {
-                out.push(Errand::Ask(ask(account, iq)));
+                out.push(Errand::Ask(Question::to(account, Arc::new(iq.clone()))));
             }
         }
         Outcome::Bounce(error) => out.send(refuse(&stanza, error)),
@@ -114,15 +114,6 @@ async fn hand_over(
         trace: out.trace,
     };
     account.deliver(sessions, &Arc::new(stanza.clone()), manner);
-}
-
-fn ask(account: &Account, iq: &Iq) -> Question {
-    Question {
-        at: At::Account,
-        host: account.host.clone(),
-        account: account.jid().clone(),
-        request: Arc::new(iq.clone()),
-    }
 }
 
 /// A request that a guard dropped is answered all the same: every request gets exactly one answer (RFC 6120, 8.2.3), and one

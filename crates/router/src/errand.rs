@@ -13,6 +13,7 @@ use stanza::{Bare, Iq, Jid, MessageKey, SessionId, Stanza, StreamCondition};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::Span;
 
+use crate::account::Account;
 use crate::hosts::VirtualHost;
 
 /// Something to be carried elsewhere once the account's lock is free.
@@ -46,6 +47,18 @@ pub(crate) struct Question {
     /// The account asked, or at [`At::Server`] the one that asks.
     pub(crate) account: Bare,
     pub(crate) request: Arc<Iq>,
+}
+
+impl Question {
+    /// A request to an account that is here.
+    pub(crate) fn to(account: &Account, request: Arc<Iq>) -> Self {
+        Self {
+            at: At::Account,
+            host: account.host.clone(),
+            account: account.jid().clone(),
+            request,
+        }
+    }
 }
 
 /// Errands in the making, under the account's lock.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use engine::{At, Outcome, View, Way};
+use engine::{Outcome, View, Way};
 use link::{Gone, Said, SessionRef, Step, Submission};
-use stanza::{Bare, Condition, Full, Iq, IqType, SessionId, Stanza};
+use stanza::{Condition, Full, IqType, SessionId, Stanza};
 use tracing::Instrument;
 
 use crate::account::{Account, Manner};
@@ -144,18 +144,9 @@ fn prepare(mut stanza: Stanza, jid: &Full) -> Stanza {
 fn travelling(account: &Account, sent: Sent) -> Errand {
     match sent.stanza {
         Stanza::Iq(iq) if iq.head.to.is_none() && matches!(iq.kind, IqType::Get | IqType::Set) => {
-            Errand::Ask(to_own_account(account, iq))
+            Errand::Ask(Question::to(account, Arc::new(iq)))
         }
         stanza => Errand::Send(Sent { stanza, key: sent.key }),
-    }
-}
-
-fn to_own_account(account: &Account, iq: Iq) -> Question {
-    Question {
-        at: At::Account,
-        host: account.host.clone(),
-        account: Bare::clone(account.jid()),
-        request: Arc::new(iq),
     }
 }
 

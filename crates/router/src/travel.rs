@@ -10,6 +10,7 @@ use futures::stream::FuturesUnordered;
 use link::{Route, Trace};
 use stanza::{Bare, Condition, Iq, Jid, PresenceType, SessionId, Stanza, StreamCondition};
 use topology::Slot;
+use tracing::Instrument;
 
 use crate::arrive::{self, arrive};
 use crate::cells::State;
@@ -33,7 +34,8 @@ pub(crate) struct Travel {
     core: Arc<Core>,
     /// Batches whose turn it is.
     ready: VecDeque<Batch>,
-    /// Batches that wait for their turn, answers in the making, stanzas on their way to peers.
+    /// Batches that wait for their turn, answers in the making, stanzas on their way to peers. While a batch is carried nobody polls these, so
+    /// none of them may hold what a step waits for.
     later: FuturesUnordered<Later>,
     steps: u32,
     /// Whether something was dropped as this life is over.
@@ -230,11 +232,19 @@ impl Travel {
         }
     }
 
+    /// Has a request answered, in a task of its own: under the account's lock it writes to the stores, and goes on while another step is
+    /// taken here that waits for that lock.
     fn ask(&mut self, question: Question, trace: Option<Trace>, depth: u32) {
-        let (core, trace) = (self.core.clone(), trace);
-        self.later.push(Box::pin(
-            async move { query::answer(&core, question, trace, depth).await },
-        ));
+        let core = self.core.clone();
+        let answer = async move { query::answer(&core, question, trace, depth).await };
+        let answer = tokio::spawn(answer.in_current_span());
+        self.later.push(Box::pin(async move {
+            answer.await.unwrap_or_else(|_| {
+                gauges::panicked("router");
+                tracing::error!("answering a request panicked");
+                None
+            })
+        }));
     }
 
     fn bounce(&mut self, error: Option<Stanza>, trace: Option<Trace>, depth: u32) {

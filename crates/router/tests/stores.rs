@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dunlin_router::{Config, NoPeers};
+use engine::{
+    About, At, Cx, Effect, Effects, Element, Head, Hooks, Iq, IqType, Module, Payload, Presence, Reply, RosterChange,
+    Row, View, Way, row,
+};
 use link::Home;
 use stanza::{Bare, Jid, Peer, SaslFailure, SaslReply, SaslRequest, SessionId};
 use store::{Accounts, Contact, Error, Roster, Rosters, Stores};
@@ -194,4 +198,102 @@ async fn an_exchange_ends_when_its_client_takes_too_long() {
         house.router.sasl(respond).await,
         SaslReply::Failure(SaslFailure::TemporaryAuthFailure)
     );
+}
+
+/// Rosters that take their time to be written.
+struct Slow(Arc<dyn Rosters>);
+
+#[async_trait]
+impl Rosters for Slow {
+    async fn load(&self, owner: &Bare) -> store::Result<Roster> {
+        self.0.load(owner).await
+    }
+
+    async fn change(&self, owner: &Bare, seen: u64, put: &[Contact], remove: &[Jid]) -> store::Result<u64> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.0.change(owner, seen, put, remove).await
+    }
+}
+
+/// Asks its own account and another one at once.
+struct Asks;
+
+engine::request! {
+    /// Writes to the roster.
+    Write = "write" in "test:asks";
+    /// Does nothing.
+    Answer = "answer" in "test:asks";
+}
+
+impl Module for Asks {
+    const ABOUT: About = About {
+        name: "asks",
+        rfcs: &[],
+        xeps: &[],
+        summary: "Asks its own account and another one at once.",
+    };
+    type Config = ();
+
+    fn new((): ()) -> Self {
+        Self
+    }
+
+    fn install(self: Arc<Self>, on: &mut Hooks) {
+        on.observe(Way::Out, both);
+        on.set(At::Account, async |_: Cx, _: Write| {
+            let change = RosterChange {
+                put: vec![support::contact("friend@b.example")],
+                remove: vec![],
+            };
+            Ok(Reply::empty().effect(Effect::Roster(change)))
+        });
+        on.set(At::Account, async |_: Cx, _: Answer| Ok(Reply::empty()));
+    }
+}
+
+fn both(view: &View<'_>, _: &Presence, effects: &mut Effects) {
+    effects.send(ask(view, "alice", "write"));
+    effects.send(ask(view, "bob", "answer"));
+}
+
+fn ask(view: &View<'_>, user: &str, what: &'static str) -> Iq {
+    Iq {
+        head: Head {
+            from: view.session.map(|session| session.jid.clone().into()),
+            to: Some(bare(user).into()),
+            id: Some(what.into()),
+            ..Head::default()
+        },
+        kind: IqType::Set,
+        payload: Payload::from(Element::new("test:asks", what)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_stanza_sets_off_does_not_wait_for_itself() {
+    static ASKS: Row = row::<Asks>();
+    let stores = support::stores(&["alice", "bob"]).await;
+    let rosters = Arc::new(Slow(stores.rosters.clone()));
+    let stores = Stores { rosters, ..stores };
+    let router = support::router_of(
+        &[&ASKS],
+        Arc::new(support::Ticks::default()),
+        "router-1",
+        stores.clone(),
+        Arc::new(NoPeers),
+        Config::default(),
+    );
+    router.serve_alone();
+    let house = House {
+        router,
+        edge: Arc::default(),
+        stores,
+    };
+    let alice = house.client("alice", "a").await;
+    // Bob's answer comes to alice while what her own account was asked is being written.
+    let sent = tokio::time::timeout(Duration::from_secs(10), alice.available()).await;
+    assert!(sent.is_ok(), "it waits for ever");
+    let got = alice.got();
+    let results = ["id='write'", "id='answer'"].map(|id| got.iter().filter(|text| text.contains(id)).count());
+    assert_eq!(results, [1, 1], "{got:?}");
 }
