@@ -21,6 +21,14 @@ pub enum Effect {
         /// Whether each session gets it with its own full address in `to`.
         readdress: bool,
     },
+    /// Deliver a copy of the message at hand to sessions of this account that did not hear it, each with its own full address in `to`. Whose
+    /// client takes the copy has taken the message: should those that heard it end before they took it, it comes to no other any more.
+    Copy {
+        /// The sessions; those that have gone meanwhile are passed over.
+        to: Vec<SessionId>,
+        /// The copy.
+        stanza: Arc<Stanza>,
+    },
     /// Send to somebody else on behalf of this account: it goes the recipient's way in. `to` and `from` are set.
     Send(Stanza),
     /// Send to many: one frame per home. Each recipient gets it with its own address in `to`.

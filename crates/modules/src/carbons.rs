@@ -81,7 +81,9 @@ fn sent(view: &View<'_>, message: &Message, effects: &mut Effects) {
     if *view.outcome == Outcome::Undecided && !to_all && is_eligible(view, message) {
         let saying = view.session.map(|session| session.id);
         let hears = |session: &SessionView| Some(session.id) == saying || to == Some(session.jid.jid());
-        copy(view, message, "sent", hears, effects);
+        if let Some((to, copy)) = copy(view, message, "sent", hears) {
+            effects.deliver_each(to, copy);
+        }
     }
 }
 
@@ -98,7 +100,10 @@ fn received(view: &View<'_>, message: &Message, effects: &mut Effects) {
     let was_sent = from.is_some_and(|from| from.bare() == view.account.jid) && to.is_some_and(|to| !to.is_bare());
     if !was_sent && !is_from_room(message) && is_eligible(view, message) {
         let hears = |session: &SessionView| hearing.contains(&session.id) || from == Some(session.jid.jid());
-        copy(view, message, "received", hears, effects);
+        if let Some((to, copy)) = copy(view, message, "received", hears) {
+            let stanza = Arc::new(copy.into());
+            effects.push(Effect::Copy { to, stanza });
+        }
     }
 }
 
@@ -107,19 +112,18 @@ fn is_wanted(view: &View<'_>) -> bool {
     view.account.sessions.iter().any(|session| session.has_flag(WANTED))
 }
 
-/// Copies to all that want it and did not hear it.
+/// A copy, and all that want it and did not hear it, if any.
 fn copy(
     view: &View<'_>,
     message: &Message,
     what: &'static str,
     hears: impl Fn(&SessionView) -> bool,
-    effects: &mut Effects,
-) {
+) -> Option<(Vec<SessionId>, Message)> {
     let wants = |session: &&SessionView| session.has_flag(WANTED) && !hears(session);
     let sessions = view.account.sessions.iter().filter(wants);
     let to: Vec<SessionId> = sessions.map(|session| session.id).collect();
     if to.is_empty() {
-        return;
+        return None;
     }
     let mut canonical = Vec::with_capacity(message.payload.bytes().len() + 256);
     let said: Stanza = message.clone().into();
@@ -133,7 +137,7 @@ fn copy(
         kind: message.kind,
         payload: forward(&Element::new(ns::CARBONS, what), None, &canonical),
     };
-    effects.deliver_each(to, copy);
+    Some((to, copy))
 }
 
 /// XEP-0280, 6.1.

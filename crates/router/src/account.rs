@@ -317,7 +317,7 @@ impl Account {
     /// that stands in the archive.
     pub(crate) fn let_go(&mut self, session: &mut Session) -> bool {
         let taken = session.take_taken();
-        let mut left = session.archived().peekable();
+        let mut left = session.archived().chain(session.copied()).peekable();
         let any = left.peek().is_some();
         if let Some(log) = &mut self.log {
             taken.into_iter().for_each(|id| log.take(id));

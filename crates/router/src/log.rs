@@ -26,8 +26,8 @@ pub(crate) struct Log {
     seen: BTreeSet<ArchiveId>,
     /// Those that nobody took yet.
     open: BTreeMap<ArchiveId, Open>,
-    /// Those that were taken and are not to stay.
-    spent: Vec<ArchiveId>,
+    /// Those that were taken and are not to stay, and how many sessions still have them, or are to get them.
+    spent: BTreeMap<ArchiveId, usize>,
     changed: bool,
 }
 
@@ -59,7 +59,7 @@ impl Log {
             floor: record.mark,
             seen: record.taken.clone(),
             open: BTreeMap::new(),
-            spent: Vec::new(),
+            spent: BTreeMap::new(),
             changed: false,
         }
     }
@@ -109,18 +109,24 @@ impl Log {
 
     /// A session that had the message, or was to get it, is over.
     pub(crate) fn release(&mut self, id: ArchiveId) {
-        if let Some(open) = self.open.get_mut(&id) {
-            open.holders = open.holders.saturating_sub(1);
+        let holders = match self.open.get_mut(&id) {
+            Some(open) => Some(&mut open.holders),
+            None => self.spent.get_mut(&id),
+        };
+        if let Some(holders) = holders {
+            *holders = holders.saturating_sub(1);
         }
     }
 
-    /// Somebody took the message.
+    /// Somebody took the message. One that is not to stay does so as long as others are to get it, too.
     pub(crate) fn take(&mut self, id: ArchiveId) {
         if let Some(open) = self.open.remove(&id) {
             self.changed = true;
             if !open.lasting {
-                self.spent.push(id);
+                self.spent.insert(id, open.holders.saturating_sub(1));
             }
+        } else {
+            self.release(id);
         }
     }
 
@@ -152,7 +158,7 @@ impl Log {
 
     /// Whether somebody has something that he did not take yet.
     pub(crate) fn has_held(&self) -> bool {
-        self.open.values().any(|open| open.holders > 0)
+        !self.spent.is_empty() || self.open.values().any(|open| open.holders > 0)
     }
 
     /// Whether something beyond that message still is to be taken.
@@ -173,9 +179,10 @@ impl Log {
         self.changed = false;
     }
 
-    /// What was taken and is not to stay, once.
+    /// What was taken, is not to stay and nobody has any more, once.
     pub(crate) fn spent(&mut self) -> Vec<ArchiveId> {
-        std::mem::take(&mut self.spent)
+        let is_over = |_: &ArchiveId, holders: &mut usize| *holders == 0;
+        self.spent.extract_if(.., is_over).map(|(id, _)| id).collect()
     }
 
     fn record(&self) -> Record {
@@ -324,6 +331,19 @@ mod tests {
         }
         assert_eq!(log.spent(), [ArchiveId(4)]);
         assert_eq!(log.spent(), []);
+    }
+
+    #[test]
+    fn what_is_spent_stays_for_those_that_are_still_to_get_it() {
+        let mut log = log(&[]);
+        for (id, then) in [(4, Log::take as fn(&mut Log, ArchiveId)), (5, Log::release)] {
+            let id = ArchiveId(id);
+            log.open(id, 2, false, None);
+            log.take(id);
+            assert_eq!(log.spent(), []);
+            then(&mut log, id);
+            assert_eq!(log.spent(), [id]);
+        }
     }
 
     #[test]

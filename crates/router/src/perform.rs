@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{At, Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
+use engine::{Effect, Effects, LOAN_WINDOW, RosterChange, SessionChange, loan_change, roster_pushes};
 use stanza::{Iq, IqType, SessionId, Stanza, StreamCondition};
 use store::PresenceRecord;
 
@@ -30,6 +30,10 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
                     trace: out.trace,
                 };
                 account.deliver(&to, &stanza, manner);
+            }
+            Effect::Copy { to, stanza } => {
+                let fate = settled.archived.map_or(Fate::Lost, |archived| Fate::Copy(archived.id));
+                copy(core, account, &to, &stanza, fate, out);
             }
             Effect::Send(stanza) => {
                 let bars = |to| is_own(account, &stanza) && account.bars(to);
@@ -78,6 +82,21 @@ pub(crate) async fn perform(core: &Core, account: &mut Account, effects: Effects
     }
 }
 
+/// Delivers a copy. Of what stands in the archive, each session that gets one is a holder.
+fn copy(core: &Core, account: &mut Account, to: &[SessionId], stanza: &Arc<Stanza>, fate: Fate, out: &Out) {
+    if let (Some(log), Fate::Copy(id)) = (&mut account.log, &fate) {
+        let here = to.iter().filter(|session| account.sessions.contains_key(session));
+        here.for_each(|_| log.hold(*id));
+    }
+    let manner = Manner {
+        readdress: true,
+        fate,
+        limits: core.queue_limits(),
+        trace: out.trace,
+    };
+    account.deliver(to, stanza, manner);
+}
+
 fn end(account: &Account, sessions: impl IntoIterator<Item = SessionId>, condition: &StreamCondition, out: &mut Out) {
     let end = |session| Errand::End {
         account: account.jid().clone(),
@@ -96,14 +115,7 @@ fn is_own(account: &Account, stanza: &Stanza) -> bool {
 fn to_own_account(account: &Account, stanza: &Stanza) -> Option<Errand> {
     let Stanza::Iq(iq) = stanza else { return None };
     let is_own = iq.head.to.as_ref() == Some(account.jid().jid()) && matches!(iq.kind, IqType::Get | IqType::Set);
-    is_own.then(|| {
-        Errand::Ask(Question {
-            at: At::Account,
-            host: account.host.clone(),
-            account: account.jid().clone(),
-            request: Arc::new(iq.clone()),
-        })
-    })
+    is_own.then(|| Errand::Ask(Question::to(account, Arc::new(iq.clone()))))
 }
 
 /// Ends work under the account's lock: tells the edges what changed, and takes a place in the order for `out`.

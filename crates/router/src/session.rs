@@ -108,6 +108,8 @@ pub(crate) enum Fate {
     Again(Arc<AtomicBool>),
     /// It stands in the archive.
     Archived(ArchiveId),
+    /// It is a copy of what stands in the archive: nothing, but whose client takes it has taken that.
+    Copy(ArchiveId),
 }
 
 /// How much may wait for one client.
@@ -419,6 +421,14 @@ impl Session {
         queued.chain(self.owed.iter().copied())
     }
 
+    /// The messages of the archive that it has copies of.
+    pub(crate) fn copied(&self) -> impl Iterator<Item = ArchiveId> {
+        self.queue.iter().filter_map(|queued| match queued.fate {
+            Fate::Copy(id) => Some(id),
+            _ => None,
+        })
+    }
+
     /// What its client took of the archive, once.
     pub(crate) fn take_taken(&mut self) -> Vec<ArchiveId> {
         self.settle_written();
@@ -437,7 +447,7 @@ impl Session {
             self.bytes -= size(&first.stanza);
             match first.fate {
                 Fate::Again(taken) => taken.store(true, Ordering::Release),
-                Fate::Archived(id) => self.taken.push(id),
+                Fate::Archived(id) | Fate::Copy(id) => self.taken.push(id),
                 Fate::Lost => {}
             }
         }
@@ -497,13 +507,13 @@ impl Fate {
     pub(crate) fn archived(&self) -> Option<ArchiveId> {
         match self {
             Self::Archived(id) => Some(*id),
-            Self::Lost | Self::Again(_) => None,
+            Self::Lost | Self::Again(_) | Self::Copy(_) => None,
         }
     }
 
     /// Whether nobody else is to get it.
     pub(crate) fn is_settled(&self) -> bool {
-        matches!(self, Self::Lost)
+        matches!(self, Self::Lost | Self::Copy(_))
     }
 
     /// The fate of a stanza that only this session got.

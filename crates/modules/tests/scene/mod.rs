@@ -277,6 +277,7 @@ impl Scene {
                 let each = if *readdress { "each " } else { "" };
                 format!("deliver {each}{}: {}", self.names(to), xml(stanza))
             }
+            Effect::Copy { to, stanza } => format!("copy {}: {}", self.names(to), xml(stanza)),
             Effect::Send(stanza) => format!("send {}", xml(stanza)),
             Effect::Broadcast { to, stanza } => format!("broadcast {}: {}", join(to), xml(stanza)),
             Effect::Roster(change) => {
