@@ -110,10 +110,10 @@ fn invitations_are_made_listed_and_taken_back() {
     let mut fields: Vec<Vec<&str>> = listed.iter().map(|line| line.split('\t').skip(1).collect()).collect();
     fields.sort_by_key(|fields| fields[2]);
     assert!(fields[0][1].ends_with('Z'), "{listed:?}");
-    assert_eq!(fields[0][2..], ["1", "juliet", "-", "-"]);
+    assert_eq!(fields[0][2..], ["1", "juliet", "-", "-", "-"]);
     assert_eq!(
         fields[1],
-        ["invite.example", "never", "5", "-", "romeo@invite.example", "-"]
+        ["invite.example", "never", "5", "-", "romeo@invite.example", "-", "-"]
     );
     let all = place.run(&["invite", "list"]).unwrap();
     assert_eq!(all.len(), 3);

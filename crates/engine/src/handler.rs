@@ -13,7 +13,8 @@ use crate::client::Clients;
 use crate::disco::At;
 use crate::effect::{Effect, Effects};
 use crate::fact::Fact;
-use crate::host::Host;
+use crate::host::{Host, MayInvite};
+use crate::invites::Invites;
 use crate::view::{AccountView, SessionView};
 
 /// What a handler knows. Owned: the account goes on while the handler awaits.
@@ -35,6 +36,8 @@ pub struct Cx {
     pub stores: Stores,
     /// Who logs in by tokens.
     pub clients: Arc<dyn Clients>,
+    /// Makes invitations.
+    pub invites: Arc<dyn Invites>,
     /// Every command that modules declare.
     pub commands: Arc<[Command]>,
 }
@@ -72,6 +75,8 @@ pub struct Command {
 pub enum Access {
     /// Those who administer the host.
     Admins,
+    /// Those who may make invitations to the host.
+    Inviters,
     /// Users of the host.
     Users,
 }
@@ -209,6 +214,12 @@ impl Cx {
         self.asker().is_some_and(|asker| self.host.admins.contains(&asker))
     }
 
+    /// Whether a user of the host asks.
+    pub fn is_user(&self) -> bool {
+        self.asker()
+            .is_some_and(|asker| asker.local().is_some() && asker.domain() == self.host.domain)
+    }
+
     /// The asking session, when it belongs to `account`.
     pub fn asking(&self) -> Option<&SessionView> {
         self.session.and_then(|id| self.account.session(id))
@@ -220,9 +231,12 @@ impl Command {
     pub fn is_for(&self, cx: &Cx) -> bool {
         match self.access {
             Access::Admins => cx.is_admin(),
-            Access::Users => cx
-                .asker()
-                .is_some_and(|asker| asker.local().is_some() && asker.domain() == cx.host.domain),
+            Access::Inviters => match cx.host.may_invite {
+                MayInvite::Nobody => false,
+                MayInvite::Admins => cx.is_user() && cx.is_admin(),
+                MayInvite::Users => cx.is_user(),
+            },
+            Access::Users => cx.is_user(),
         }
     }
 

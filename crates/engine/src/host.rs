@@ -17,10 +17,24 @@ pub struct Host {
     pub started: stanza::Timestamp,
     /// Who administers it.
     pub admins: BTreeSet<Bare>,
+    /// Who may make invitations to it.
+    pub may_invite: MayInvite,
     /// The services below its domain that others provide: external components (XEP-0114).
     pub services: Vec<String>,
     /// What is advertised, by address.
     pub disco: BTreeMap<At, Disco>,
+}
+
+/// Who may make invitations to a host from a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MayInvite {
+    /// Nobody: the host takes none.
+    #[default]
+    Nobody,
+    /// Those who administer it.
+    Admins,
+    /// All its users.
+    Users,
 }
 
 impl Host {

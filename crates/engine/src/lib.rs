@@ -11,6 +11,7 @@ mod fact;
 mod handler;
 mod hooks;
 mod host;
+mod invites;
 mod lent;
 mod outcome;
 mod payload;
@@ -28,7 +29,8 @@ pub use handler::{
     Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Done, Reply, Stage, StageFuture,
 };
 pub use hooks::{AccountFuture, BindFuture, Hooks, InstallError, LoanFuture, Retention};
-pub use host::Host;
+pub use host::{Host, MayInvite};
+pub use invites::{Invitation, Invites, Wish};
 pub use lent::{Lent, Loan, loan_change};
 pub use outcome::Outcome;
 pub use payload::{Malformed, Request};

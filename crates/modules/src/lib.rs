@@ -13,6 +13,7 @@ mod contact;
 mod disco;
 mod external_services;
 mod inactive;
+mod invitations;
 mod last;
 mod offline;
 mod outage;
@@ -57,6 +58,7 @@ pub static ALL: &[Row] = &[
     row::<commands::Commands>(),
     row::<admin::Admin>(),
     row::<announce::Announce>(),
+    row::<invitations::Invitations>(),
     row::<contact::Contact>(),
     row::<outage::Outage>(),
     row::<vcard::Vcards>(),

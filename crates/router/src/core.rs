@@ -18,6 +18,7 @@ use crate::edges::Edges;
 use crate::expiry::Expiry;
 use crate::hasher::Hasher;
 use crate::hosts::{Hosts, VirtualHost};
+use crate::inviter::Inviter;
 use crate::marks::Marks;
 use crate::session::QueueLimits;
 use crate::slots::Slots;
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) hasher: Hasher,
     /// Knows which clients have tokens.
     pub(crate) holders: Arc<Holders>,
+    /// Makes invitations for users.
+    pub(crate) inviter: Arc<Inviter>,
     pub(crate) cells: Cells,
     pub(crate) directory: Directory,
     pub(crate) slots: Arc<Slots>,

@@ -21,6 +21,8 @@ pub struct Invite {
     pub user: Option<String>,
     /// Whose contact the new account becomes, and the other way round.
     pub contact: Option<Bare>,
+    /// The user who made it; an operator if there is none.
+    pub by: Option<Bare>,
     /// When it was made.
     pub created: Timestamp,
     /// When it is no longer accepted.
@@ -123,12 +125,18 @@ impl Invite {
         self.claims.len() < before
     }
 
-    /// As bytes, numbers big-endian: format (1); flags (1: user, 2: contact, 4: expires); created (i64); expires (i64); uses (u32);
-    /// user and contact as length (u16) and text; number of claims (u16), each as name, id (u128), at (i64).
+    /// As bytes, numbers big-endian: format (1); flags (1: user, 2: contact, 4: expires, 8: by); created (i64); expires (i64); uses (u32);
+    /// user and contact as length (u16) and text; number of claims (u16), each as name, id (u128), at (i64);
+    /// by as a text.
     pub(crate) fn encode(&self) -> Bytes {
         let contact = self.contact.as_ref().map(|contact| contact.as_str());
-        let flags =
-            u8::from(self.user.is_some()) | u8::from(contact.is_some()) << 1 | u8::from(self.expires.is_some()) << 2;
+        let there = [
+            self.user.is_some(),
+            contact.is_some(),
+            self.expires.is_some(),
+            self.by.is_some(),
+        ];
+        let flags = (0..).zip(there).map(|(bit, there)| u8::from(there) << bit).sum();
         let mut out = vec![FORMAT, flags];
         out.put_i64(self.created.0);
         if let Some(expires) = self.expires {
@@ -142,6 +150,9 @@ impl Invite {
             put_text(&mut out, &claim.name);
             out.put_u128(claim.id);
             out.put_i64(claim.at.0);
+        }
+        if let Some(by) = &self.by {
+            put_text(&mut out, by.as_str());
         }
         out.into()
     }
@@ -159,13 +170,17 @@ impl Invite {
         let user = if flags & 1 == 0 { None } else { Some(text(bytes)?) };
         let contact = if flags & 2 == 0 { None } else { Some(text(bytes)?) };
         let claims = bytes.try_get_u16().ok()?;
+        let claims = (0..claims).map(|_| claim(bytes)).collect::<Option<_>>()?;
+        let by = if flags & 8 == 0 { None } else { Some(text(bytes)?) };
+        let address = |text: String| Bare::parse(&text);
         Some(Self {
             user,
-            contact: contact.map(|contact| Bare::parse(&contact)).transpose().ok()?,
+            contact: contact.map(address).transpose().ok()?,
+            by: by.map(address).transpose().ok()?,
             created,
             expires,
             uses,
-            claims: (0..claims).map(|_| claim(bytes)).collect::<Option<_>>()?,
+            claims,
         })
     }
 }
@@ -205,6 +220,7 @@ mod tests {
         Invite {
             user: None,
             contact: None,
+            by: None,
             created: Timestamp(0),
             expires: Some(Timestamp(10)),
             uses,
@@ -279,6 +295,7 @@ mod tests {
         let full = Invite {
             user: Some("juliet".into()),
             contact: Bare::parse("romeo@montague.example").ok(),
+            by: Bare::parse("romeo@montague.example").ok(),
             claims: vec![Claim {
                 name: "juliet".into(),
                 id: u128::MAX,

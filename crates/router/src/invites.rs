@@ -4,11 +4,15 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use stanza::{Bare, Invited, Timestamp};
-use store::{Error, Items, Key};
+use store::{Error, Item, Items, Key};
 
 use crate::invite::{Claimed, Invite, Unusable};
+use crate::made::{Made, TooMany};
+use crate::registration::Registration;
 
 const SPACE: &str = "invite";
+/// The item under an account's address that lists the invitations its user made.
+const MADE: &str = "made";
 /// The item under an account's address that says which invitation it waits for.
 const RESERVED: &str = "reserved";
 /// How often a change is tried that somebody else's came before.
@@ -37,13 +41,48 @@ pub fn new_token(random: u128) -> String {
 /// # Errors
 /// As the store says.
 pub async fn invite(items: &dyn Items, host: &Bare, token: &str, invite: &Invite) -> store::Result<String> {
-    forget_old(items, host, invite.created).await?;
+    for item in items.list(host, SPACE).await? {
+        forget_old(items, host, item, invite.created).await?;
+    }
+    keep(items, host, token, invite).await
+}
+
+/// Keeps an invitation to `host` under its token. Returns its id.
+pub(crate) async fn keep(items: &dyn Items, host: &Bare, token: &str, invite: &Invite) -> store::Result<String> {
     let id = id(token);
     items.put(host, &key(&id), invite.encode(), None).await?;
     if let Some(jid) = invite.user.as_ref().and_then(|user| account(host, user)) {
         reserve(items, &jid, &id).await?;
     }
     Ok(id)
+}
+
+/// Counts a new invitation, of this token and time, among those that `by` made, if the rules have room for it; forgets those of `by` that are
+/// over.
+pub(crate) async fn count(
+    items: &dyn Items,
+    host: &Bare,
+    by: &Bare,
+    rules: &Registration,
+    (token, now): (&str, Timestamp),
+) -> store::Result<Result<(), TooMany>> {
+    loop {
+        let item = items.get(by, &key(MADE)).await?;
+        let mut made = item.as_ref().map(|item| Made::decode(&item.value)).unwrap_or_default();
+        for one in &mut made.0 {
+            if let Some(item) = items.get(host, &key(&one.id)).await? {
+                one.is_open = !forget_old(items, host, item, now).await?;
+            }
+        }
+        if let Err(too_many) = made.add(id(token), now, rules) {
+            return Ok(Err(too_many));
+        }
+        let seen = item.map(|item| item.version);
+        match items.put(by, &key(MADE), made.encode(), seen).await {
+            Err(Error::Conflict) => {} // another of this user's was counted just now
+            outcome => return outcome.map(|_| Ok(())),
+        }
+    }
 }
 
 /// All invitations to `host` by id.
@@ -80,7 +119,7 @@ pub async fn revoke_invite(items: &dyn Items, host: &Bare, id: &str) -> store::R
 ///
 /// # Errors
 /// As the store says.
-pub async fn is_reserved(
+pub(crate) async fn is_reserved(
     items: &dyn Items,
     host: &Bare,
     jid: &Bare,
@@ -195,21 +234,19 @@ async fn reserve(items: &dyn Items, jid: &Bare, id: &str) -> store::Result<()> {
     }
 }
 
-async fn forget_old(items: &dyn Items, host: &Bare, now: Timestamp) -> store::Result<()> {
-    for item in items.list(host, SPACE).await? {
-        let is_good = |invite: Invite| invite.is_good(now) || !invite.claims.is_empty();
-        if Invite::decode(&item.value).is_some_and(is_good) {
-            continue;
-        }
-        match items.remove(host, &item.key, item.version).await {
-            Ok(()) | Err(Error::Conflict) => {}
-            Err(error) => return Err(error),
-        }
+/// Forgets an invitation that is over and of which no account is in the making. Returns whether it is forgotten.
+async fn forget_old(items: &dyn Items, host: &Bare, item: Item, now: Timestamp) -> store::Result<bool> {
+    let is_good = |invite: Invite| invite.is_good(now) || !invite.claims.is_empty();
+    if Invite::decode(&item.value).is_some_and(is_good) {
+        return Ok(false);
     }
-    Ok(())
+    match items.remove(host, &item.key, item.version).await {
+        Ok(()) | Err(Error::Conflict) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
-fn account(host: &Bare, user: &str) -> Option<Bare> {
+pub(crate) fn account(host: &Bare, user: &str) -> Option<Bare> {
     Bare::parse(&format!("{user}@{host}")).ok()
 }
 

@@ -124,6 +124,7 @@ async fn run(core: &Core, question: &Question, account: Arc<AccountView>) -> Ans
         request: question.request.clone(),
         stores: core.stores.clone(),
         clients: core.holders.clone(),
+        invites: core.inviter.clone(),
         commands: question.host.pipeline.commands(),
     };
     let work = AssertUnwindSafe(async move { query.run(cx).await }).catch_unwind();

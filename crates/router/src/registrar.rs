@@ -13,7 +13,7 @@ use store::{Account, Error};
 
 use crate::core::Core;
 use crate::gauges;
-use crate::hosts::{Hosts, VirtualHost};
+use crate::hosts::{Hosts, VirtualHost, administers};
 use crate::introduce;
 use crate::invite::{Invite, Unusable};
 use crate::invites::{self, Use};
@@ -149,13 +149,9 @@ impl Desk<'_> {
     /// XEP-0445: unknown, used up and over are the same to who asks.
     async fn present(&self, token: String) -> Result<RegisterReply, StanzaError> {
         let now = self.core.now();
-        let found = invites::find(&*self.core.stores.items, &self.owner, &token)
-            .await
-            .map_err(away)?;
-        match found.is_some_and(|invite| invite.is_good(now)) {
-            true => Ok(RegisterReply::Accepted(Invited { token, at: now })),
-            false => Err(no_invitation()),
-        }
+        let invited = Invited { token, at: now };
+        self.find(&invited).await?;
+        Ok(RegisterReply::Accepted(invited))
     }
 
     /// The invitation that was accepted before, as it is now; where one is needed, there must be one.
@@ -166,9 +162,21 @@ impl Desk<'_> {
                 Mode::Invite | Mode::Closed => Err(uninvited()),
             };
         };
-        let found = invites::find(&*self.core.stores.items, &self.owner, &invited.token).await;
+        self.find(invited).await.map(Some)
+    }
+
+    /// An invitation that was good when its time counted, and whose maker, if a user, may still be here.
+    async fn find(&self, invited: &Invited) -> Result<Invite, StanzaError> {
+        let stores = &self.core.stores;
+        let found = invites::find(&*stores.items, &self.owner, &invited.token).await;
         let good = found.map_err(away)?.filter(|invite| invite.is_good(invited.at));
-        good.ok_or_else(no_invitation).map(Some)
+        let invite = good.ok_or_else(no_invitation)?;
+        let Some(by) = &invite.by else { return Ok(invite) };
+        let maker = stores.accounts.get(by).await.map_err(away)?;
+        match maker.is_some_and(|maker| !maker.disabled && maker.created <= invite.created) {
+            true => Ok(invite),
+            false => Err(no_invitation()),
+        }
     }
 
     /// A first look, before anything dear is done: it is the store that decides in the end.
@@ -250,12 +258,6 @@ impl Desk<'_> {
             tracing::warn!(%error, "after a registration by invitation");
         }
     }
-}
-
-/// Whether who has that address administers a host, this one or another: whoever registered a name that an operator wrote down before it was
-/// anybody's would. An invitation for just that name is the operator's word.
-fn administers(hosts: &Hosts, jid: &Bare) -> bool {
-    hosts.values().any(|host| host.host.admins.contains(jid))
 }
 
 /// Whether somebody may be trying what is there.

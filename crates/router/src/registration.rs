@@ -1,6 +1,7 @@
 //! Who may register at a virtual host, under which names and with which passwords (XEP-0077): settings, and the rules that follow
 //! from them.
 
+use engine::MayInvite;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stanza::{Bare, Condition, Jid, StanzaError};
@@ -9,7 +10,7 @@ use stanza::{Bare, Condition, Jid, StanzaError};
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Registration {
-    /// Whether clients may ask for accounts in-band (XEP-0077): `closed`, `invite` (with an invitation of `dunlin invite`, XEP-0445) or
+    /// Whether clients may ask for accounts in-band (XEP-0077): `closed`, `invite` (with an invitation, XEP-0445) or
     /// `open` (anybody, also with an invitation). Only over TLS, unless `plain_without_tls`.
     pub mode: Mode,
     /// What people read who are to choose a name and a password.
@@ -29,8 +30,29 @@ pub struct Registration {
     pub per_host: u32,
     /// The time over which accounts are counted, in seconds.
     pub window_s: u64,
+    /// Who may make invitations from a client (XEP-0401), where `mode` takes them: `admins` (of this host) or `users` (of this host, and its
+    /// administrators among them).
+    pub inviters: Inviters,
+    /// How long such an invitation is good, in seconds.
+    pub invitation_s: u64,
+    /// Most of them that one user may have open at a time; administrators have as many as they like. 0: no limit.
+    pub invitations_open: u32,
+    /// Most of them that one user may make within `window_s`, those to a name that is taken included; administrators make as many as they
+    /// like. 0: no limit.
+    pub invitations_made: u32,
     /// Where invitations lead people who have no client yet, such as `https://example.com/invite/#{token}`. Unset: nowhere.
     pub landing_url: Option<String>,
+}
+
+/// Who may make invitations from a client.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inviters {
+    /// Those who administer the host.
+    #[default]
+    Admins,
+    /// All its users.
+    Users,
 }
 
 /// Whether clients may ask for accounts.
@@ -58,6 +80,10 @@ impl Default for Registration {
             per_address: 3,
             per_host: 100,
             window_s: 3_600,
+            inviters: Inviters::Admins,
+            invitation_s: 604_800,
+            invitations_open: 10,
+            invitations_made: 10,
             landing_url: None,
         }
     }
@@ -67,6 +93,15 @@ impl Registration {
     /// Whether clients may ask for accounts at all.
     pub fn is_offered(&self) -> bool {
         self.mode != Mode::Closed
+    }
+
+    /// Who may make invitations from a client.
+    pub fn may_invite(&self) -> MayInvite {
+        match (self.is_offered(), self.inviters) {
+            (false, _) => MayInvite::Nobody,
+            (true, Inviters::Admins) => MayInvite::Admins,
+            (true, Inviters::Users) => MayInvite::Users,
+        }
     }
 
     /// The address that somebody has at `domain` who calls itself `username` (RFC 7622, 3.3), if that may be had. `invited` is the name

@@ -27,6 +27,7 @@ use crate::entrust::{entrust_lone, entrust_one};
 use crate::expiry::Expiry;
 use crate::hasher::Hasher;
 use crate::hosts::Hosts;
+use crate::inviter::Inviter;
 use crate::limiter::Limiter;
 use crate::marks::Marks;
 use crate::member::Member;
@@ -77,10 +78,16 @@ impl Router {
     /// A router that serves no slot yet. It starts tasks, so call it on a runtime.
     pub fn new(parts: Parts) -> Self {
         let config = parts.config;
+        let inviter = Inviter {
+            stores: parts.stores.clone(),
+            hosts: parts.hosts.clone(),
+            entropy: parts.entropy.clone(),
+        };
         let idle_for = Duration::from_secs(config.idle_account_s);
         let core = Core {
             node: parts.node,
             holders: Arc::new(Holders(parts.stores.items.clone())),
+            inviter: Arc::new(inviter),
             stores: parts.stores,
             hosts: parts.hosts,
             components: Components::new(&config.components),

@@ -103,18 +103,43 @@ impl Town {
 
     /// The same, for one who is to be called `user`.
     async fn invite_as(&self, user: Option<&str>, uses: u32) -> String {
-        let token = new_token(rand::random());
-        let now = self.hands.now();
-        let made = Invite {
+        self.keep(Invite {
             user: user.map(str::to_owned),
+            uses,
+            ..self.invitation()
+        })
+        .await
+    }
+
+    /// For one account, made by an operator.
+    fn invitation(&self) -> Invite {
+        let now = self.hands.now();
+        Invite {
+            user: None,
             contact: None,
+            by: None,
             created: now,
             expires: Some(Timestamp(now.0 + 10 * MINUTE)),
-            uses,
+            uses: 1,
             claims: Vec::new(),
-        };
+        }
+    }
+
+    async fn keep(&self, made: Invite) -> String {
+        let token = new_token(rand::random());
         invite(&*self.stores.items, &host(), &token, &made).await.unwrap();
         token
+    }
+
+    async fn add(&self, name: &str, created: Timestamp, disabled: bool) {
+        let account = Account {
+            jid: bare(name),
+            created,
+            verifiers: Vec::new(),
+            last_seen: None,
+            disabled,
+        };
+        self.stores.accounts.create(&[account]).await.unwrap();
     }
 
     async fn ask(&self, router: usize, step: RegisterStep, invited: Option<Invited>, from: &str) -> RegisterReply {
@@ -238,14 +263,7 @@ async fn an_administrators_name_is_kept() {
 #[tokio::test]
 async fn a_name_that_is_taken_does_not_use_the_invitation_up() {
     let town = Town::new(1, &rules(Mode::Invite));
-    let account = Account {
-        jid: bare("juliet"),
-        created: Timestamp(0),
-        verifiers: Vec::new(),
-        last_seen: None,
-        disabled: false,
-    };
-    town.stores.accounts.create(&[account]).await.unwrap();
+    town.add("juliet", Timestamp(0), false).await;
     // Retired, it is not seen before the account is to be made.
     town.stores.accounts.retire(&bare("juliet")).await.unwrap();
     let token = town.invite(1).await;
@@ -255,6 +273,39 @@ async fn a_name_that_is_taken_does_not_use_the_invitation_up() {
         Err(Condition::Conflict)
     );
     assert_eq!(town.create(0, "nurse", Some(&invited), HOME).await, Ok(()));
+}
+
+/// Also when there is another account of that name by now.
+#[tokio::test]
+async fn what_a_user_made_is_good_while_that_user_may_be_here() {
+    let town = Town::new(1, &rules(Mode::Invite));
+    let now = town.hands.now();
+    town.add("romeo", now, false).await;
+    town.add("tybalt", now, true).await;
+    town.add("mercutio", Timestamp(now.0 + 1), false).await;
+    let gone = Err(Condition::ItemNotFound);
+    for (maker, expected) in [
+        ("romeo", Ok(())),
+        ("tybalt", gone),
+        ("mercutio", gone),
+        ("nobody", gone),
+    ] {
+        let token = town.keep(Invite {
+            by: Some(bare(maker)),
+            ..town.invitation()
+        });
+        let presented = town.present(&token.await).await;
+        assert_eq!(presented.map(drop), expected, "{maker}");
+    }
+    let token = town.keep(Invite {
+        by: Some(bare("romeo")),
+        ..town.invitation()
+    });
+    let invited = town.present(&token.await).await.unwrap();
+    town.stores.accounts.set_disabled(&bare("romeo"), true).await.unwrap();
+    assert_eq!(town.create(0, "juliet", Some(&invited), HOME).await, gone);
+    town.stores.accounts.set_disabled(&bare("romeo"), false).await.unwrap();
+    assert_eq!(town.create(0, "juliet", Some(&invited), HOME).await, Ok(()));
 }
 
 #[tokio::test]

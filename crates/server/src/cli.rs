@@ -219,7 +219,7 @@ pub(crate) enum Invite {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// List the invitations that are good: id, domain, end, uses left, name, contact, names in the making.
+    /// List the invitations that are good: id, domain, end, uses left, name, contact, names in the making, the user who made it.
     List {
         /// The domain (default: all).
         #[arg(long)]

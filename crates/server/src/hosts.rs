@@ -75,6 +75,7 @@ pub(crate) fn host(
             .iter()
             .filter_map(|admin| Bare::parse(admin).ok())
             .collect(),
+        may_invite: config.registration.may_invite(),
         services,
         disco: pipeline.disco().clone(),
     }

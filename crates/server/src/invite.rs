@@ -39,6 +39,7 @@ pub(crate) async fn run(command: cli::Invite) -> Result<()> {
             let invite = Invite {
                 user: user.map(|user| name(&host, &user)).transpose()?,
                 contact: contact.map(|contact| address(&contact)).transpose()?,
+                by: None,
                 created: now(),
                 expires: end(&expires)?,
                 uses,
@@ -72,23 +73,11 @@ async fn open(path: Option<&Path>) -> Result<(Config, Stores)> {
 }
 
 async fn create(stores: &Stores, host: &Bare, rules: &Registration, invite: &Invite) -> Result<()> {
-    if let Some(contact) = &invite.contact {
-        let known = stores.accounts.get(contact).await?.is_some();
-        ensure!(known, "--contact: there is no account {contact}");
-    }
-    if let Some(user) = &invite.user {
-        let jid = Bare::parse(&format!("{user}@{host}"))?;
-        let exists = stores.accounts.get(&jid).await?.is_some();
-        ensure!(!exists, "--user: there is an account {jid} already");
-        let reserved = router::is_reserved(&*stores.items, host, &jid, None, invite.created);
-        ensure!(
-            !reserved.await?,
-            "--user: another invitation is for {jid}; take it back first"
-        );
-    }
+    router::check_invite(stores, host, invite, invite.created).await?;
     let token = router::new_token(rand::random());
     router::invite(&*stores.items, host, &token, invite).await?;
-    println!("{}", uri(host, invite, &token));
+    let (user, contact) = (invite.user.as_deref(), invite.contact.as_ref());
+    println!("{}", router::invite_uri(host, user, contact, &token));
     if let Some(landing) = &rules.landing_url {
         println!("{}", landing.replace("{token}", &token));
     }
@@ -107,12 +96,13 @@ async fn list(stores: &Stores, host: &Bare) -> Result<()> {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         writeln!(
             out,
-            "{}\t{host}\t{expires}\t{}\t{}\t{}\t{}",
+            "{}\t{host}\t{expires}\t{}\t{}\t{}\t{}\t{}",
             &id[..router::SHOWN.min(id.len())],
             invite.uses,
             or_none(invite.user),
             or_none(invite.contact.map(|contact| contact.to_string())),
             or_none((!claims.is_empty()).then(|| claims.join(","))),
+            or_none(invite.by.map(|by| by.to_string())),
         )?;
     }
     Ok(())
@@ -198,28 +188,6 @@ fn end(text: &str) -> Result<Option<Timestamp>> {
     Ok(Some(Timestamp(now().0.saturating_add(microseconds))))
 }
 
-/// XEP-0401, 5.1 and 5.4; XEP-0445, 2: for a name, for a contact, or for whoever it is.
-fn uri(host: &Bare, invite: &Invite, token: &str) -> String {
-    match (&invite.user, &invite.contact) {
-        (Some(user), _) => format!("xmpp:{}@{host}?register;preauth={token}", escape(user)),
-        (None, Some(contact)) => {
-            let name = escape(contact.local().unwrap_or_default());
-            format!("xmpp:{name}@{}?roster;preauth={token};ibr=y", contact.domain())
-        }
-        (None, None) => format!("xmpp:{host}?register;preauth={token}"),
-    }
-}
-
-/// The localpart of an address in a URI (RFC 5122, 2.2; RFC 3986, 2.1).
-fn escape(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let one = |byte: u8| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    name.bytes().map(one).collect()
-}
-
 fn now() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
@@ -228,38 +196,6 @@ fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_are_as_the_xeps_show_them() {
-        let host = Bare::parse("example.com").unwrap();
-        let invite = |user: Option<&str>, contact: Option<&str>| Invite {
-            user: user.map(str::to_owned),
-            contact: contact.map(|contact| Bare::parse(contact).unwrap()),
-            created: Timestamp(0),
-            expires: None,
-            uses: 1,
-            claims: Vec::new(),
-        };
-        let romeo = Some("romeo@example.com");
-        for (invite, expected) in [
-            (
-                invite(Some("juliet"), None),
-                "xmpp:juliet@example.com?register;preauth=TOKEN",
-            ),
-            (invite(None, None), "xmpp:example.com?register;preauth=TOKEN"),
-            (invite(None, romeo), "xmpp:romeo@example.com?roster;preauth=TOKEN;ibr=y"),
-            (
-                invite(Some("juliet"), romeo),
-                "xmpp:juliet@example.com?register;preauth=TOKEN",
-            ),
-            (
-                invite(Some("\u{fc}?;"), None),
-                "xmpp:%C3%BC%3F%3B@example.com?register;preauth=TOKEN",
-            ),
-        ] {
-            assert_eq!(uri(&host, &invite, "TOKEN"), expected);
-        }
-    }
 
     #[test]
     fn times_have_units() {

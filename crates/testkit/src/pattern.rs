@@ -1,7 +1,7 @@
 //! Does an element look like the pattern of a script? What the pattern leaves out is not asked for.
 //!
 //! In a pattern, `...` as an attribute's value or as text stands for anything; the value `(none)` asks that the attribute be
-//! absent; a value or text `$name` stands for anything at first, and from then on for what stood there; a child `<none xmlns='test'>…</none>` asks that no child look like what it holds.
+//! absent; `$name` in a value or text stands for anything at first, and from then on for what stood there; a child `<none xmlns='test'>…</none>` asks that no child look like what it holds.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +34,8 @@ pub fn compare(pattern: &Element, element: &Element) -> Result<(), String> {
 fn compare_attribute(name: &str, wanted: &str, element: &Element) -> Result<(), String> {
     match (wanted, element.attribute(name)) {
         ("(none)", None) => Ok(()),
-        (wanted, Some(_)) if is_open(wanted) => Ok(()),
+        (wanted, Some(found)) if stands_for(wanted, found) => Ok(()),
         ("(none)", Some(found)) => Err(format!("<{}>: unexpected {name}='{found}'", element.name())),
-        (wanted, Some(found)) if wanted == found => Ok(()),
         (wanted, found) => Err(format!(
             "<{}>: expected {name}='{wanted}', found {found:?}",
             element.name()
@@ -47,7 +46,7 @@ fn compare_attribute(name: &str, wanted: &str, element: &Element) -> Result<(), 
 fn compare_text(pattern: &Element, element: &Element) -> Result<(), String> {
     let wanted = pattern.content();
     let wanted = wanted.trim();
-    if wanted.is_empty() || is_open(wanted) || wanted == element.content().trim() {
+    if wanted.is_empty() || stands_for(wanted, element.content().trim()) {
         return Ok(());
     }
     Err(format!(
@@ -57,16 +56,46 @@ fn compare_text(pattern: &Element, element: &Element) -> Result<(), String> {
     ))
 }
 
-/// Whether a value stands for anything.
-fn is_open(wanted: &str) -> bool {
-    wanted == "..." || wanted.starts_with('$')
+/// Whether a value is as it is wanted.
+fn stands_for(wanted: &str, found: &str) -> bool {
+    wanted == "..." || wanted == found || Blank::of(wanted).is_some_and(|blank| blank.filled(found).is_some())
+}
+
+/// A value with `$name` in it.
+struct Blank<'a> {
+    before: &'a str,
+    name: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Blank<'a> {
+    fn of(value: &'a str) -> Option<Self> {
+        let (before, rest) = value.split_once('$')?;
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        (!name.is_empty()).then_some(Self { before, name, after })
+    }
+
+    /// What stands in `found` where the name is here.
+    fn filled<'b>(&self, found: &'b str) -> Option<&'b str> {
+        found.strip_prefix(self.before)?.strip_suffix(self.after)
+    }
+}
+
+/// The value with what was noted in the place of `$name`.
+pub fn fill(value: &str, captured: &BTreeMap<String, String>) -> String {
+    match Blank::of(value).and_then(|blank| Some((captured.get(blank.name)?, blank))) {
+        Some((noted, blank)) => [blank.before, noted, blank.after].concat(),
+        None => value.to_owned(),
+    }
 }
 
 /// Notes what stands in `element`, which looks like the pattern, where that says `$name`.
 pub fn capture(pattern: &Element, element: &Element, captured: &mut BTreeMap<String, String>) {
     let mut note = |wanted: &str, found: &str| {
-        if let Some(name) = wanted.trim().strip_prefix('$') {
-            captured.insert(name.to_owned(), found.trim().to_owned());
+        let Some(blank) = Blank::of(wanted.trim()) else { return };
+        if let Some(noted) = blank.filled(found.trim()) {
+            captured.insert(blank.name.to_owned(), noted.to_owned());
         }
     };
     for (name, wanted) in pattern.attributes() {
@@ -174,17 +203,22 @@ mod tests {
             "<message><x xmlns='a'/></message>",
             true,
         );
+        check("<message id='a-$id-b'/>", "<message id='a-1-b'/>", true);
+        check("<message id='a-$id-b'/>", "<message id='a-1-c'/>", false);
+        check("<message id='$'/>", "<message id='1'/>", false);
         check("<presence/>", "<message/>", false);
     }
 
     #[test]
     fn what_is_named_is_noted() {
         let mut captured = BTreeMap::new();
-        let pattern = parse("<message><x xmlns='a' id='2'>$text</x><x xmlns='a' id='$id'/></message>");
-        let element = parse("<message><x xmlns='a' id='1'/><x xmlns='a' id='2'>said</x></message>");
+        let pattern = parse("<message><x xmlns='a' id='2'>$text</x><x xmlns='a' id='n.$id.'/></message>");
+        let element = parse("<message><x xmlns='a' id='n.1.'/><x xmlns='a' id='2'>said</x></message>");
         assert_eq!(compare(&pattern, &element), Ok(()));
         capture(&pattern, &element, &mut captured);
         let noted = [("id", "1"), ("text", "said")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(captured, noted.into());
+        assert_eq!(fill("a-$id/$text", &captured), "a-1/$text");
+        assert_eq!(fill("$other", &captured), "$other");
     }
 }

@@ -457,10 +457,7 @@ impl Run<'_> {
     /// The element with this run's addresses, names and tokens instead of the script's.
     fn to_run(&self, element: &Element) -> Element {
         pattern::rename(element, &|text| {
-            if let Some(captured) = text.strip_prefix('$').and_then(|name| self.captured.get(name)) {
-                return captured.clone();
-            }
-            self.people().fold(text.to_owned(), |text, user| {
+            self.people().fold(pattern::fill(text, &self.captured), |text, user| {
                 let (own, domain) = (self.own_name(&user.name), &user.domain);
                 let token = self.invitations.get(&user.name).map(String::as_str);
                 text.replace(&format!("{}@{domain}", user.name), &format!("{own}@{domain}"))

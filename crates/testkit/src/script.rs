@@ -15,7 +15,7 @@
 //! `paris is invited by romeo`. In elements, `(token of paris)` is what the invitation was given, and `(name of paris)` the name without
 //! domain of somebody in this run.
 //!
-//! A value `$name` in what is received is noted, and stands for the same wherever it comes again.
+//! What stands at `$name` in a value that is received is noted, and stands for the same wherever it comes again.
 //!
 //! A line that begins with white space goes on with the step before it; `#` begins a comment line. Sessions are logged in from
 //! the start unless marked `later`. Further verbs:

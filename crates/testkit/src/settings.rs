@@ -9,6 +9,8 @@ pub const DOMAINS: [&str; 4] = ["capulet.example", "montague.example", VERONA, M
 const VERONA: &str = "verona.example";
 /// Where everybody knows everybody.
 const MANTUA: &str = "mantua.example";
+/// Where invitations lead people who have no client.
+pub(crate) const LANDING_URL: &str = "https://montague.example/invite/#{token}";
 /// How many guards know each other.
 pub const GUARDS: usize = 1_000;
 
@@ -85,7 +87,22 @@ pub(crate) fn services(domain: &str) -> Vec<String> {
         .collect()
 }
 
-/// Anybody registers at the first domain, those who are invited at the others; all of them from one address.
+/// How people register at `domain`, all of them from one address. At the second domain users invite others, two at a time.
+pub(crate) fn registration(domain: &str) -> Value {
+    let mode = mode(domain);
+    if domain == DOMAINS[1] {
+        return json!({
+            "mode": mode,
+            "per_address": 0,
+            "inviters": "users",
+            "invitations_open": 2,
+            "landing_url": LANDING_URL,
+        });
+    }
+    json!({ "mode": mode, "per_address": 0 })
+}
+
+/// Anybody registers at the first domain, those who are invited at the others.
 pub(crate) fn mode(domain: &str) -> &'static str {
     if domain == DOMAINS[0] { "open" } else { "invite" }
 }
@@ -97,7 +114,7 @@ pub(crate) fn hosts() -> Value {
             "domain": domain,
             "plain_without_tls": true,
             "admins": admins(domain),
-            "registration": { "mode": mode(domain), "per_address": 0 },
+            "registration": registration(domain),
             "modules": modules(domain),
         })
     };

@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use edge::{Edge, Sessions};
 use engine::Pipeline;
 use link::EdgeRef;
-use router::{
-    Clock, ComponentConfig, Entropy, Hosts, Invite, Mode, NoPeers, Registration, Router, System, VirtualHost,
-};
+use router::{Clock, ComponentConfig, Entropy, Hosts, Invite, NoPeers, Registration, Router, System, VirtualHost};
 use serde_json::Value;
 use stanza::{Bare, Timestamp};
 use store::{Account, Stores, memory};
@@ -164,6 +162,7 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
         });
         let software = ("Dunlin".to_owned(), "test".to_owned());
         let disco = pipeline.disco().clone();
+        let registration: Registration = serde_json::from_value(settings::registration(domain))?;
         let host = Arc::new(engine::Host {
             domain: domain.to_owned(),
             software,
@@ -172,27 +171,18 @@ pub(crate) fn virtual_hosts() -> Result<(Hosts, Vec<HostConfig>)> {
                 .iter()
                 .filter_map(|admin| Bare::parse(admin).ok())
                 .collect(),
+            may_invite: registration.may_invite(),
             services: settings::services(domain),
             disco,
         });
         let host = VirtualHost {
             pipeline,
             host,
-            registration: registration(domain),
+            registration,
         };
         hosts.insert(domain.to_owned(), Arc::new(host));
     }
     Ok((hosts, streams))
-}
-
-/// Anybody registers at the first of [`DOMAINS`], those who are invited at the second; all of them from one address.
-fn registration(domain: &str) -> Registration {
-    let mode = if domain == DOMAINS[0] { Mode::Open } else { Mode::Invite };
-    Registration {
-        mode,
-        per_address: 0,
-        ..Registration::default()
-    }
 }
 
 /// Retires an account and waits until its home has removed it.
@@ -211,6 +201,7 @@ pub(crate) async fn invite(stores: &Stores, domain: &str, user: Option<&str>, co
     let invite = Invite {
         user: user.map(str::to_owned),
         contact: contact.map(Bare::parse).transpose()?,
+        by: None,
         created: System.now(),
         expires: None,
         uses: 1,

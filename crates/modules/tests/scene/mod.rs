@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    AccountCx, AccountEvent, AccountView, At, Bare, Client, Clients, Cx, Decision, Effect, Effects, Facts, Full, Host,
-    Iq, Jid, Outcome, Pipeline, Presence, SessionChange, SessionEvent, SessionId, SessionView, Stage, Stanza,
-    Timestamp, View, Way,
+    AccountCx, AccountEvent, AccountView, At, Bare, Client, Clients, Condition, Cx, Decision, Effect, Effects, Facts,
+    Full, Host, Invitation, Invites, Iq, Jid, Outcome, Pipeline, Presence, SessionChange, SessionEvent, SessionId,
+    SessionView, Stage, Stanza, StanzaError, Timestamp, View, Way, Wish,
 };
 use serde_json::{Value, json};
 use stanza::form::Form;
@@ -36,6 +36,16 @@ struct Holders(Vec<Client>);
 impl Clients for Holders {
     async fn of(&self, _: &Bare, _: Timestamp) -> store::Result<Vec<Client>> {
         Ok(self.0.clone())
+    }
+}
+
+/// Nobody is invited: that is the router's affair, and shown in the scripts.
+struct NoInvites;
+
+#[async_trait::async_trait]
+impl Invites for NoInvites {
+    async fn invite(&self, _: &Host, _: &Bare, _: Wish, _: Timestamp) -> Result<Invitation, StanzaError> {
+        Err(Condition::ServiceUnavailable.into())
     }
 }
 
@@ -228,6 +238,7 @@ impl Scene {
             request: Arc::new(iq),
             stores: self.stores.clone(),
             clients: Arc::new(Holders(self.clients.clone())),
+            invites: Arc::new(NoInvites),
             commands: self.pipeline.commands(),
         }
     }

@@ -127,6 +127,9 @@ fn registrations(config: &Config) -> Option<Complaint> {
                 "0 would count nothing; for no limit set the limits to 0",
             );
         }
+        if rules.invitation_s == 0 {
+            return say(format!("{key}.invitation_s"), "0 would make none that is good");
+        }
         if rules.landing_url.as_ref().is_some_and(|url| !url.contains("{token}")) {
             return say(format!("{key}.landing_url"), "has no `{token}` in it");
         }
