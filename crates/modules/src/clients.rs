@@ -1,5 +1,10 @@
-//! Client access management (XEP-0494): a user sees what has access to the account. What has shown the password keeps its access until
-//! there is another: then tokens are void, and sessions end (module `registration`).
+//! Client access management (XEP-0494): a user sees what has access to the account, and revokes it by giving another password.
+//!
+//! What has shown the password keeps its access until there is another (3.2), and here that is all there is: a token is given to who has shown
+//! the password, and an online session has shown it or such a token. To void a token and end a session would look like a revocation while the
+//! client, or who took it, still knows the password; so `revoke` always answers that another one is required, and changes nothing. With
+//! another password (module `registration`) tokens are void, sessions end, and those clients are in the list no more. A login by certificate
+//! (EXTERNAL) is not told apart from one by password.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
