@@ -44,6 +44,7 @@ pub(crate) fn modules(domain: &str) -> Map<String, Value> {
                 { "type": "ftp", "host": "192.0.2.1", "name": "Plays", "username": "guest", "password": "guest" },
             ] },
             "shared_groups": { "groups": groups(domain) },
+            "retraction": { "per_hour": 2 },
             "outage": { "addresses": ["https://elsewhere.example/verona.json"] },
         }),
         MANTUA => json!({ "shared_groups": { "groups": [{ "name": "Mantua", "everyone": true }] } }),

@@ -333,6 +333,57 @@ pub async fn finds_what_was_said(stores: &Stores) {
     }
 }
 
+/// Who reads on from where a page ends comes by each entry that is asked for once, however far apart they are, and to an end.
+pub async fn walks_past_what_is_not_asked_for(stores: &Stores) {
+    const LAST: u128 = 600;
+    let (romeo, nurse) = (jid("romeo@montague.example"), jid("nurse@capulet.example"));
+    let is_rare = |n: u128| matches!(n, 2 | 3 | 300 | 599);
+    let all = (1..=LAST).map(|n| {
+        let mut append = timed(n);
+        append.entry.with = Some(if is_rare(n) { nurse.clone() } else { romeo.clone() });
+        append
+    });
+    ok(stores.archive.append(&all.collect::<Vec<_>>()).await);
+    let one = timed(LAST).entry.stanza.len();
+    for (with, limit, bytes) in [
+        (Some(nurse.clone()), 1, 0),
+        (Some(nurse.clone()), 3, one),
+        (None, 7, 3 * one),
+        (None, 100, 0),
+    ] {
+        let expected: Vec<u128> = (1..=LAST).filter(|n| with.is_none() || is_rare(*n)).collect();
+        for backwards in [false, true] {
+            let request = PageRequest {
+                with: with.clone(),
+                limit,
+                bytes,
+                backwards,
+                ..Default::default()
+            };
+            assert_eq!(walk(stores, request.clone()).await, expected, "{request:?}");
+        }
+    }
+}
+
+/// The entries of all pages, in order, each of which is read from where the one before it ended.
+async fn walk(stores: &Stores, mut request: PageRequest) -> Vec<u128> {
+    let mut all = Vec::new();
+    loop {
+        let page = read(stores, &request).await;
+        let (first, last) = (page.entries.first(), page.entries.last());
+        assert!(page.complete || first.is_some(), "nothing, and no end: {request:?}");
+        match request.backwards {
+            true => request.before = first.map(|entry| entry.id),
+            false => request.after = last.map(|entry| entry.id),
+        }
+        all.extend(numbers(&page.entries));
+        if page.complete {
+            all.sort_unstable();
+            return all;
+        }
+    }
+}
+
 /// Words narrow a page as all else does: together with party and time, in both directions, and in counts.
 pub async fn finds_page_by_page(stores: &Stores) {
     let parties = ["juliet@capulet.example/balcony", "nurse@capulet.example"];

@@ -43,6 +43,7 @@ macro_rules! suite_port {
         $crate::promises!($make, archive: appends_and_reads_back, repeated_key_finds_its_first_self,
             repeated_id_is_left_out, repetition_in_concurrent_appends_is_kept_once, pages_forward_and_backward,
                     pages_by_bytes,
+                    walks_past_what_is_not_asked_for,
             filters_by_party_and_time, counts_and_trims, removes_some, reads_named_entries, tells_what_is_in_excess,
             replaces_one, finds_what_was_said, finds_page_by_page, finds_what_is_there, indexes_while_others_replace, logs_and_owners_are_apart,
             takes_many_at_once, many_small_appends_are_all_kept, empty_log_is_complete);
