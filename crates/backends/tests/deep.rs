@@ -25,6 +25,8 @@ const PARTIES: [Option<&str>; 4] = [
     Some("nurse@capulet.example"),
     Some("juliet@capulet.example/balcony"),
 ];
+/// The index by party.
+const BY_PARTY: &str = "archive_by_peer";
 
 fn owner() -> Bare {
     Bare::parse("romeo@montague.example").unwrap()
@@ -140,14 +142,27 @@ async fn check_words(name: &str, archive: &dyn Archive) {
     );
 }
 
-/// The plan of each page names `key` without a party and `by_peer` with one, and nothing of `never`.
-fn check_plan(plan: &[String], with: Option<&str>, [key, by_peer]: [&str; 2], never: &[&str]) {
-    let plan = plan.join("\n");
-    let (takes, leaves) = if with.is_some() { (by_peer, key) } else { (key, by_peer) };
-    assert!(plan.contains(takes) && !plan.contains(leaves), "{with:?}\n{plan}");
-    for never in never {
-        assert!(!plan.contains(never), "{with:?}: {never}\n{plan}");
+/// The plan of each page names `key` without a party and the index by party with one, and nothing of `never`.
+async fn check_plans(explain: impl AsyncFn(&PageRequest) -> Vec<String>, key: &str, never: &[&str]) {
+    for with in PARTIES {
+        for backwards in [false, true] {
+            let plan = explain(&at(request(with, backwards), 1_000)).await.join("\n");
+            let (takes, leaves) = match with {
+                Some(_) => (BY_PARTY, key),
+                None => (key, BY_PARTY),
+            };
+            assert!(plan.contains(takes) && !plan.contains(leaves), "{with:?}\n{plan}");
+            for never in never {
+                assert!(!plan.contains(never), "{with:?}: {never}\n{plan}");
+            }
+        }
     }
+}
+
+async fn check_costs(name: &str, archive: &dyn Archive) {
+    check_pages(name, archive).await;
+    check_bounded(name, archive).await;
+    check_words(name, archive).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,21 +180,9 @@ async fn a_million_in_sqlite() {
     let fill = include_str!("deep/sqlite.sql");
     sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
     println!("sqlite    filled in {:.1?}", begin.elapsed());
-    for with in PARTIES {
-        for backwards in [false, true] {
-            let request = at(request(with, backwards), 1_000);
-            let plan = store.explain(&owner(), "archive", &request).await.unwrap();
-            check_plan(
-                &plan,
-                with,
-                ["PRIMARY KEY", "archive_by_peer"],
-                &["SCAN", "TEMP B-TREE"],
-            );
-        }
-    }
-    check_pages("sqlite", &store).await;
-    check_bounded("sqlite", &store).await;
-    check_words("sqlite", &store).await;
+    let explain = async |request: &PageRequest| store.explain(&owner(), "archive", request).await.unwrap();
+    check_plans(explain, "PRIMARY KEY", &["SCAN", "TEMP B-TREE"]).await;
+    check_costs("sqlite", &store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,19 +200,7 @@ async fn a_million_in_postgresql() {
     let fill = include_str!("deep/postgres.sql");
     sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
     println!("postgres  filled in {:.1?}", begin.elapsed());
-    for with in PARTIES {
-        for backwards in [false, true] {
-            let request = at(request(with, backwards), 1_000);
-            let plan = store.explain(&owner(), "archive", &request).await.unwrap();
-            check_plan(
-                &plan,
-                with,
-                ["archive_pkey", "archive_by_peer"],
-                &["Seq Scan", "Sort", "Bitmap"],
-            );
-        }
-    }
-    check_pages("postgres", &store).await;
-    check_bounded("postgres", &store).await;
-    check_words("postgres", &store).await;
+    let explain = async |request: &PageRequest| store.explain(&owner(), "archive", request).await.unwrap();
+    check_plans(explain, "archive_pkey", &["Seq Scan", "Sort", "Bitmap"]).await;
+    check_costs("postgres", &store).await;
 }

@@ -152,6 +152,12 @@ pub enum SessionChange {
 }
 
 impl Put {
+    /// Writes `element`, from which the fact `F` is read ([`crate::kept`]).
+    pub fn element<F: Fact>(key: Key, element: &Element, seen: Option<Version>) -> Self {
+        let value = Bytes::from(element.to_string().into_bytes());
+        Self::fact::<F>(key, Some(value), seen)
+    }
+
     /// Writes `value`, or removes it, from which the fact `F` is read.
     pub fn fact<F: Fact>(key: Key, value: Option<Bytes>, seen: Option<Version>) -> Self {
         let fact = Some(FactLoader::of::<F>());

@@ -5,13 +5,37 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stanza::Bare;
-use store::Stores;
+use stanza::{Bare, ns};
+use store::{Key, Stores, Version};
+use xml::{Element, Limits};
 
 /// Knowledge of one account that hooks read without awaiting.
 pub trait Fact: Send + Sync + Sized + 'static {
     /// Reads it from the stores.
     fn load(stores: &Stores, account: &Bare) -> impl Future<Output = store::Result<Self>> + Send;
+}
+
+/// What stands at `key` as an element, as `read` understands it, with its version; `None` when nothing does.
+///
+/// # Errors
+/// The store's; `Corrupt` when it is no element, or `read` makes nothing of it.
+pub async fn kept<T>(
+    stores: &Stores,
+    account: &Bare,
+    key: &Key,
+    read: impl FnOnce(&Element) -> Option<T>,
+) -> store::Result<Option<(T, Version)>> {
+    let Some(item) = stores.items.get(account, key).await? else {
+        return Ok(None);
+    };
+    let element = Element::parse(&item.value, ns::CLIENT, &Limits::UNLIMITED).ok();
+    match element.as_ref().and_then(read) {
+        Some(value) => Ok(Some((value, item.version))),
+        None => Err(store::Error::Corrupt(format!(
+            "{} of {account}: {}",
+            key.space, key.name
+        ))),
+    }
 }
 
 /// A fact with its type rubbed out, on its way.

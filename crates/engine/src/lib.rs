@@ -24,7 +24,7 @@ pub use about::{About, Config, Module, Row, row};
 pub use client::{Client, Clients};
 pub use disco::{At, Disco, Identity};
 pub use effect::{Credentials, Effect, Effects, Password, Put, Retraction, RosterChange, SessionChange};
-pub use fact::{Fact, FactFuture, FactLoader, Facts};
+pub use fact::{Fact, FactFuture, FactLoader, Facts, kept};
 pub use handler::{
     Access, AccountCx, AccountEvent, Answer, BindCx, Bound, Command, Cx, Done, Reply, Stage, StageFuture,
 };

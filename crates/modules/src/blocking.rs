@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::{
     About, AccountView, Answer, At, Bare, Condition, Cx, Effect, Effects, Element, ErrorType, Fact, Head, Hooks, Iq,
     IqType, Jid, Malformed, Message, MessageType, Module, Payload, Presence, PresenceType, Put, Reply, Request,
@@ -341,23 +340,18 @@ impl Blocklist {
 
     /// Writes `now` in the place of this.
     fn put(&self, now: &Self) -> Effect {
-        let value = list_of(&now.items).to_string();
-        let value = Bytes::from(value.into_bytes());
-        Effect::Put(Put::fact::<Self>(key(), Some(value), self.version))
+        Effect::Put(Put::element::<Self>(key(), &list_of(&now.items), self.version))
     }
 }
 
 impl Fact for Blocklist {
     async fn load(stores: &Stores, account: &Bare) -> store::Result<Self> {
-        let Some(item) = stores.items.get(account, &key()).await? else {
-            return Ok(Self::default());
-        };
-        let element = Element::parse(&item.value, ns::CLIENT, &xml::Limits::UNLIMITED).ok();
-        let items = element.and_then(|list| items(&list).map(address).collect::<Result<_, _>>().ok());
-        Ok(Self {
-            items: items.ok_or_else(|| store::Error::Corrupt("a block list".into()))?,
-            version: Some(item.version),
-        })
+        let read = |list: &Element| items(list).map(address).collect::<Result<_, _>>().ok();
+        let kept = engine::kept(stores, account, &key(), read).await?;
+        Ok(kept.map_or_else(Self::default, |(items, version)| Self {
+            items,
+            version: Some(version),
+        }))
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::{
     About, AccountView, Answer, At, Bare, Condition, Cx, Effect, Effects, Element, ErrorType, Fact, Head, Hooks, Iq,
     IqType, Jid, Malformed, Message, MessageType, Module, Outcome, Presence, PresenceType, Put, Reply, Request,
@@ -316,22 +315,18 @@ impl Clients {
     /// Writes `list` in the place of this.
     fn put(&self, list: &[Client]) -> Effect {
         let value = Element::new(PUSH, "clients").extend(list.iter().map(Client::to_element));
-        let value = Bytes::from(value.to_string().into_bytes());
-        Effect::Put(Put::fact::<Self>(key(), Some(value), self.version))
+        Effect::Put(Put::element::<Self>(key(), &value, self.version))
     }
 }
 
 impl Fact for Clients {
     async fn load(stores: &Stores, account: &Bare) -> store::Result<Self> {
-        let Some(item) = stores.items.get(account, &key()).await? else {
-            return Ok(Self::default());
-        };
-        let element = Element::parse(&item.value, ns::CLIENT, &xml::Limits::UNLIMITED).ok();
-        let list = element.and_then(|element| element.children().map(Client::read).collect());
-        Ok(Self {
-            list: list.ok_or_else(|| store::Error::Corrupt("clients that want notifications".into()))?,
-            version: Some(item.version),
-        })
+        let read = |list: &Element| list.children().map(Client::read).collect();
+        let kept = engine::kept(stores, account, &key(), read).await?;
+        Ok(kept.map_or_else(Self::default, |(list, version)| Self {
+            list,
+            version: Some(version),
+        }))
     }
 }
 

@@ -7,11 +7,10 @@ mod support;
 use std::sync::Arc;
 
 use dunlin_router::{Config, Durability, NoPeers, Router};
-use link::{Attach, EdgeRef, Home, Unwritten};
+use link::{Attach, Home, Unwritten};
 use stanza::{Peer, Stanza};
 use store::Stores;
 use support::{Client, House, settle};
-use topology::Epoch;
 
 fn chat(id: u32) -> String {
     format!("<message to='bob@a.example' type='chat' id='{id}'><body>{id}</body></message>")
@@ -53,11 +52,7 @@ async fn attach(router: &Router, client: &mut Client, reached: usize, written: u
         inactive: false,
         held: Default::default(),
     };
-    let edge = EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: client.edge.clone(),
-    };
+    let edge = support::edge_ref("edge-1", &client.edge);
     client.got();
     router.attach(&edge, attach).await.unwrap();
     client.router = router.clone();

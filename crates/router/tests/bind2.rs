@@ -5,21 +5,15 @@
 mod support;
 
 use dunlin_router::Config;
-use link::{EdgeRef, Home};
+use link::Home;
 use stanza::{
     BindReply, BindRequest, ClientId, Condition, Full, Payload, Peer, ResourceRequest, SessionId, StanzaError,
     StreamCondition, Timestamp,
 };
 use support::{House, bare};
-use topology::Epoch;
 
 async fn bind(house: &House, session: u128, tag: Option<&str>, client: Option<u8>) -> Result<Full, StanzaError> {
     let (session, account) = (SessionId(session), bare("alice"));
-    let edge = EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: house.edge.clone(),
-    };
     let request = BindRequest {
         session,
         grant: support::grant(session, &support::account("alice"), Timestamp(i64::MAX)),
@@ -31,7 +25,7 @@ async fn bind(house: &House, session: u128, tag: Option<&str>, client: Option<u8
         },
         peer: Peer::default(),
     };
-    match house.router.bind(&edge, request).await.unwrap() {
+    match house.router.bind(&house.edge_ref(), request).await.unwrap() {
         BindReply::Bound(jid, _) => Ok(jid),
         BindReply::Refused(error) => Err(error),
     }

@@ -371,7 +371,7 @@ impl Cluster {
     async fn client(&self, edge: usize, user: &str) -> Client {
         let (home, router) = self.bus.home(bare(user).as_str()).unwrap();
         let edge = &self.edges[edge];
-        Client::bind(&router, edge.at(&home), &edge.edge, user, Some("x"))
+        Client::bind(&router, edge.at(&home), &edge.edge, &support::account(user), Some("x"))
             .await
             .unwrap()
     }

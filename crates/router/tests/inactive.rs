@@ -7,10 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use dunlin_router::{Config, NoPeers};
-use link::{Attach, CloseReason, EdgeRef, Home};
+use link::{Attach, CloseReason, Home};
 use stanza::{Counts, EnableRequest, Peer, SessionId};
 use support::{Client, DOMAIN, House, settle};
-use topology::Epoch;
 
 const SHOWS: [&str; 3] = ["away", "xa", "dnd"];
 
@@ -129,12 +128,7 @@ async fn what_waits_outlives_its_home() {
     let stores = house.stores.clone();
     let next = support::router("router-2", stores, Arc::new(NoPeers), Config::default());
     next.serve_alone();
-    let at = EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: house.edge.clone(),
-    };
-    next.attach(&at, attach).await.unwrap();
+    next.attach(&house.edge_ref(), attach).await.unwrap();
     assert_eq!(short(&juliet.got()), [""; 0]);
     next.look(&juliet.session, true).await.unwrap();
     assert_eq!(short(&juliet.got()), ["xa"]);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dunlin_router::{Config, NoPeers, tokens};
 use engine::{About, At, Credentials, Cx, Effect, Hooks, Module, Password, Put, Reply, Row, request, row};
-use link::{EdgeRef, Home};
+use link::Home;
 use sasl::client::{Binding, Keys, Scram};
 use stanza::{
     Bare, BindReply, BindRequest, ClientId, Condition, Counts, EnableReply, EnableRequest, Exchange, Grant, Peer,
@@ -20,7 +20,6 @@ use stanza::{
 };
 use store::{Error, HashName, Item, Items, Key, Stores, Version};
 use support::{House, bare};
-use topology::Epoch;
 
 const SCRAM: &str = "SCRAM-SHA-256";
 
@@ -88,14 +87,6 @@ async fn log_in(house: &House, session: u128, password: &str) -> Grant {
     }
 }
 
-fn edge(house: &House) -> EdgeRef {
-    EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: Arc::clone(&house.edge) as _,
-    }
-}
-
 async fn bind(house: &House, session: u128, grant: Grant) -> Result<(), Condition> {
     let request = BindRequest {
         session: SessionId(session),
@@ -104,7 +95,7 @@ async fn bind(house: &House, session: u128, grant: Grant) -> Result<(), Conditio
         resource: ResourceRequest::Any,
         peer: Peer::default(),
     };
-    match house.router.bind(&edge(house), request).await.unwrap() {
+    match house.router.bind(&house.edge_ref(), request).await.unwrap() {
         BindReply::Bound(..) => Ok(()),
         BindReply::Refused(error) => Err(error.condition),
     }
@@ -119,7 +110,7 @@ async fn resume(house: &House, session: u128, grant: Grant, id: &str) -> bool {
         h: 0,
         peer: Peer::default(),
     };
-    let reply = house.router.resume(&edge(house), request).await.unwrap();
+    let reply = house.router.resume(&house.edge_ref(), request).await.unwrap();
     matches!(reply, ResumeReply::Resumed { .. })
 }
 

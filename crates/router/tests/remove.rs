@@ -110,13 +110,7 @@ async fn nobody_comes_back_to_a_retired_account() {
     };
     let house = House::with(&["alice"], config).await;
     assert!(house.stores.accounts.retire(&bare("alice")).await.unwrap());
-    let edge = link::EdgeRef {
-        id: "edge-1".into(),
-        epoch: topology::Epoch(1),
-        edge: house.edge.clone(),
-    };
-    let refused = support::Client::bind(&house.router, edge, &house.edge, "alice", None).await;
-    assert!(refused.is_err());
+    assert!(house.bind("alice", None).await.is_err());
 }
 
 /// Who logged in to the account before it was removed, and was slow to bind, is not let in to the next of that name.
@@ -135,12 +129,7 @@ async fn an_old_login_is_none_to_the_next_of_that_name() {
             resource: ResourceRequest::Any,
             peer: Peer::default(),
         };
-        let edge = link::EdgeRef {
-            id: "edge-1".into(),
-            epoch: topology::Epoch(1),
-            edge: house.edge.clone(),
-        };
-        let reply = house.router.bind(&edge, request).await.unwrap();
+        let reply = house.router.bind(&house.edge_ref(), request).await.unwrap();
         assert_eq!(matches!(reply, BindReply::Bound(..)), is_let_in, "{reply:?}");
     }
 }

@@ -11,7 +11,7 @@ use stanza::{
     Condition, Counts, EnableReply, EnableRequest, Peer, ResumeReply, ResumeRequest, Resumption, SessionId, Stanza,
     StreamCondition, Timestamp, TooHigh,
 };
-use support::{Client, DOMAIN, House, bare, settle};
+use support::{Client, DOMAIN, FakeEdge, House, bare, edge_ref, settle};
 use topology::Epoch;
 
 use dunlin_router as router;
@@ -45,12 +45,18 @@ async fn resume(house: &House, edge: &str, user: &str, id: &str, h: u32) -> (Ses
         h,
         peer: Peer::default(),
     };
-    let at = link::EdgeRef {
-        id: edge.into(),
-        epoch: Epoch(1),
-        edge: house.edge.clone(),
-    };
+    let at = edge_ref(edge, &house.edge);
     (session, house.router.resume(&at, request).await.expect("the home"))
+}
+
+/// Juliet at the house's edge, and another edge, which both are up.
+async fn with_another_edge() -> (House, Client, Arc<FakeEdge>) {
+    let house = House::new(&["juliet", "romeo"]).await;
+    let juliet = house.client("juliet", "balcony").await;
+    let other = Arc::new(FakeEdge::default());
+    house.router.edge_up(house.edge_ref()).await;
+    house.router.edge_up(edge_ref("edge-2", &other)).await;
+    (house, juliet, other)
 }
 
 fn got(house: &House, session: SessionId) -> Vec<(u64, String)> {
@@ -321,13 +327,10 @@ async fn sessions_left_behind_give_way() {
     assert_eq!(refusal(reply).0, Condition::ItemNotFound, "the oldest went");
     let (_, reply) = resume(&house, "edge-33", "juliet", &ids[1], 0).await;
     assert!(matches!(reply, ResumeReply::Resumed { .. }), "{reply:?}");
-    let at = link::EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: house.edge.clone(),
-    };
-    let refused = Client::bind(&house.router, at, &house.edge, "juliet", Some("d")).await;
-    assert!(refused.is_err(), "sessions with a stream do not");
+    assert!(
+        house.bind("juliet", Some("d")).await.is_err(),
+        "sessions with a stream do not"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -337,11 +340,7 @@ async fn a_server_that_stops_keeps_what_waits_for_absent_clients() {
         house.client("juliet", "balcony").await,
         house.client("romeo", "orchard").await,
     );
-    let edge = link::EdgeRef {
-        id: "edge-1".into(),
-        epoch: Epoch(1),
-        edge: house.edge.clone(),
-    };
+    let edge = house.edge_ref();
     house.router.edge_up(edge.clone()).await;
     house.router.attached(&edge, u64::MAX, Default::default()).await;
     juliet.available().await;
@@ -360,19 +359,16 @@ async fn a_server_that_stops_keeps_what_waits_for_absent_clients() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_home() {
-    let house = House::new(&["juliet", "romeo"]).await;
-    let juliet = house.client("juliet", "balcony").await;
-    let other = Arc::new(support::FakeEdge::default());
-    let at = |id: &str, edge: &Arc<support::FakeEdge>| link::EdgeRef {
-        id: id.into(),
-        epoch: Epoch(1),
-        edge: edge.clone(),
-    };
-    house.router.edge_up(at("edge-1", &house.edge)).await;
-    house.router.edge_up(at("edge-2", &other)).await;
-    let romeo = Client::bind(&house.router, at("edge-2", &other), &other, "romeo", Some("orchard"))
-        .await
-        .unwrap();
+    let (house, juliet, other) = with_another_edge().await;
+    let romeo = Client::bind(
+        &house.router,
+        edge_ref("edge-2", &other),
+        &other,
+        &support::account("romeo"),
+        Some("orchard"),
+    )
+    .await
+    .unwrap();
     juliet.available().await;
     let resumption = enable(&juliet, None).await.unwrap();
     romeo.send(&message("1")).await.unwrap();
@@ -387,7 +383,7 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
                 .iter()
                 .any(|waiting| waiting.stanza.head().id.as_deref() == Some("1"))
     );
-    house.router.edge_up(at("edge-1", &house.edge)).await;
+    house.router.edge_up(house.edge_ref()).await;
     assert!(romeo.send(&message("2")).await.is_ok());
     let later = other.deliveries(kept.session.id);
     assert!(later.iter().any(|(_, text, _)| text.contains("id='2'")), "{later:?}");
@@ -395,8 +391,8 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
     // The home dies: the edge hands the session on.
     let router = support::router("router-2", house.stores.clone(), Arc::new(NoPeers), Config::default());
     router.serve_alone();
-    router.edge_up(at("edge-2", &other)).await;
-    router.attach(&at("edge-2", &other), kept).await.unwrap();
+    router.edge_up(edge_ref("edge-2", &other)).await;
+    router.attach(&edge_ref("edge-2", &other), kept).await.unwrap();
     let house = House { router, ..house };
     let (session, reply) = resume(&house, "edge-33", "juliet", &resumption.id, 0).await;
     assert!(matches!(reply, ResumeReply::Resumed { .. }), "{reply:?}");
@@ -413,16 +409,7 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
 
 #[tokio::test(start_paused = true)]
 async fn an_edge_that_was_out_of_reach_comes_back_and_the_copy_entrusted_elsewhere_is_forgotten() {
-    let house = House::new(&["juliet", "romeo"]).await;
-    let juliet = house.client("juliet", "balcony").await;
-    let other = Arc::new(support::FakeEdge::default());
-    let at = |id: &str, edge: &Arc<support::FakeEdge>| link::EdgeRef {
-        id: id.into(),
-        epoch: Epoch(1),
-        edge: edge.clone(),
-    };
-    house.router.edge_up(at("edge-1", &house.edge)).await;
-    house.router.edge_up(at("edge-2", &other)).await;
+    let (house, juliet, other) = with_another_edge().await;
     juliet.available().await;
     enable(&juliet, None).await.unwrap();
     house.router.edge_down(&"edge-1".into(), Epoch(1)).await;
@@ -430,15 +417,15 @@ async fn an_edge_that_was_out_of_reach_comes_back_and_the_copy_entrusted_elsewhe
     let kept = other.kept.lock().pop().expect("entrusted");
 
     // The edge was alive, and so is the stream.
-    house.router.edge_up(at("edge-1", &house.edge)).await;
+    house.router.edge_up(house.edge_ref()).await;
     let attach = Attach {
         detached: false,
         ..kept.clone()
     };
-    house.router.attach(&at("edge-1", &house.edge), attach).await.unwrap();
+    house.router.attach(&house.edge_ref(), attach).await.unwrap();
     assert_eq!(*other.kicks.lock(), [(kept.session.id, StreamCondition::Conflict)]);
     // Should the other edge not have heard so, its copy does not count.
-    let again = house.router.attach(&at("edge-2", &other), kept).await;
+    let again = house.router.attach(&edge_ref("edge-2", &other), kept).await;
     assert_eq!(again, Err(link::Gone::Session));
     tokio::time::sleep(Duration::from_secs(1_000)).await;
     assert_eq!(house.router.sessions(), 1, "it is not given up");
@@ -498,11 +485,7 @@ async fn an_older_copy_of_a_session_gives_way_unheard() {
     let romeo = next.client("romeo", "orchard").await;
     romeo.available().await;
     for (edge, id, detached) in [("edge-1", juliet.session.id, true), ("edge-2", session, false)] {
-        let at = link::EdgeRef {
-            id: edge.into(),
-            epoch: Epoch(1),
-            edge: next.edge.clone(),
-        };
+        let at = edge_ref(edge, &next.edge);
         next.router.attach(&at, copy(id, detached)).await.unwrap();
     }
     let heard = romeo.got();

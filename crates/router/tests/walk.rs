@@ -324,12 +324,7 @@ async fn resource_conflicts() {
         let first = house.client("alice", "a").await;
         first.available().await;
         watcher.got();
-        let edge = link::EdgeRef {
-            id: "edge-1".into(),
-            epoch: topology::Epoch(1),
-            edge: house.edge.clone(),
-        };
-        let second = support::Client::bind(&house.router, edge, &house.edge, "alice", Some("a")).await;
+        let second = house.bind("alice", Some("a")).await;
         match policy {
             ResourceConflict::Replace => {
                 assert_eq!(first.kicked(), Some(StreamCondition::Conflict));
@@ -359,13 +354,8 @@ async fn binding_has_limits() {
         ..Config::default()
     };
     let house = House::with(&["alice"], config).await;
-    let edge = || link::EdgeRef {
-        id: "edge-1".into(),
-        epoch: topology::Epoch(1),
-        edge: house.edge.clone(),
-    };
     let bind = async |user: &str, resource: Option<&str>| {
-        let bound = support::Client::bind(&house.router, edge(), &house.edge, user, resource).await;
+        let bound = house.bind(user, resource).await;
         bound
             .map(|client| client.session.jid.to_string())
             .map_err(|error| error.condition)

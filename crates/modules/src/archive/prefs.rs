@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::{
     Answer, At, Bare, Condition, Cx, Effect, Element, Fact, Hooks, Jid, Malformed, Put, Reply, Request, StanzaError, ns,
 };
@@ -79,8 +78,7 @@ fn change(config: &ArchiveConfig, cx: &Cx, wishes: &Wishes) -> Answer {
         return Err(StanzaError::new(Condition::ResourceConstraint).with_text("too many addresses"));
     }
     let element = wishes.to_element();
-    let value = Bytes::from(element.to_string().into_bytes());
-    let put = Put::fact::<Prefs>(key(), Some(value), prefs.version);
+    let put = Put::element::<Prefs>(key(), &element, prefs.version);
     Ok(Reply::from(element).effect(Effect::Put(put)))
 }
 
@@ -113,16 +111,9 @@ impl Wishes {
 
 impl Fact for Prefs {
     async fn load(stores: &Stores, account: &Bare) -> store::Result<Self> {
-        let Some(item) = stores.items.get(account, &key()).await? else {
-            return Ok(Self::default());
-        };
-        let element = Element::parse(&item.value, ns::CLIENT, &xml::Limits::UNLIMITED).ok();
-        let wishes = element.and_then(|element| Wishes::read(&element).ok());
-        let wishes = wishes.ok_or_else(|| store::Error::Corrupt("preferences of an archive".into()))?;
-        Ok(Self {
-            wishes: Some(wishes),
-            version: Some(item.version),
-        })
+        let kept = engine::kept(stores, account, &key(), |wishes| Wishes::read(wishes).ok()).await?;
+        let (wishes, version) = kept.unzip();
+        Ok(Self { wishes, version })
     }
 }
 

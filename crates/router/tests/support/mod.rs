@@ -364,10 +364,14 @@ impl House {
     }
 
     pub async fn client(&self, user: &str, resource: &str) -> Client {
-        let account = self.stores.accounts.get(&bare(user)).await.unwrap().unwrap();
-        Client::bind_to(&self.router, self.edge_ref(), &self.edge, &account, Some(resource))
-            .await
-            .unwrap()
+        self.bind(user, Some(resource)).await.unwrap()
+    }
+
+    /// Somebody who authenticated as the account is now, or was.
+    pub async fn bind(&self, user: &str, resource: Option<&str>) -> Result<Client, stanza::StanzaError> {
+        let kept = self.stores.accounts.get(&bare(user)).await.unwrap();
+        let account = kept.unwrap_or_else(|| account(user));
+        Client::bind(&self.router, self.edge_ref(), &self.edge, &account, resource).await
     }
 
     /// A connection of an external component.
@@ -385,12 +389,18 @@ impl House {
         .await
     }
 
-    fn edge_ref(&self) -> EdgeRef {
-        EdgeRef {
-            id: "edge-1".into(),
-            epoch: Epoch(1),
-            edge: self.edge.clone(),
-        }
+    /// Its edge as routers see it.
+    pub fn edge_ref(&self) -> EdgeRef {
+        edge_ref("edge-1", &self.edge)
+    }
+}
+
+/// An edge as routers see it.
+pub fn edge_ref(id: &str, edge: &Arc<FakeEdge>) -> EdgeRef {
+    EdgeRef {
+        id: id.into(),
+        epoch: Epoch(1),
+        edge: edge.clone(),
     }
 }
 
@@ -407,18 +417,8 @@ pub struct Client {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Client {
+    /// Of who authenticated as `account`.
     pub async fn bind(
-        router: &Router,
-        at: EdgeRef,
-        edge: &Arc<FakeEdge>,
-        user: &str,
-        resource: Option<&str>,
-    ) -> Result<Self, stanza::StanzaError> {
-        Self::bind_to(router, at, edge, &account(user), resource).await
-    }
-
-    /// The same, to an account that was not made by [`stores`].
-    pub async fn bind_to(
         router: &Router,
         at: EdgeRef,
         edge: &Arc<FakeEdge>,
