@@ -8,7 +8,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sqlx::ConnectOptions;
 use testkit::client::Client;
 use testkit::process::Server;
 use testkit::settings::DOMAINS;
@@ -94,16 +93,14 @@ fn bodies(user: &Element) -> (Vec<String>, Vec<String>) {
 }
 
 /// Puts so many entries under an address, behind the server's back.
-async fn fill(folder: &Path, owner: &str, entries: u32) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("dunlin.db"));
-    let mut connection = options.connect().await.unwrap();
+fn fill(folder: &Path, owner: &str, entries: u32) {
+    let connection = rusqlite::Connection::open(folder.join("dunlin.db")).unwrap();
     let insert = "INSERT INTO archive (owner, log, id, at, stanza)
-         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $2)
-         SELECT $1, 'archive', unhex(printf('%032x', n)), n,
+         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
+         SELECT ?1, 'archive', unhex(printf('%032x', n)), n,
              CAST('<message to=''tybalt@capulet.example''><body>' || n || '</body></message>' AS BLOB)
          FROM numbers";
-    let insert = sqlx::query(insert).bind(owner).bind(entries);
-    insert.execute(&mut connection).await.unwrap();
+    connection.execute(insert, (owner, entries)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +162,7 @@ async fn all_of_an_account_is_exported() {
 async fn a_long_archive_is_exported_page_by_page_and_purged_step_by_step() {
     let server = start(&["tybalt"]).await;
     let tybalt = at("tybalt");
-    fill(server.folder(), &tybalt, 2_345).await;
+    fill(server.folder(), &tybalt, 2_345);
     let (document, told) = run(&server, &["user", "export", &tybalt]);
     let (archive, waiting) = bodies(&user(&document));
     // They do not say that they stand there.
@@ -184,8 +181,8 @@ async fn a_long_archive_is_exported_page_by_page_and_purged_step_by_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_without_an_account_is_purged() {
     let server = start(&["juliet"]).await;
-    fill(server.folder(), &at("ghost"), 1_234).await;
-    fill(server.folder(), &at("juliet"), 3).await;
+    fill(server.folder(), &at("ghost"), 1_234);
+    fill(server.folder(), &at("juliet"), 3);
     let (said, _) = run(&server, &["user", "purge", &at("ghost")]);
     let expected = format!(
         "removed what was left of {}: 0 contacts, 0 items, 1234 messages\n",

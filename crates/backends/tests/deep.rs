@@ -175,10 +175,8 @@ async fn a_million_in_sqlite() {
     };
     let store = sqlite::Sqlite::open(&config).await.unwrap();
     let begin = Instant::now();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&config.path);
-    let mut connection = options.connect().await.unwrap();
-    let fill = include_str!("deep/sqlite.sql");
-    sqlx::raw_sql(fill).execute(&mut connection).await.unwrap();
+    let connection = rusqlite::Connection::open(&config.path).unwrap();
+    connection.execute_batch(include_str!("deep/sqlite.sql")).unwrap();
     println!("sqlite    filled in {:.1?}", begin.elapsed());
     let explain = async |request: &PageRequest| store.explain(&owner(), "archive", request).await.unwrap();
     check_plans(explain, "PRIMARY KEY", &["SCAN", "TEMP B-TREE"]).await;

@@ -26,6 +26,11 @@ fn stores(sqlite: Sqlite) -> Stores {
     }
 }
 
+/// The file, opened by somebody else.
+fn behind_its_back(folder: &TempDir) -> rusqlite::Connection {
+    rusqlite::Connection::open(config(folder).path).unwrap()
+}
+
 async fn fresh() -> (Stores, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (stores(Sqlite::open(&config(&folder)).await.unwrap()), folder)
@@ -73,14 +78,10 @@ async fn a_second_process_may_write_beside_it() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_clearly() {
-    use sqlx::ConnectOptions;
     let folder = tempfile::tempdir().unwrap();
     drop(Sqlite::open(&config(&folder)).await.unwrap());
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
-    let mut connection = options.connect().await.unwrap();
-    sqlx::raw_sql("PRAGMA user_version = 999")
-        .execute(&mut connection)
-        .await
+    behind_its_back(&folder)
+        .execute_batch("PRAGMA user_version = 999")
         .unwrap();
     let Err(error) = Sqlite::open(&config(&folder)).await else {
         panic!("opened")
@@ -94,14 +95,11 @@ async fn a_newer_schema_is_refused_clearly() {
 /// What is gone is not only not found any more: nothing of it stays in the index.
 #[tokio::test]
 async fn no_word_outlives_what_was_said() {
-    use sqlx::ConnectOptions;
     let folder = tempfile::tempdir().unwrap();
     let stores = stores(Sqlite::open(&config(&folder)).await.unwrap());
     store::suite::archive::finds_what_is_there(&stores).await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
-    let mut connection = options.connect().await.unwrap();
-    let count = sqlx::query_scalar("SELECT (SELECT count(*) FROM words) + 100 * (SELECT count(*) FROM indexed)");
-    let count: i64 = count.fetch_one(&mut connection).await.unwrap();
+    let count = "SELECT (SELECT count(*) FROM words) + 100 * (SELECT count(*) FROM indexed)";
+    let count: i64 = behind_its_back(&folder).query_one(count, (), |row| row.get(0)).unwrap();
     assert_eq!(count, 100, "no word of one indexed log");
 }
 
@@ -142,13 +140,10 @@ fn unknown_keys_are_refused() {
 
 #[tokio::test]
 async fn a_write_that_breaks_harms_no_other() {
-    use sqlx::ConnectOptions;
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Sqlite::open(&config(&folder)).await.unwrap();
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(config(&folder).path);
-    let mut connection = options.connect().await.unwrap();
     let damaged = "INSERT INTO archive (owner, log, id, at, unique_key, stanza) VALUES ('r@x.example', 'offline', x'01', 1, x'ff', x'')";
-    sqlx::raw_sql(damaged).execute(&mut connection).await.unwrap();
+    behind_its_back(&folder).execute_batch(damaged).unwrap();
     let append = |n: u8| store::Append {
         owner: stanza::Bare::parse("r@x.example").unwrap(),
         log: "offline",

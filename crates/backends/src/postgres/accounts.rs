@@ -51,8 +51,8 @@ impl Accounts for Postgres {
     async fn set_verifiers(&self, jid: &Bare, verifiers: &[Verifier]) -> Result<()> {
         self.call(AT, "set_verifiers", async {
             let set = sqlx::query(sql::ACCOUNT_VERIFIERS)
-                .bind(jid.as_str())
-                .bind(verifiers_text(verifiers));
+                .bind(verifiers_text(verifiers))
+                .bind(jid.as_str());
             match answer(set.execute(&self.pool).await)?.rows_affected() {
                 0 => Err(Error::Precondition("no such account")),
                 _ => Ok(()),
@@ -63,7 +63,7 @@ impl Accounts for Postgres {
 
     async fn set_last_seen(&self, jid: &Bare, at: Timestamp) -> Result<()> {
         self.call(AT, "set_last_seen", async {
-            let set = sqlx::query(sql::ACCOUNT_SEEN).bind(jid.as_str()).bind(at.0);
+            let set = sqlx::query(sql::ACCOUNT_SEEN).bind(at.0).bind(jid.as_str());
             answer(set.execute(&self.pool).await).map(drop)
         })
         .await
@@ -71,7 +71,7 @@ impl Accounts for Postgres {
 
     async fn set_disabled(&self, jid: &Bare, disabled: bool) -> Result<bool> {
         self.call(AT, "set_disabled", async {
-            let set = sqlx::query(sql::ACCOUNT_DISABLE).bind(jid.as_str()).bind(disabled);
+            let set = sqlx::query(sql::ACCOUNT_DISABLE).bind(disabled).bind(jid.as_str());
             Ok(answer(set.execute(&self.pool).await)?.rows_affected() > 0)
         })
         .await

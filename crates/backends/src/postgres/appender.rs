@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::config::Config;
-use super::retry::persist;
-use crate::sql::{failed, id_bytes, id_of};
+use super::retry::{failed, persist};
+use crate::sql::{id_bytes, id_of};
 
 /// Where entries are handed in.
 pub(super) struct Appender {

@@ -2,23 +2,24 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::PgConnection;
+use futures::TryStreamExt;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, AssertSqlSafe, PgConnection};
 use stanza::Bare;
-use store::{Append, Archive, Entry, EntryId, Page, PageRequest, Result};
+use store::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, Result};
 
 use super::Postgres;
 use super::retry::{answer, persist};
 use crate::observe::At;
-use crate::sql::{self, Dialect, Piece, Word, id_bytes, id_of};
+use crate::sql::{self, Query, Value, Word, id_bytes, id_of};
 
 const AT: At = At {
     backend: "postgres",
     port: "archive",
 };
 
-impl Dialect for sqlx::Postgres {
-    const BY_PEER: &'static str = "";
-}
+/// Its statistics tell it when to take the index by party.
+const BY_PEER: &str = "";
 
 #[async_trait]
 impl Archive for Postgres {
@@ -31,8 +32,15 @@ impl Archive for Postgres {
 
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
         self.call(AT, "page", async {
-            let mut page = sql::statement(sql::read_page(owner, log, request));
-            sql::page(page.build_query_as().fetch(&self.pool), request).await
+            let page = sql::read_page(owner, log, request, BY_PEER);
+            let page = sqlx::query_as_with(AssertSqlSafe(page.text), arguments(page.values)?);
+            let (mut rows, mut filling) = (page.fetch(&self.pool), Filling::new(request));
+            while let Some(row) = answer(rows.try_next().await)? {
+                if !filling.take(sql::entry(row)?) {
+                    return Ok(filling.page(false));
+                }
+            }
+            Ok(filling.page(true))
         })
         .await
     }
@@ -74,8 +82,9 @@ impl Archive for Postgres {
 
     async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
         self.call(AT, "count_found", async {
-            let mut count = sql::statement(sql::count_found(owner, log, request, most));
-            let found: i64 = answer(count.build_query_scalar().fetch_one(&self.pool).await)?;
+            let count = sql::count_found(owner, log, request, (most, BY_PEER));
+            let count = sqlx::query_scalar_with(AssertSqlSafe(count.text), arguments(count.values)?);
+            let found: i64 = answer(count.fetch_one(&self.pool).await)?;
             Ok(u32::try_from(found).ok().filter(|found| *found <= most))
         })
         .await
@@ -140,10 +149,9 @@ impl Postgres {
     /// # Errors
     /// `Unavailable` when the database cannot be reached.
     pub async fn explain(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Vec<String>> {
-        let mut pieces = vec![Piece::Sql("EXPLAIN ")];
-        pieces.extend(sql::read_page(owner, log, request));
-        let mut explain = sql::statement(pieces);
-        answer(explain.build_query_scalar().fetch_all(&self.pool).await)
+        let Query { text, values } = sql::read_page(owner, log, request, BY_PEER).explained("EXPLAIN ");
+        let explain = sqlx::query_scalar_with(AssertSqlSafe(text), arguments(values)?);
+        answer(explain.fetch_all(&self.pool).await)
     }
 
     /// The words of what was removed go, too. Nobody finds it by them any more, even if that should fail.
@@ -168,10 +176,10 @@ impl Postgres {
             return Ok(false);
         };
         let replace = sqlx::query(sql::ARCHIVE_REPLACE)
+            .bind(stanza)
             .bind(owner.as_str())
             .bind(log)
-            .bind(id)
-            .bind(stanza);
+            .bind(id);
         replace.execute(&mut *transaction).await?;
         if indexed(&mut transaction, owner, log).await?.is_some() {
             let (old, new) = ([(id.to_vec(), old)], [(id.to_vec(), stanza.to_vec())]);
@@ -207,6 +215,19 @@ impl Postgres {
         transaction.commit().await?;
         Ok(done)
     }
+}
+
+fn arguments(values: Vec<Value>) -> Result<PgArguments> {
+    let mut arguments = PgArguments::default();
+    for value in values {
+        let added = match value {
+            Value::Bytes(value) => arguments.add(value),
+            Value::Number(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value),
+        };
+        answer(added.map_err(sqlx::Error::Encode))?;
+    }
+    Ok(arguments)
 }
 
 async fn indexed(connection: &mut PgConnection, owner: &Bare, log: &str) -> sqlx::Result<Option<Vec<u8>>> {

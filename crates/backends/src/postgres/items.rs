@@ -56,10 +56,10 @@ impl Items for Postgres {
             } else {
                 sql::ITEM_CREATE
             })
+            .bind(&value[..])
             .bind(owner.as_str())
             .bind(&key.space)
-            .bind(&key.name)
-            .bind(&value[..]);
+            .bind(&key.name);
             let put = if let Some(seen) = seen {
                 put.bind(seen.0.cast_signed())
             } else {

@@ -1,8 +1,6 @@
 //! What is tried again, and what a caller is told when it failed for good.
 
-use store::Result;
-
-use crate::sql::failed;
+use store::{Error, Result};
 
 /// Whether the database broke off a statement for the sake of another, and it may succeed at once: a serialization failure or a
 /// deadlock.
@@ -28,6 +26,16 @@ pub(super) async fn persist<T, F: Future<Output = sqlx::Result<T>>>(mut work: im
         }
     }
     work().await
+}
+
+/// What a driver's failure means to the caller.
+pub(super) fn failed(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            Error::Corrupt(error.to_string())
+        }
+        error => Error::Unavailable(Box::new(error)),
+    }
 }
 
 /// What a driver's failure means to the caller, in short.

@@ -71,9 +71,9 @@ impl Postgres {
         }
         for jid in change.remove {
             let remove = sqlx::query(sql::CONTACT_REMOVE)
+                .bind(change.version())
                 .bind(change.owner)
-                .bind(jid.as_str())
-                .bind(change.version());
+                .bind(jid.as_str());
             remove.execute(&mut *transaction).await?;
         }
         if !change.remove.is_empty() {
@@ -143,8 +143,8 @@ impl Change<'_> {
             .bind(jid);
         forget.execute(&mut *connection).await?;
         sqlx::query(sql::ROSTER_OLDEST)
-            .bind(self.owner)
             .bind(version)
+            .bind(self.owner)
             .execute(connection)
             .await
             .map(drop)

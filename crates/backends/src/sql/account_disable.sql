@@ -1,1 +1,1 @@
-UPDATE accounts SET disabled = $2 WHERE owner = $1 AND NOT retired
+UPDATE accounts SET disabled = $1 WHERE owner = $2 AND NOT retired

@@ -1,1 +1,1 @@
-UPDATE accounts SET last_seen = $2 WHERE owner = $1
+UPDATE accounts SET last_seen = $1 WHERE owner = $2

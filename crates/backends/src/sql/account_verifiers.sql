@@ -1,1 +1,1 @@
-UPDATE accounts SET verifiers = $2 WHERE owner = $1 AND NOT retired
+UPDATE accounts SET verifiers = $1 WHERE owner = $2 AND NOT retired

@@ -1,34 +1,18 @@
 //! Log entries as rows; ids as 16 bytes, most significant first, so that the order of bytes is the order of ids.
 
-use futures::{Stream, TryStreamExt};
 use stanza::Jid;
-use store::{Entry, EntryId, Error, Filling, Page, PageRequest, Result};
-
-use super::failed;
+use store::{Entry, EntryId, Error, Result};
 
 /// Id, time, party, key and stanza.
 pub(crate) type EntryRow = (Vec<u8>, i64, Option<String>, Option<Vec<u8>>, Vec<u8>);
-
-/// The page that the rows, read as `request` asks, are; no more of them are taken than there is room for.
-pub(crate) async fn page(
-    mut rows: impl Stream<Item = sqlx::Result<EntryRow>> + Unpin,
-    request: &PageRequest,
-) -> Result<Page> {
-    let mut filling = Filling::new(request);
-    while let Some(row) = rows.try_next().await.map_err(failed)? {
-        if !filling.take(entry(row)?) {
-            return Ok(filling.page(false));
-        }
-    }
-    Ok(filling.page(true))
-}
 
 /// The entries that the rows are.
 pub(crate) fn entries(rows: Vec<EntryRow>) -> Result<Vec<Entry>> {
     rows.into_iter().map(entry).collect()
 }
 
-fn entry((id, at, peer, key, stanza): EntryRow) -> Result<Entry> {
+/// The entry that a row is.
+pub(crate) fn entry((id, at, peer, key, stanza): EntryRow) -> Result<Entry> {
     let with = peer.map(|peer| Jid::parse(&peer)).transpose();
     let with = with.map_err(|error| Error::Corrupt(format!("party of a log entry: {error}")))?;
     Ok(Entry {

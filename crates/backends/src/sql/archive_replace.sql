@@ -1,1 +1,1 @@
-UPDATE archive SET stanza = $4 WHERE owner = $1 AND log = $2 AND id = $3
+UPDATE archive SET stanza = $1 WHERE owner = $2 AND log = $3 AND id = $4

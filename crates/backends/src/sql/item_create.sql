@@ -1,1 +1,1 @@
-INSERT INTO items (owner, space, name, version, value) VALUES ($1, $2, $3, 1, $4) ON CONFLICT DO NOTHING
+INSERT INTO items (value, owner, space, name, version) VALUES ($1, $2, $3, $4, 1) ON CONFLICT DO NOTHING

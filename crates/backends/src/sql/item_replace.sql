@@ -1,1 +1,1 @@
-UPDATE items SET version = version + 1, value = $4 WHERE owner = $1 AND space = $2 AND name = $3 AND version = $5
+UPDATE items SET version = version + 1, value = $1 WHERE owner = $2 AND space = $3 AND name = $4 AND version = $5

@@ -1,4 +1,6 @@
 //! What the SQL adapters share: the statements both databases understand, and how records become columns.
+//!
+//! PostgreSQL binds to a place by its number, SQLite by where it first stands in the statement: in all statements these are the same.
 
 mod archive;
 mod item;
@@ -7,24 +9,14 @@ mod roster;
 mod verifier;
 mod word;
 
-pub(crate) use archive::{entries, id_bytes, id_of, page};
+pub(crate) use archive::{entries, entry, id_bytes, id_of};
 pub(crate) use item::{item, items, page_of_items};
-pub(crate) use query::{Dialect, Piece, count_found, read_page, statement};
+pub(crate) use query::{Query, Value, count_found, read_page};
 pub(crate) use roster::{groups_text, roster};
 pub(crate) use verifier::{verifiers, verifiers_text};
 pub(crate) use word::{Word, floor, said, unsaid};
 
 use store::Error;
-
-/// What a driver's failure means to the caller.
-pub(crate) fn failed(error: sqlx::Error) -> Error {
-    match error {
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
-            Error::Corrupt(error.to_string())
-        }
-        error => Error::Unavailable(Box::new(error)),
-    }
-}
 
 /// An account's address as it was written.
 pub(crate) fn address(row: &str) -> store::Result<stanza::Bare> {

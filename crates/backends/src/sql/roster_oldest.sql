@@ -1,1 +1,1 @@
-UPDATE rosters SET oldest = $2 WHERE owner = $1
+UPDATE rosters SET oldest = $1 WHERE owner = $2

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::SqliteConnection;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Params, params_from_iter};
 use stanza::Bare;
-use store::{Append, Archive, Entry, EntryId, Page, PageRequest, Result};
+use store::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, Result};
 
 use super::Sqlite;
-use super::writer::Write;
+use super::connection::Connection;
+use super::readers::SHORT;
 use crate::observe::At;
-use crate::sql::{self, Dialect, Piece, Word, failed, id_bytes, id_of};
+use crate::sql::{self, Query, Value, Word, id_bytes, id_of};
 
 const AT: At = At {
     backend: "sqlite",
@@ -21,10 +23,8 @@ const AT: At = At {
 /// Entries indexed in one write.
 const STEP: u32 = 100;
 
-impl Dialect for sqlx::Sqlite {
-    /// It has no statistics that would tell.
-    const BY_PEER: &'static str = " INDEXED BY archive_by_peer";
-}
+/// It has no statistics that would tell it when to take the index by party.
+const BY_PEER: &str = " INDEXED BY archive_by_peer";
 
 #[async_trait]
 impl Archive for Sqlite {
@@ -32,95 +32,80 @@ impl Archive for Sqlite {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        AT.call("append", self.writer.write(Appends(entries.to_vec()))).await
+        let entries = entries.to_vec();
+        let write = move |db: &Connection| entries.iter().map(|entry| append(db, entry)).collect();
+        AT.call("append", self.writer.write(write)).await
     }
 
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
-        AT.call("page", async {
-            let mut page = sql::statement(sql::read_page(owner, log, request));
-            sql::page(page.build_query_as().fetch(&self.readers), request).await
-        })
-        .await
+        let (query, short) = (sql::read_page(owner, log, request, BY_PEER), is_short(request));
+        let request = request.clone();
+        let read = move |db: &Connection| page(db, &query, &request);
+        if short {
+            AT.call("page", self.readers.short(read)).await
+        } else {
+            AT.call("page", self.readers.long(read)).await
+        }
     }
 
     async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<Vec<Entry>> {
-        AT.call("entries", async {
-            let mut rows = Vec::new();
-            for id in ids.iter().collect::<BTreeSet<_>>() {
-                let entry = sqlx::query_as(include_str!("sql/archive_entry.sql"))
-                    .bind(owner.as_str())
-                    .bind(log)
-                    .bind(id_bytes(*id));
-                rows.extend(entry.fetch_optional(&self.readers).await.map_err(failed)?);
-            }
-            sql::entries(rows)
-        })
-        .await
+        let log = Log::of(owner, log);
+        let ids: BTreeSet<_> = ids.iter().copied().collect();
+        let read = move |db: &Connection| log.entries(db, &ids);
+        AT.call("entries", self.readers.short(read)).await
     }
 
     async fn logs(&self, owner: &Bare) -> Result<Vec<String>> {
-        AT.call("logs", async {
-            let mut logs: Vec<String> = Vec::new();
-            loop {
-                let last = logs.last().map_or("", String::as_str);
-                let next = sqlx::query_scalar(sql::ARCHIVE_LOG).bind(owner.as_str()).bind(last);
-                let next: Option<String> = next.fetch_one(&self.readers).await.map_err(failed)?;
-                match next {
-                    Some(next) => logs.push(next),
-                    None => return Ok(logs),
-                }
-            }
-        })
-        .await
+        let owner = owner.clone();
+        let logs = move |db: &Connection| logs(db, &owner);
+        AT.call("logs", self.readers.short(logs)).await
     }
 
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64> {
-        AT.call("count", async {
-            let count = sqlx::query_scalar(sql::ARCHIVE_COUNT).bind(owner.as_str()).bind(log);
-            count
-                .fetch_one(&self.readers)
-                .await
-                .map_err(failed)
-                .map(i64::cast_unsigned)
-        })
-        .await
+        let log = Log::of(owner, log);
+        let count = move |db: &Connection| number(db, sql::ARCHIVE_COUNT, log.key()).map(i64::cast_unsigned);
+        AT.call("count", self.readers.long(count)).await
     }
 
     async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
-        AT.call("count_found", async {
-            let mut count = sql::statement(sql::count_found(owner, log, request, most));
-            let count = count.build_query_scalar().fetch_one(&self.readers);
-            let found: i64 = count.await.map_err(failed)?;
+        let Query { text, values } = sql::count_found(owner, log, request, (most, BY_PEER));
+        let count = move |db: &Connection| {
+            let found = number(db, &text, params_from_iter(&values))?;
             Ok(u32::try_from(found).ok().filter(|found| *found <= most))
-        })
-        .await
+        };
+        AT.call("count_found", self.readers.long(count)).await
     }
 
     async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>> {
-        AT.call("excess", async {
-            let excess = sqlx::query_scalar(sql::ARCHIVE_EXCESS)
-                .bind(owner.as_str())
-                .bind(log)
-                .bind(i64::from(keep));
-            let id: Option<Vec<u8>> = excess.fetch_optional(&self.readers).await.map_err(failed)?;
-            id.map(|id| id_of(&id)).transpose()
-        })
-        .await
+        let log = Log::of(owner, log);
+        let excess = move |db: &Connection| {
+            let (owner, name) = log.key();
+            let id: Option<(Vec<u8>,)> = db.one(sql::ARCHIVE_EXCESS, (owner, name, i64::from(keep)))?;
+            id.map(|(id,)| id_of(&id)).transpose()
+        };
+        AT.call("excess", self.readers.long(excess)).await
     }
 
     async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> Result<bool> {
-        let (log, id) = (Log::of(owner, log), id_bytes(id));
-        AT.call("replace", self.writer.write(Replace { log, id, stanza })).await
+        let log = Log::of(owner, log);
+        let replace = move |db: &Connection| log.replace(db, &id_bytes(id), &stanza);
+        AT.call("replace", self.writer.write(replace)).await
     }
 
     async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64> {
         let log = Log::of(owner, log);
-        AT.call("trim", self.writer.write(Trim { log, last, most })).await
+        let trim = move |db: &Connection| {
+            let (owner, name) = log.key();
+            let removed = db.all(sql::ARCHIVE_TRIM, (owner, name, id_bytes(last), i64::from(most)))?;
+            log.forget(db, removed)
+        };
+        AT.call("trim", self.writer.write(trim)).await
     }
 
     async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> Result<u64> {
         let (log, ids) = (Log::of(owner, log), ids.to_vec());
-        AT.call("remove", self.writer.write(Remove { log, ids })).await
+        let remove = move |db: &Connection| log.remove(db, &ids);
+        AT.call("remove", self.writer.write(remove)).await
     }
 
     /// In small steps, so that others may write in between.
@@ -131,7 +116,7 @@ impl Archive for Sqlite {
                 let log = Log::of(owner, log);
                 let most = left.min(STEP);
                 left -= most;
-                let done = self.writer.write(Index { log, most }).await?;
+                let done = self.writer.write(move |db| log.index(db, most as usize)).await?;
                 if done || left == 0 {
                     return Ok(done);
                 }
@@ -147,49 +132,63 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when the file cannot be read.
     pub async fn explain(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Vec<String>> {
-        let mut pieces = vec![Piece::Sql("EXPLAIN QUERY PLAN ")];
-        pieces.extend(sql::read_page(owner, log, request));
-        let mut explain = sql::statement(pieces);
-        let lines = explain.build_query_as().fetch_all(&self.readers);
-        let lines: Vec<(i64, i64, i64, String)> = lines.await.map_err(failed)?;
+        let query = sql::read_page(owner, log, request, BY_PEER).explained("EXPLAIN QUERY PLAN ");
+        let explain = move |db: &Connection| db.all(&query.text, params_from_iter(&query.values));
+        let lines: Vec<(i64, i64, i64, String)> = self.readers.long(explain).await?;
         Ok(lines.into_iter().map(|(.., line)| line).collect())
     }
 }
 
-struct Appends(Vec<Append>);
+/// Whether no more is looked at than is answered, and that is little: not so with words, or one of a party's resources.
+fn is_short(request: &PageRequest) -> bool {
+    let by_key = request.text.is_empty() && request.with.as_ref().is_none_or(|with| with.is_bare());
+    by_key && (request.limit as usize) < SHORT
+}
 
-impl Write for Appends {
-    type Answer = Vec<EntryId>;
+fn append(db: &Connection, Append { owner, log, entry }: &Append) -> Result<EntryId> {
+    let (owner, key) = (owner.as_str(), entry.key.as_deref());
+    let party = entry.with.as_ref();
+    let values = (
+        owner,
+        log,
+        id_bytes(entry.id),
+        entry.at.0,
+        party.map(|party| party.as_str()),
+        party.map(|party| party.bare().as_str().to_owned()),
+        key,
+        &entry.stanza[..],
+    );
+    let kept = db.execute(include_str!("sql/archive_append.sql"), values)? > 0;
+    let Some(key) = key.filter(|_| !kept) else {
+        return Ok(entry.id);
+    };
+    let first: Option<(Vec<u8>,)> = db.one(include_str!("sql/archive_find.sql"), (owner, log, key))?;
+    first.map_or(Ok(entry.id), |(first,)| id_of(&first))
+}
 
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<Vec<EntryId>> {
-        let mut ids = Vec::with_capacity(self.0.len());
-        for entry in &self.0 {
-            ids.push(append(connection, entry).await?);
-        }
-        Ok(ids)
+fn page(db: &Connection, query: &Query, request: &PageRequest) -> Result<Page> {
+    let mut filling = Filling::new(request);
+    let take = |row| Ok(filling.take(sql::entry(row)?));
+    let complete = db.each(&query.text, params_from_iter(&query.values), take)?;
+    Ok(filling.page(complete))
+}
+
+fn logs(db: &Connection, owner: &Bare) -> Result<Vec<String>> {
+    let mut logs: Vec<String> = Vec::new();
+    loop {
+        let last = logs.last().map_or("", String::as_str);
+        let next = db.one(sql::ARCHIVE_LOG, (owner.as_str(), last))?;
+        let Some((Some(next),)) = next else {
+            return Ok(logs);
+        };
+        logs.push(next);
     }
 }
 
-async fn append(connection: &mut SqliteConnection, Append { owner, log, entry }: &Append) -> Result<EntryId> {
-    let append = sqlx::query(include_str!("sql/archive_append.sql"))
-        .bind(owner.as_str())
-        .bind(*log)
-        .bind(id_bytes(entry.id))
-        .bind(entry.at.0)
-        .bind(entry.with.as_ref().map(|with| with.as_str()))
-        .bind(entry.with.as_ref().map(|with| with.bare().as_str().to_owned()))
-        .bind(entry.key.as_deref())
-        .bind(&entry.stanza[..]);
-    let kept = append.execute(&mut *connection).await.map_err(failed)?.rows_affected() > 0;
-    let Some(key) = entry.key.as_deref().filter(|_| !kept) else {
-        return Ok(entry.id);
-    };
-    let find = sqlx::query_scalar(include_str!("sql/archive_find.sql"))
-        .bind(owner.as_str())
-        .bind(*log)
-        .bind(key);
-    let first: Option<Vec<u8>> = find.fetch_optional(connection).await.map_err(failed)?;
-    first.map_or(Ok(entry.id), |first| id_of(&first))
+/// The number that is all of the answer.
+fn number(db: &Connection, sql: &str, values: impl Params) -> Result<i64> {
+    let number: Option<(i64,)> = db.one(sql, values)?;
+    Ok(number.map_or(0, |(number,)| number))
 }
 
 /// A log.
@@ -206,144 +205,94 @@ impl Log {
         }
     }
 
+    fn key(&self) -> (&str, &str) {
+        (self.owner.as_str(), &self.name)
+    }
+
+    fn entries(&self, db: &Connection, ids: &BTreeSet<EntryId>) -> Result<Vec<Entry>> {
+        let (owner, name) = self.key();
+        let mut rows = Vec::new();
+        for id in ids {
+            rows.extend(db.one(include_str!("sql/archive_entry.sql"), (owner, name, id_bytes(*id)))?);
+        }
+        sql::entries(rows)
+    }
+
+    fn replace(&self, db: &Connection, id: &[u8], stanza: &[u8]) -> Result<bool> {
+        let (owner, name) = self.key();
+        let old = db.one(include_str!("sql/archive_stanza.sql"), (owner, name, id))?;
+        let Some((old,)) = old else {
+            return Ok(false);
+        };
+        db.execute(sql::ARCHIVE_REPLACE, (stanza, owner, name, id))?;
+        if self.indexed(db)?.is_some() {
+            self.remove_words(db, sql::said(vec![(id.to_vec(), old)]))?;
+            self.put_words(db, sql::said(vec![(id.to_vec(), stanza.to_vec())]))?;
+        }
+        Ok(true)
+    }
+
+    fn remove(&self, db: &Connection, ids: &[EntryId]) -> Result<u64> {
+        let (owner, name) = self.key();
+        let mut removed = Vec::new();
+        for id in ids {
+            removed.extend(db.one(include_str!("sql/archive_remove.sql"), (owner, name, id_bytes(*id)))?);
+        }
+        self.forget(db, removed)
+    }
+
+    /// Removes the words of what was removed; returns how many entries that was.
+    fn forget(&self, db: &Connection, removed: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<u64> {
+        let count = removed.len() as u64;
+        self.remove_words(db, sql::unsaid(removed))?;
+        Ok(count)
+    }
+
+    fn index(&self, db: &Connection, most: usize) -> Result<bool> {
+        let (owner, name) = self.key();
+        let from = self.indexed(db)?.unwrap_or_default();
+        let read = include_str!("sql/archive_unindexed.sql");
+        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = db.all(read, (owner, name, from, most as i64 + 1))?;
+        let done = entries.len() <= most;
+        entries.truncate(most);
+        let Some((last, _)) = entries.last() else {
+            return Ok(done);
+        };
+        let floor = sql::floor(last, done)?;
+        self.put_words(db, sql::said(entries))?;
+        db.execute(sql::INDEXED_PUT, (owner, name, id_bytes(floor)))?;
+        Ok(done)
+    }
+
     /// Up to where it is indexed, if at all.
-    async fn indexed(&self, connection: &mut SqliteConnection) -> Result<Option<Vec<u8>>> {
-        let indexed = sqlx::query_scalar(sql::INDEXED_GET)
-            .bind(self.owner.as_str())
-            .bind(&self.name);
-        indexed.fetch_optional(connection).await.map_err(failed)
+    fn indexed(&self, db: &Connection) -> Result<Option<Vec<u8>>> {
+        let indexed: Option<(Vec<u8>,)> = db.one(sql::INDEXED_GET, self.key())?;
+        Ok(indexed.map(|(id,)| id))
     }
 
-    async fn put_words(&self, connection: &mut SqliteConnection, words: Vec<Word>) -> Result<()> {
-        self.write_words(connection, include_str!("sql/words_put.sql"), words)
-            .await
+    fn put_words(&self, db: &Connection, words: Vec<Word>) -> Result<()> {
+        self.write_words(db, include_str!("sql/words_put.sql"), words)
     }
 
-    async fn remove_words(&self, connection: &mut SqliteConnection, words: Vec<Word>) -> Result<()> {
-        self.write_words(connection, include_str!("sql/words_remove.sql"), words)
-            .await
+    fn remove_words(&self, db: &Connection, words: Vec<Word>) -> Result<()> {
+        self.write_words(db, include_str!("sql/words_remove.sql"), words)
     }
 
-    async fn write_words(&self, connection: &mut SqliteConnection, sql: &'static str, words: Vec<Word>) -> Result<()> {
+    fn write_words(&self, db: &Connection, sql: &str, words: Vec<Word>) -> Result<()> {
+        let (owner, name) = self.key();
         for (word, id) in words {
-            let write = sqlx::query(sql)
-                .bind(self.owner.as_str())
-                .bind(&self.name)
-                .bind(word)
-                .bind(id);
-            write.execute(&mut *connection).await.map_err(failed)?;
+            db.execute(sql, (owner, name, word, id))?;
         }
         Ok(())
     }
 }
 
-struct Replace {
-    log: Log,
-    id: Vec<u8>,
-    stanza: Bytes,
-}
-
-impl Write for Replace {
-    type Answer = bool;
-
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
-        let Self { log, id, stanza } = self;
-        let old = sqlx::query_scalar(include_str!("sql/archive_stanza.sql"))
-            .bind(log.owner.as_str())
-            .bind(&log.name)
-            .bind(id);
-        let Some(old): Option<Vec<u8>> = old.fetch_optional(&mut *connection).await.map_err(failed)? else {
-            return Ok(false);
-        };
-        let replace = sqlx::query(sql::ARCHIVE_REPLACE)
-            .bind(log.owner.as_str())
-            .bind(&log.name)
-            .bind(id)
-            .bind(&stanza[..]);
-        replace.execute(&mut *connection).await.map_err(failed)?;
-        if log.indexed(connection).await?.is_some() {
-            let (old, new) = ([(id.clone(), old)], [(id.clone(), stanza.to_vec())]);
-            log.remove_words(connection, sql::said(old.into())).await?;
-            log.put_words(connection, sql::said(new.into())).await?;
-        }
-        Ok(true)
-    }
-}
-
-struct Trim {
-    log: Log,
-    last: EntryId,
-    most: u32,
-}
-
-impl Write for Trim {
-    type Answer = u64;
-
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<u64> {
-        let trim = sqlx::query_as(sql::ARCHIVE_TRIM)
-            .bind(self.log.owner.as_str())
-            .bind(&self.log.name)
-            .bind(id_bytes(self.last))
-            .bind(i64::from(self.most));
-        let removed: Vec<_> = trim.fetch_all(&mut *connection).await.map_err(failed)?;
-        let count = removed.len() as u64;
-        self.log.remove_words(connection, sql::unsaid(removed)).await?;
-        Ok(count)
-    }
-}
-
-struct Remove {
-    log: Log,
-    ids: Vec<EntryId>,
-}
-
-impl Write for Remove {
-    type Answer = u64;
-
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<u64> {
-        let mut removed = Vec::new();
-        for id in &self.ids {
-            let remove = sqlx::query_as(include_str!("sql/archive_remove.sql"))
-                .bind(self.log.owner.as_str())
-                .bind(&self.log.name)
-                .bind(id_bytes(*id));
-            removed.extend(remove.fetch_optional(&mut *connection).await.map_err(failed)?);
-        }
-        let count = removed.len() as u64;
-        self.log.remove_words(connection, sql::unsaid(removed)).await?;
-        Ok(count)
-    }
-}
-
-struct Index {
-    log: Log,
-    most: u32,
-}
-
-impl Write for Index {
-    type Answer = bool;
-
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<bool> {
-        let Self { log, most } = self;
-        let from = log.indexed(connection).await?.unwrap_or_default();
-        let read = sqlx::query_as(include_str!("sql/archive_unindexed.sql"))
-            .bind(log.owner.as_str())
-            .bind(&log.name)
-            .bind(from)
-            .bind(i64::from(*most) + 1);
-        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = read.fetch_all(&mut *connection).await.map_err(failed)?;
-        let done = entries.len() <= *most as usize;
-        entries.truncate(*most as usize);
-        let Some((last, _)) = entries.last() else {
-            return Ok(done);
-        };
-        let floor = sql::floor(last, done)?;
-        log.put_words(connection, sql::said(entries)).await?;
-        let put = sqlx::query(sql::INDEXED_PUT)
-            .bind(log.owner.as_str())
-            .bind(&log.name)
-            .bind(id_bytes(floor));
-        put.execute(connection).await.map_err(failed)?;
-        Ok(done)
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Bytes(value) => ValueRef::Blob(value),
+            Self::Number(value) => ValueRef::Integer(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+        }))
     }
 }

@@ -1,32 +1,33 @@
 //! The embedded database: accounts, rosters, logs and items in one SQLite file, for a server that stands alone.
 //!
-//! One task writes, with everything that waits in one transaction (group commit); readers come from a pool and, in
-//! write-ahead mode, never wait for it.
+//! One thread writes, with everything that waits in one transaction (group commit). Readers never wait for it, as the file has a log
+//! written ahead; what is short is read where it is asked for
+//! ([decision 21](../../../../docs/decisions/0021-what-is-short-is-read-where-it-is-asked-for.md)).
 
 mod accounts;
 mod archive;
 mod config;
+mod connection;
 mod items;
+mod readers;
 mod rosters;
 mod schema;
 mod writer;
 
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use store::{Error, Result};
 
 pub use config::Config;
 
-use crate::sql::failed;
+use connection::Connection;
+use readers::Readers;
 use writer::Writer;
 
 /// The embedded database: [`store::Accounts`], [`store::Rosters`], [`store::Archive`] and [`store::Items`].
 pub struct Sqlite {
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
 }
 
 impl Sqlite {
@@ -35,19 +36,18 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when the file cannot be opened or written; `Corrupt` when it was made by a newer release.
     pub async fn open(config: &Config) -> Result<Self> {
+        let config = config.clone();
+        let opened = tokio::task::spawn_blocking(move || Self::open_here(&config)).await;
+        opened.map_err(|error| Error::Unavailable(Box::new(error)))?
+    }
+
+    fn open_here(config: &Config) -> Result<Self> {
         prepare(&config.path).map_err(|error| Error::Unavailable(Box::new(error)))?;
-        let options = options(config);
-        let mut connection = options.connect().await.map_err(failed)?;
-        schema::migrate(&mut connection).await?;
-        let readers = SqlitePoolOptions::new()
-            .min_connections(0)
-            .max_connections(config.readers.max(1))
-            .acquire_timeout(Duration::from_secs(10))
-            .test_before_acquire(false) // a file does not go away like a server
-            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+        let connection = Connection::writing(config)?;
+        schema::migrate(&connection)?;
         Ok(Self {
-            writer: Writer::start(connection, config),
-            readers,
+            writer: Writer::start(connection, config)?,
+            readers: Readers::new(config),
         })
     }
 
@@ -56,23 +56,8 @@ impl Sqlite {
     /// # Errors
     /// `Corrupt`, naming both versions.
     pub async fn check_schema(&self) -> Result<()> {
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
-        schema::check(&mut connection).await
+        self.readers.short(schema::check).await
     }
-}
-
-fn options(config: &Config) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(&config.path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(if config.sync {
-            SqliteSynchronous::Full
-        } else {
-            SqliteSynchronous::Normal
-        })
-        .busy_timeout(config.busy_timeout)
-        .statement_cache_capacity(64)
 }
 
 /// Makes the folder, and the file so that only its owner reads the verifiers in it; SQLite gives its side files the same mode.

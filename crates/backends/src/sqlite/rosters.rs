@@ -1,14 +1,13 @@
 //! Rosters in SQLite.
 
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
 use stanza::{Bare, Jid};
 use store::{Ask, Contact, Error, REMOVED_KEPT, Result, Roster, Rosters};
 
 use super::Sqlite;
-use super::writer::Write;
+use super::connection::Connection;
 use crate::observe::At;
-use crate::sql::{self, failed, groups_text};
+use crate::sql::{self, groups_text};
 
 const AT: At = At {
     backend: "sqlite",
@@ -18,23 +17,19 @@ const AT: At = At {
 #[async_trait]
 impl Rosters for Sqlite {
     async fn load(&self, owner: &Bare) -> Result<Roster> {
-        AT.call("load", async {
-            let rows = sqlx::query_as(sql::ROSTER_LOAD)
-                .bind(owner.as_str())
-                .fetch_all(&self.readers)
-                .await;
-            sql::roster(rows.map_err(failed)?)
-        })
-        .await
+        let owner = owner.clone();
+        let load = move |db: &Connection| sql::roster(db.all(sql::ROSTER_LOAD, (owner.as_str(),))?);
+        AT.call("load", self.readers.short(load)).await
     }
 
     async fn change(&self, owner: &Bare, seen: u64, put: &[Contact], remove: &[Jid]) -> Result<u64> {
-        let write = Change {
+        let change = Change {
             owner: owner.clone(),
             seen,
             put: put.to_vec(),
             remove: remove.to_vec(),
         };
+        let write = move |db: &Connection| change.write(db);
         AT.call("change", self.writer.write(write)).await
     }
 }
@@ -46,80 +41,60 @@ struct Change {
     remove: Vec<Jid>,
 }
 
-impl Write for Change {
-    type Answer = u64;
-
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<u64> {
-        self.advance(connection).await?;
+impl Change {
+    fn write(&self, db: &Connection) -> Result<u64> {
+        self.advance(db)?;
         for contact in &self.put {
-            self.put(connection, contact).await?;
+            self.put(db, contact)?;
         }
         for jid in &self.remove {
-            let remove = sqlx::query(sql::CONTACT_REMOVE)
-                .bind(self.owner.as_str())
-                .bind(jid.as_str());
-            remove
-                .bind(self.version())
-                .execute(&mut *connection)
-                .await
-                .map_err(failed)?;
+            let remove = (self.version(), self.owner.as_str(), jid.as_str());
+            db.execute(sql::CONTACT_REMOVE, remove)?;
         }
         if !self.remove.is_empty() {
-            self.forget(connection).await?;
+            self.forget(db)?;
         }
         Ok(self.seen + 1)
     }
-}
 
-impl Change {
     fn version(&self) -> i64 {
         self.seen.cast_signed().wrapping_add(1)
     }
 
-    async fn advance(&self, connection: &mut SqliteConnection) -> Result<()> {
-        let advance = match self.seen {
-            0 => sqlx::query(sql::ROSTER_BEGIN).bind(self.owner.as_str()),
-            seen => sqlx::query(sql::ROSTER_ADVANCE)
-                .bind(self.owner.as_str())
-                .bind(seen.cast_signed()),
+    fn advance(&self, db: &Connection) -> Result<()> {
+        let owner = self.owner.as_str();
+        let advanced = match self.seen {
+            0 => db.execute(sql::ROSTER_BEGIN, (owner,)),
+            seen => db.execute(sql::ROSTER_ADVANCE, (owner, seen.cast_signed())),
         };
-        match advance.execute(connection).await.map_err(failed)?.rows_affected() {
+        match advanced? {
             0 => Err(Error::Conflict),
             _ => Ok(()),
         }
     }
 
-    async fn put(&self, connection: &mut SqliteConnection, contact: &Contact) -> Result<()> {
-        sqlx::query(include_str!("sql/contact_put.sql"))
-            .bind(self.owner.as_str())
-            .bind(contact.jid.as_str())
-            .bind(self.version())
-            .bind(&contact.name)
-            .bind(groups_text(&contact.groups))
-            .bind(contact.subscription.name())
-            .bind(contact.ask == Ask::Subscribe)
-            .bind(contact.approved)
-            .bind(&contact.pending_in)
-            .bind(contact.in_roster)
-            .execute(connection)
-            .await
-            .map(drop)
-            .map_err(failed)
+    fn put(&self, db: &Connection, contact: &Contact) -> Result<()> {
+        let values = (
+            self.owner.as_str(),
+            contact.jid.as_str(),
+            self.version(),
+            &contact.name,
+            groups_text(&contact.groups),
+            contact.subscription.name(),
+            contact.ask == Ask::Subscribe,
+            contact.approved,
+            &contact.pending_in,
+            contact.in_roster,
+        );
+        db.execute(include_str!("sql/contact_put.sql"), values).map(drop)
     }
 
     /// Forgets the oldest removed contacts beyond what a roster keeps of them.
-    async fn forget(&self, connection: &mut SqliteConnection) -> Result<()> {
-        let excess = sqlx::query_as(sql::CONTACT_EXCESS)
-            .bind(self.owner.as_str())
-            .bind(REMOVED_KEPT as i64);
-        let excess: Option<(i64, String)> = excess.fetch_optional(&mut *connection).await.map_err(failed)?;
+    fn forget(&self, db: &Connection) -> Result<()> {
+        let owner = self.owner.as_str();
+        let excess: Option<(i64, String)> = db.one(sql::CONTACT_EXCESS, (owner, REMOVED_KEPT as i64))?;
         let Some((version, jid)) = excess else { return Ok(()) };
-        let forget = sqlx::query(sql::CONTACT_FORGET)
-            .bind(self.owner.as_str())
-            .bind(version)
-            .bind(jid);
-        forget.execute(&mut *connection).await.map_err(failed)?;
-        let oldest = sqlx::query(sql::ROSTER_OLDEST).bind(self.owner.as_str()).bind(version);
-        oldest.execute(connection).await.map(drop).map_err(failed)
+        db.execute(sql::CONTACT_FORGET, (owner, version, jid))?;
+        db.execute(sql::ROSTER_OLDEST, (version, owner)).map(drop)
     }
 }

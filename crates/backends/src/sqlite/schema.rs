@@ -1,9 +1,8 @@
 //! The schema's versions: numbered, forward only, kept in SQLite's own `user_version`.
 
-use sqlx::SqliteConnection;
 use store::{Error, Result};
 
-use crate::sql::failed;
+use super::connection::Connection;
 
 /// Migration `n` leads from version `n` to version `n + 1`.
 const MIGRATIONS: [&str; 5] = [
@@ -15,30 +14,30 @@ const MIGRATIONS: [&str; 5] = [
 ];
 
 /// Brings the schema up to date. Several processes may try at once.
-pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<()> {
-    if at_least(connection).await? {
+pub(super) fn migrate(connection: &Connection) -> Result<()> {
+    if at_least(connection)? {
         return Ok(());
     }
-    run(connection, "BEGIN IMMEDIATE").await?;
-    let answer = advance(connection).await;
-    run(connection, if answer.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    connection.batch("BEGIN IMMEDIATE")?;
+    let answer = advance(connection);
+    connection.batch(if answer.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     answer
 }
 
 /// Whether the schema is this release's.
-pub(super) async fn check(connection: &mut SqliteConnection) -> Result<()> {
-    if at_least(connection).await? {
+pub(super) fn check(connection: &Connection) -> Result<()> {
+    if at_least(connection)? {
         return Ok(());
     }
-    let found = version(connection).await?;
+    let found = version(connection)?;
     Err(Error::Corrupt(format!(
         "the database has schema {found}, this release needs {}",
         MIGRATIONS.len()
     )))
 }
 
-async fn at_least(connection: &mut SqliteConnection) -> Result<bool> {
-    let found = version(connection).await?;
+fn at_least(connection: &Connection) -> Result<bool> {
+    let found = version(connection)?;
     if found > MIGRATIONS.len() {
         let known = MIGRATIONS.len();
         return Err(Error::Corrupt(format!(
@@ -48,23 +47,15 @@ async fn at_least(connection: &mut SqliteConnection) -> Result<bool> {
     Ok(found == MIGRATIONS.len())
 }
 
-async fn advance(connection: &mut SqliteConnection) -> Result<()> {
-    for migration in &MIGRATIONS[version(connection).await?.min(MIGRATIONS.len())..] {
-        run(connection, migration).await?;
+fn advance(connection: &Connection) -> Result<()> {
+    for migration in &MIGRATIONS[version(connection)?.min(MIGRATIONS.len())..] {
+        connection.batch(migration)?;
     }
-    let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", MIGRATIONS.len()));
-    sqlx::raw_sql(version).execute(connection).await.map_err(failed)?;
-    Ok(())
+    connection.batch(&format!("PRAGMA user_version = {}", MIGRATIONS.len()))
 }
 
-async fn version(connection: &mut SqliteConnection) -> Result<usize> {
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(connection)
-        .await
-        .map_err(failed)?;
+fn version(connection: &Connection) -> Result<usize> {
+    let found: Option<(i64,)> = connection.one("PRAGMA user_version", ())?;
+    let found = found.map_or(0, |(version,)| version);
     usize::try_from(found).map_err(|_| Error::Corrupt("the database's schema version is negative".into()))
-}
-
-async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<()> {
-    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(failed)
 }

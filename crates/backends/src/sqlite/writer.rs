@@ -1,21 +1,10 @@
-//! The one task that writes. Whatever waits when it is free shares a transaction, so that many small writes cost one commit.
+//! The one thread that writes. Whatever waits when it is free shares a transaction, so that many small writes cost one commit.
 
-use futures::future::BoxFuture;
-use sqlx::SqliteConnection;
 use store::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::Config;
-
-/// One write. It may run again in a transaction of its own when another write broke the one they shared, and must decide that
-/// it is refused (`Conflict`, `Precondition`) before it changes anything.
-pub(super) trait Write: Send + Sync + 'static {
-    /// What the caller learns.
-    type Answer: Send + 'static;
-
-    /// Writes within an open transaction.
-    fn write(&self, connection: &mut SqliteConnection) -> impl Future<Output = Result<Self::Answer>> + Send;
-}
+use super::connection::Connection;
 
 /// Where writes are handed in.
 pub(super) struct Writer {
@@ -23,18 +12,32 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the task. It ends when this is dropped, after what was handed in.
-    pub(super) fn start(connection: SqliteConnection, config: &Config) -> Self {
+    /// Starts the thread. It ends when this is dropped, after what was handed in.
+    ///
+    /// # Errors
+    /// `Unavailable` when the system has no thread left.
+    pub(super) fn start(connection: Connection, config: &Config) -> Result<Self> {
         let (queue, jobs) = mpsc::channel(config.queue.max(1));
-        tokio::spawn(serve(connection, jobs, config.batch.max(1)));
-        Self { queue }
+        let batch = config.batch.max(1);
+        let thread = std::thread::Builder::new().name("sqlite-writer".into());
+        thread
+            .spawn(move || serve(&connection, jobs, batch))
+            .map_err(|error| Error::Unavailable(Box::new(error)))?;
+        Ok(Self { queue })
     }
 
     /// Returns once the write is committed, or refused.
-    pub(super) async fn write<W: Write>(&self, work: W) -> Result<W::Answer> {
+    ///
+    /// It happens within a transaction. It may run again in one of its own when another write broke the one they shared, and must decide
+    /// that it is refused (`Conflict`, `Precondition`) before it changes anything.
+    pub(super) async fn write<T, F>(&self, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let job = Pending {
-            work,
+            write,
             outcome: None,
             answer,
         };
@@ -43,21 +46,21 @@ impl Writer {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Box<dyn Job>>, batch: usize) {
+fn serve(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, batch: usize) {
     let mut jobs = Vec::new();
-    while queue.recv_many(&mut jobs, batch).await > 0 {
+    while queue.blocking_recv_many(&mut jobs, batch) > 0 {
         metrics::histogram!("dunlin_store_commit_writes", "backend" => "sqlite").record(jobs.len() as f64);
-        commit(&mut connection, &mut jobs).await;
+        commit(connection, &mut jobs);
     }
 }
 
 /// Commits all jobs together. When one of them broke the transaction, each gets its own, so that it harms no other.
-async fn commit(connection: &mut SqliteConnection, jobs: &mut Vec<Box<dyn Job>>) {
-    match attempt(connection, jobs).await {
+fn commit(connection: &Connection, jobs: &mut Vec<Box<dyn Job>>) {
+    match attempt(connection, jobs) {
         Ok(()) => jobs.drain(..).for_each(|job| job.settle(None)),
         Err(Broken::Job(_)) => {
             for mut job in jobs.drain(..) {
-                let broken = attempt(connection, std::slice::from_mut(&mut job)).await.err();
+                let broken = attempt(connection, std::slice::from_mut(&mut job)).err();
                 job.settle(broken.map(Broken::error));
             }
         }
@@ -72,73 +75,59 @@ async fn commit(connection: &mut SqliteConnection, jobs: &mut Vec<Box<dyn Job>>)
 /// What kept a transaction from its commit.
 enum Broken {
     /// It could not begin or commit.
-    Transaction(sqlx::Error),
+    Transaction(Error),
     /// One of its jobs failed.
     Job(Error),
 }
 
 impl Broken {
     fn error(self) -> Error {
-        match self {
-            Self::Transaction(error) => Error::Unavailable(Box::new(error)),
-            Self::Job(error) => error,
-        }
+        let (Self::Transaction(error) | Self::Job(error)) = self;
+        error
     }
 }
 
-async fn attempt(connection: &mut SqliteConnection, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Broken> {
-    sqlx::query("BEGIN IMMEDIATE")
-        .execute(&mut *connection)
-        .await
-        .map_err(Broken::Transaction)?;
-    let done = match all(connection, jobs).await {
-        Ok(()) => sqlx::query("COMMIT")
-            .execute(&mut *connection)
-            .await
-            .map(drop)
-            .map_err(Broken::Transaction),
+fn attempt(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Broken> {
+    connection.execute("BEGIN IMMEDIATE", ()).map_err(Broken::Transaction)?;
+    let done = match jobs.iter_mut().try_for_each(|job| job.run(connection)) {
+        Ok(()) => connection.execute("COMMIT", ()).map(drop).map_err(Broken::Transaction),
         Err(error) => Err(Broken::Job(error)),
     };
     if done.is_err() {
         // SQLite may have rolled back by itself (disk full); then there is nothing left to do.
-        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        let _ = connection.execute("ROLLBACK", ());
     }
     done
 }
 
-async fn all(connection: &mut SqliteConnection, jobs: &mut [Box<dyn Job>]) -> Result<()> {
-    for job in jobs {
-        job.run(connection).await?;
-    }
-    Ok(())
-}
-
-/// A [`Write`] whose answer's type is forgotten.
+/// A write whose answer's type is forgotten.
 trait Job: Send {
     /// Runs; an error is one that breaks the transaction, not a refusal.
-    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, Result<()>>;
+    fn run(&mut self, connection: &Connection) -> Result<()>;
 
     /// Tells the caller, after the transaction ended or broke.
     fn settle(self: Box<Self>, broken: Option<Error>);
 }
 
-struct Pending<W: Write> {
-    work: W,
-    outcome: Option<Result<W::Answer>>,
-    answer: oneshot::Sender<Result<W::Answer>>,
+struct Pending<T, F> {
+    write: F,
+    outcome: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
 }
 
-impl<W: Write> Job for Pending<W> {
-    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
-            match self.work.write(connection).await {
-                Err(error @ (Error::Unavailable(_) | Error::Corrupt(_))) => Err(error),
-                outcome => {
-                    self.outcome = Some(outcome);
-                    Ok(())
-                }
+impl<T, F> Job for Pending<T, F>
+where
+    T: Send,
+    F: Fn(&Connection) -> Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> Result<()> {
+        match (self.write)(connection) {
+            Err(error @ (Error::Unavailable(_) | Error::Corrupt(_))) => Err(error),
+            outcome => {
+                self.outcome = Some(outcome);
+                Ok(())
             }
-        })
+        }
     }
 
     fn settle(self: Box<Self>, broken: Option<Error>) {
