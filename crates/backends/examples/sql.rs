@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use dunlin_backends::{postgres, sqlite};
 use stanza::{Bare, Jid, Timestamp};
-use store::{Account, Accounts, Append, Archive, Contact, Entry, EntryId, HashName, Rosters, Verifier};
+use store::{Account, Accounts, Append, Archive, Contact, Entry, EntryId, HashName, PageRequest, Rosters, Verifier};
 
 const ACCOUNTS: u64 = 10_000;
 
@@ -76,8 +76,11 @@ where
         store.change(&jid(n), 0, &contacts, &[]).await?;
     }
     run(name, "rosters changed", load, load.callers, store, change).await;
-    run(name, "rosters of 50 contacts read", load, load.callers, store, roster).await;
-    run(name, "accounts read", load, load.callers, store, read).await;
+    for callers in [1, load.callers] {
+        run(name, "rosters of 50 contacts read", load, callers, store, roster).await;
+        run(name, "archive pages of 50 read", load, callers, store, page).await;
+        run(name, "accounts read", load, callers, store, read).await;
+    }
     Ok(())
 }
 
@@ -120,6 +123,18 @@ async fn roster<S: Rosters>(store: Arc<S>, n: u64) -> store::Result<()> {
     store.load(&jid(n * 7919 % 1_000)).await.map(drop)
 }
 
+/// The last page of a log that the appends before have filled.
+async fn page<S: Archive>(store: Arc<S>, n: u64) -> store::Result<()> {
+    let request = PageRequest {
+        limit: 50,
+        backwards: true,
+        ..PageRequest::default()
+    };
+    let page = store.page(&jid(n * 7919 % ACCOUNTS), "archive", &request).await?;
+    debug_assert!(!page.entries.is_empty());
+    Ok(())
+}
+
 async fn read<S: Accounts>(store: Arc<S>, n: u64) -> store::Result<()> {
     store.get(&jid(n * 7919 % ACCOUNTS)).await.map(drop)
 }
@@ -140,7 +155,7 @@ async fn run<S, F>(
     let (first, end) = (NEXT.fetch_add(1 << 40, Ordering::Relaxed), Instant::now() + load.time);
     let base = if what.starts_with("archive") { first } else { 0 };
     let (next, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), cpu());
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
             let (store, next, refused) = (store.clone(), next.clone(), refused.clone());
@@ -156,11 +171,19 @@ async fn run<S, F>(
         .collect();
     futures::future::join_all(tasks).await;
     let (done, refused) = (next.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
-    let (rate, millis) = (
-        done as f64 / start.elapsed().as_secs_f64(),
-        load.time.as_secs_f64() * 1e3 * callers as f64 / done as f64,
+    let rate = done as f64 / start.elapsed().as_secs_f64();
+    let millis = load.time.as_secs_f64() * 1e3 * callers as f64 / done as f64;
+    let micros = (crate::cpu() - cpu) * 1e6 / done as f64;
+    println!(
+        "{name:<9} {what:<28} {callers:>4} callers {rate:>9.0}/s {millis:>8.3} ms, {micros:>6.1} µs of CPU here each {refused:>6} refused"
     );
-    println!("{name:<9} {what:<28} {callers:>4} callers {rate:>9.0}/s {millis:>8.2} ms each {refused:>6} refused");
+}
+
+/// Seconds of CPU time that this process has used; in steps of 10 ms.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().skip(13).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn jid(n: u64) -> Bare {

@@ -103,6 +103,36 @@ async fn no_word_outlives_what_was_said() {
     assert_eq!(count, 100, "no word of one indexed log");
 }
 
+/// On one thread, and with one connection: nobody waits for somebody who waits.
+#[tokio::test]
+async fn more_than_is_short_is_read_in_full() {
+    const MANY: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let one = Config {
+        readers: 1,
+        ..config(&folder)
+    };
+    let sqlite = Sqlite::open(&one).await.unwrap();
+    let owner = stanza::Bare::parse("romeo@montague.example").unwrap();
+    let contact = |n| store::Contact::new(stanza::Jid::parse(&format!("c{n}@capulet.example")).unwrap());
+    let contacts: Vec<_> = (0..MANY).map(contact).collect();
+    store::Rosters::change(&sqlite, &owner, 0, &contacts, &[])
+        .await
+        .unwrap();
+    let loads = (0..20).map(|_| store::Rosters::load(&sqlite, &owner));
+    let counts = (0..20).map(|_| store::Archive::count(&sqlite, &owner, "archive"));
+    let gets = (0..20).map(|_| sqlite.get(&owner));
+    use futures::future::join_all;
+    let (rosters, counts, accounts) = tokio::join!(join_all(loads), join_all(counts), join_all(gets));
+    assert!(
+        rosters
+            .iter()
+            .all(|roster| roster.as_ref().unwrap().contacts.len() == MANY)
+    );
+    assert!(counts.iter().all(|count| *count.as_ref().unwrap() == 0));
+    assert!(accounts.iter().all(|account| account.as_ref().unwrap().is_none()));
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_be_is_unavailable() {
     let Err(error) = Sqlite::open(&Config {

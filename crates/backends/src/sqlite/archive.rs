@@ -11,7 +11,6 @@ use store::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, Result}
 
 use super::Sqlite;
 use super::connection::Connection;
-use super::readers::SHORT;
 use crate::observe::At;
 use crate::sql::{self, Query, Value, Word, id_bytes, id_of};
 
@@ -38,10 +37,10 @@ impl Archive for Sqlite {
     }
 
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
-        let (query, short) = (sql::read_page(owner, log, request, BY_PEER), is_short(request));
-        let request = request.clone();
+        let (query, request) = (sql::read_page(owner, log, request, BY_PEER), request.clone());
+        let by_key = is_by_key(&request);
         let read = move |db: &Connection| page(db, &query, &request);
-        if short {
+        if by_key {
             AT.call("page", self.readers.short(read)).await
         } else {
             AT.call("page", self.readers.long(read)).await
@@ -139,10 +138,10 @@ impl Sqlite {
     }
 }
 
-/// Whether no more is looked at than is answered, and that is little: not so with words, or one of a party's resources.
-fn is_short(request: &PageRequest) -> bool {
-    let by_key = request.text.is_empty() && request.with.as_ref().is_none_or(|with| with.is_bare());
-    by_key && (request.limit as usize) < SHORT
+/// Whether no more is looked at than is answered: not so with words, or one of a party's resources. How much that is shows when it is read:
+/// what follows upon a mark is little whatever the limit.
+fn is_by_key(request: &PageRequest) -> bool {
+    request.text.is_empty() && request.with.as_ref().is_none_or(|with| with.is_bare())
 }
 
 fn append(db: &Connection, Append { owner, log, entry }: &Append) -> Result<EntryId> {

@@ -157,3 +157,31 @@ fn failed(error: rusqlite::Error) -> Error {
         error => Error::Unavailable(Box::new(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::super::{prepare, schema};
+    use super::*;
+
+    #[test]
+    fn another_limit_has_nothing_prepared_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            path: folder.path().join("dunlin.db"),
+            ..Config::default()
+        };
+        prepare(&config.path).unwrap();
+        schema::migrate(&Connection::writing(&config).unwrap()).unwrap();
+        let connection = Connection::reading(&config).unwrap();
+        let list = include_str!("sql/account_list.sql");
+        for limit in 1..9 {
+            let none: Vec<(String,)> = connection.all(list, ("x.example", "", limit)).unwrap();
+            assert!(none.is_empty());
+        }
+        let statement = connection.prepare(list).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::Run), 8);
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}

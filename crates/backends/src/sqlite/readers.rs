@@ -11,7 +11,7 @@ use super::config::Config;
 use super::connection::{Connection, is_too_long};
 
 /// So many rows at most are read where they are asked for: some 100 µs of that thread.
-pub(super) const SHORT: usize = 64;
+const SHORT: usize = 64;
 
 /// The connections that read.
 pub(super) struct Readers {
