@@ -64,6 +64,7 @@ mod token_holders;
 mod tokens;
 mod travel;
 mod vouch;
+mod whole;
 
 pub use clock::{Clock, Entropy, System};
 pub use cluster::Health;

@@ -37,6 +37,7 @@ use crate::tasks::{self, Tasks};
 use crate::token_holders::Holders;
 use crate::travel::{Travel, end_session};
 use crate::vouch::Voucher;
+use crate::whole::whole;
 use crate::{
     archive, attach, attention, bind, gauges, introduce, lost, receive, records, remove, resume, retain, submit,
 };
@@ -149,20 +150,6 @@ impl Router {
         gauges::slots(serving, opening);
         gauges::accounts(self.core.cells.count());
     }
-
-    /// Runs `work` to its end even if the caller goes away: half a stanza is never done.
-    async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        match tokio::spawn(work).await {
-            Ok(done) => Some(done),
-            Err(error) => {
-                if error.is_panic() {
-                    gauges::panicked("router");
-                    tracing::error!("work on a stanza panicked");
-                }
-                None
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -191,7 +178,7 @@ impl Home for Router {
 
     async fn register(&self, request: RegisterRequest) -> RegisterReply {
         let (core, registrar) = (self.core.clone(), self.registrar.clone());
-        let done = Self::whole(async move { registrar.step(&core, request).await }).await;
+        let done = whole(async move { registrar.step(&core, request).await }).await;
         done.unwrap_or_else(|| RegisterReply::Refused(Condition::InternalServerError.into()))
     }
 
@@ -208,7 +195,7 @@ impl Home for Router {
             let _pass = pass;
             bind::bind(&core, &edge, request, stable, proof).await
         };
-        Ok(Self::whole(work)
+        Ok(whole(work)
             .await
             .unwrap_or_else(|| BindReply::Refused(Condition::InternalServerError.into())))
     }
@@ -230,7 +217,7 @@ impl Home for Router {
             let _pass = pass;
             attach::attach(&core, &edge, attach, proof.given).await
         };
-        Self::whole(work).await.unwrap_or(Err(Gone::Session))
+        whole(work).await.unwrap_or(Err(Gone::Session))
     }
 
     async fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
@@ -257,7 +244,7 @@ impl Home for Router {
             }
             done
         };
-        Self::whole(work).await.unwrap_or(Ok(()))
+        whole(work).await.unwrap_or(Ok(()))
     }
 
     fn written(&self, session: &SessionRef, number: u64) {
@@ -277,7 +264,7 @@ impl Home for Router {
             let _pass = pass;
             attention::look(&core, &session, active).await;
         };
-        Self::whole(work).await;
+        whole(work).await;
         Ok(())
     }
 
@@ -289,7 +276,7 @@ impl Home for Router {
             let name = |id| auth.resumption_id(id, &session.account());
             resume::enable(&core, &session, request, name).await
         };
-        Self::whole(work).await.unwrap_or(Err(Gone::Session))
+        whole(work).await.unwrap_or(Err(Gone::Session))
     }
 
     async fn resume(&self, edge: &EdgeRef, request: ResumeRequest) -> Result<ResumeReply, Gone> {
@@ -313,7 +300,7 @@ impl Home for Router {
             let _held = (pass, turn);
             resume::resume(&core, &edge, &request, id, proof).await
         };
-        Ok(Self::whole(work)
+        Ok(whole(work)
             .await
             .unwrap_or_else(|| refused(Condition::InternalServerError)))
     }
@@ -332,7 +319,7 @@ impl Home for Router {
             let _held = (pass, turn);
             close(&core, &handle.account, id, reason).await
         };
-        Ok(Self::whole(work).await.unwrap_or(false))
+        Ok(whole(work).await.unwrap_or(false))
     }
 }
 
@@ -351,7 +338,7 @@ impl PeerHome for Router {
     async fn route(&self, _from: &NodeId, route: Route) -> Vec<Jid> {
         let core = self.core.clone();
         let all = route.to.clone();
-        Self::whole(async move { receive::receive(&core, route).await })
+        whole(async move { receive::receive(&core, route).await })
             .await
             .unwrap_or(all)
     }
