@@ -11,6 +11,11 @@ use super::config::Config;
 
 /// Statements that are kept prepared: all there are, and the forms of pages that are asked for.
 const STATEMENTS: usize = 128;
+/// What the writer keeps of the file in memory at most. Those who write in turn have their pages all over the file.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// Pages that the log written ahead holds before they are put in their places: a page that is written again and again is put there once. No
+/// more than one part of the log's index has room for, so that readers look into one only.
+const LOG_PAGES: i64 = 4_000;
 
 /// A connection.
 pub(super) struct Connection {
@@ -25,6 +30,9 @@ impl Connection {
         let connection = Self::open(config, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.wait(config.busy_timeout)?;
         connection.batch("PRAGMA journal_mode = WAL")?;
+        connection.batch(&format!(
+            "PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA wal_autocheckpoint = {LOG_PAGES}"
+        ))?;
         connection.batch(if config.sync {
             "PRAGMA synchronous = FULL"
         } else {

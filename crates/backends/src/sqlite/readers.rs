@@ -10,8 +10,8 @@ use tokio::sync::{AcquireError, Semaphore};
 use super::config::Config;
 use super::connection::{Connection, is_too_long};
 
-/// So many rows at most are read where they are asked for: some 100 µs of that thread.
-const SHORT: usize = 64;
+/// So many rows at most are read where they are asked for: some 100 µs of that thread. A usual roster, and a page of what was said, are.
+const SHORT: usize = 128;
 
 /// The connections that read.
 pub(super) struct Readers {
