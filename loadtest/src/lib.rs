@@ -1,0 +1,3 @@
+//! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
+
+pub mod results;
