@@ -1,3 +1,4 @@
 //! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
 
+pub mod latency;
 pub mod results;
