@@ -1,4 +1,7 @@
 //! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
 
 pub mod latency;
+pub mod measure;
+pub mod quantity;
 pub mod results;
+pub mod thresholds;
