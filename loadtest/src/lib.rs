@@ -1,7 +1,9 @@
 //! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
 
+pub mod accounting;
 pub mod latency;
 pub mod measure;
+pub mod metrics;
 pub mod quantity;
 pub mod results;
 pub mod thresholds;
