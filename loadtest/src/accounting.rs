@@ -373,6 +373,7 @@ fn seconds(ticks: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -470,11 +471,20 @@ mod tests {
 
     #[test]
     fn children_are_part_of_a_process_and_the_generator_is_always_there() {
+        let piped = || Stdio::piped();
         let mut shell = Command::new("sh")
-            .args(["-c", "cat & wait"])
-            .stdin(Stdio::piped())
+            .args(["-c", "cat; :"])
+            .stdin(piped())
+            .stdout(piped())
             .spawn()
             .expect("a shell");
+        let (mut to, mut from) = (shell.stdin.take().expect("piped"), shell.stdout.take().expect("piped"));
+        // What comes back shows that the shell's child runs.
+        to.write_all(b"x")
+            .and_then(|()| from.read_exact(&mut [0]))
+            .expect("an echo");
+        let parent = procfs::process::Process::new(shell.id().cast_signed()).expect("the shell");
+        assert_eq!(children(&parent).len(), 1);
         let target: Target = format!("server={}", shell.id()).parse().expect("read");
         let mut watch = Watch::new(vec![target]).expect("watched");
         watch.sample(1.0);
@@ -491,7 +501,7 @@ mod tests {
         assert_eq!(names, ["server", GENERATOR]);
         assert!(watch.glance().iter().all(|glance| glance.memory > 0));
         assert_eq!(watch.series()["memory/server"].points.len(), 2);
-        drop(shell.stdin.take());
+        drop(to);
         shell.wait().expect("ended");
         watch.sample(2.0);
         assert_eq!(watch.glance()[0].memory, 0);

@@ -5,5 +5,6 @@ pub mod latency;
 pub mod measure;
 pub mod metrics;
 pub mod quantity;
+pub mod report;
 pub mod results;
 pub mod thresholds;

@@ -1,0 +1,153 @@
+//! The files for machines and for comments: JSON, Markdown, JUnit and CSV.
+
+use std::cmp::Reverse;
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::measure::Measure;
+use crate::quantity::digits;
+use crate::report::escape::{Csv, Markdown, Xml};
+use crate::report::html::began;
+use crate::results::{Results, Verdict};
+
+/// The headlines as plain numbers by measure: seconds, bytes, shares of one; see [`crate::measure`].
+pub(super) fn json(results: &Results) -> String {
+    let figures: Map<String, Value> = figures(results)
+        .map(|(measure, quantity)| (measure.to_string(), json!(quantity.value)))
+        .collect();
+    let value = json!({
+        "scenario": results.about.scenario,
+        "targets": results.about.targets,
+        "began": began(results),
+        "seconds": results.about.seconds,
+        "passed": results.passed(),
+        "thresholds": results.verdicts,
+        "warnings": results.warnings,
+        "machine": results.about.machine,
+        "figures": figures,
+    });
+    format!("{value:#}\n")
+}
+
+/// A comment on a change: verdict, thresholds, headlines, failures.
+pub(super) fn markdown(results: &Results) -> String {
+    let about = &results.about;
+    let verdict = match (results.verdicts.is_empty(), results.passed()) {
+        (true, _) => "no thresholds",
+        (_, true) => "passed",
+        (_, false) => "**failed**",
+    };
+    let mut text = format!(
+        "### Load test {}: {verdict}\n\n{}\n\n",
+        Markdown(&about.scenario),
+        Markdown(&about.purpose)
+    );
+    let targets = about.targets.join(", ");
+    let _ = writeln!(
+        text,
+        "{}, {} s against {}\n",
+        began(results),
+        digits(about.seconds),
+        Markdown(&targets)
+    );
+    for warning in &results.warnings {
+        let _ = writeln!(text, "> {}\n", Markdown(warning));
+    }
+    let thresholds = results.verdicts.iter().map(|verdict| {
+        let word = if verdict.held { "held" } else { "**broken**" };
+        [
+            Markdown(&verdict.threshold).to_string(),
+            Markdown(&verdict.measured).to_string(),
+            word.to_owned(),
+        ]
+    });
+    table(&mut text, ["Threshold", "Measured", ""], thresholds);
+    let headlines =
+        figures(results).map(|(measure, quantity)| [Markdown(&measure.to_string()).to_string(), quantity.to_string()]);
+    table(&mut text, ["Measure", "Value"], headlines);
+    table(&mut text, ["Failure", "Operation", "Count"], failures(results));
+    text
+}
+
+/// Each threshold as a test case; a run without any is one case.
+pub(super) fn junit(results: &Results) -> String {
+    let ran = Verdict {
+        threshold: "the run came to its end".into(),
+        held: true,
+        measured: String::new(),
+    };
+    let verdicts = if results.verdicts.is_empty() {
+        vec![ran]
+    } else {
+        results.verdicts.clone()
+    };
+    let broken = verdicts.iter().filter(|verdict| !verdict.held).count();
+    let (name, seconds) = (Xml(&results.about.scenario), results.about.seconds);
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"{name}\" tests=\"{}\" failures=\"{broken}\" errors=\"0\" skipped=\"0\" time=\"{seconds:.3}\">\n",
+        verdicts.len()
+    );
+    for verdict in &verdicts {
+        let threshold = Xml(&verdict.threshold);
+        let failure = format!("<failure message=\"measured {}\"/>", Xml(&verdict.measured));
+        let failure = if verdict.held { "" } else { &failure };
+        let _ = writeln!(
+            text,
+            "<testcase classname=\"loadtest.{name}\" name=\"{threshold}\" time=\"{seconds:.3}\">{failure}</testcase>"
+        );
+    }
+    if !results.warnings.is_empty() {
+        let _ = writeln!(text, "<system-out>{}</system-out>", Xml(&results.warnings.join("\n")));
+    }
+    text.push_str("</testsuite>\n</testsuites>\n");
+    text
+}
+
+/// One line for each point of each series.
+pub(super) fn csv(results: &Results) -> String {
+    let mut text = "series,unit,seconds,value\r\n".to_owned();
+    for (name, series) in &results.series {
+        for (at, value) in &series.points {
+            let _ = write!(text, "{},{},{at:.3},{value}\r\n", Csv(name), Csv(&series.unit));
+        }
+    }
+    text
+}
+
+fn figures(results: &Results) -> impl Iterator<Item = (Measure, crate::quantity::Quantity)> {
+    Measure::headlines(results)
+        .into_iter()
+        .filter_map(|measure| measure.of(results).ok().map(|quantity| (measure, quantity)))
+}
+
+fn failures(results: &Results) -> Vec<[String; 3]> {
+    let mut rows: Vec<(u64, [String; 3])> = Vec::new();
+    for name in results.operation_names() {
+        for (reason, count) in results.operation(name, None).failed {
+            rows.push((
+                count,
+                [
+                    Markdown(&reason).to_string(),
+                    Markdown(name).to_string(),
+                    digits(count as f64),
+                ],
+            ));
+        }
+    }
+    rows.sort_by_key(|(count, _)| Reverse(*count));
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Nothing if there are no rows.
+fn table<const N: usize>(text: &mut String, heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(text, "| {} |\n|{}", heads.join(" | "), "---|".repeat(N));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text.push('\n');
+}
