@@ -3,6 +3,7 @@
 pub mod accounting;
 pub mod compare;
 pub mod latency;
+pub mod live;
 pub mod measure;
 pub mod metrics;
 pub mod quantity;
