@@ -1,7 +1,7 @@
 # `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench drill drill-table sim sim-planted
-export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench rivals-up rivals-down drill drill-table sim sim-planted
+export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS RIVAL ARCHIVE GC
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -50,6 +50,12 @@ sim-planted: ## plant bugs in a copy of the source: the simulation must find the
 
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run
+
+rivals-up: ## start another server to compare with: RIVAL=ejabberd|ejabberd-cluster|prosody ARCHIVE=off|on
+	@scripts/rivals up
+
+rivals-down: ## end exactly the processes that rivals-up started
+	@scripts/rivals down
 
 bench: ## measure CPU, memory and latency of a release server (docs/performance.md says how to read it)
 	@cargo build --release -p dunlin && cargo run --release -p dunlin-testkit --example measure
