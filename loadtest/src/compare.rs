@@ -205,13 +205,15 @@ fn confidence(measure: &Measure, run: &Results) -> Option<(f64, f64)> {
 fn remarks(sides: &[Side]) -> Vec<String> {
     let mut remarks = Vec::new();
     let runs = || sides.iter().flat_map(|side| &side.runs);
-    let differ = |what: fn(&Results) -> &str| runs().zip(runs().skip(1)).any(|(one, two)| what(one) != what(two));
-    if differ(|run| &run.about.definition) {
+    if runs()
+        .zip(runs().skip(1))
+        .any(|(one, two)| scenario(one) != scenario(two))
+    {
         remarks.push("the runs are not of the same scenario".to_owned());
     }
     if runs()
         .zip(runs().skip(1))
-        .any(|(one, two)| one.about.machine != two.about.machine)
+        .any(|(one, two)| !machine(one).eq(machine(two)))
     {
         remarks.push("the runs are not of the same machine, or it was set up in another way".to_owned());
     }
@@ -226,6 +228,18 @@ fn remarks(sides: &[Side]) -> Vec<String> {
         }
     }
     remarks
+}
+
+/// The scenario without the server that it was run against, which is what is compared.
+fn scenario(run: &Results) -> Option<toml::Table> {
+    let mut table: toml::Table = run.about.definition.parse().ok()?;
+    table.remove("server");
+    Some(table)
+}
+
+/// What stays: the machine's load is another every time.
+fn machine(run: &Results) -> impl Iterator<Item = (&String, &String)> {
+    run.about.machine.iter().filter(|(fact, _)| !fact.starts_with("load"))
 }
 
 impl fmt::Display for Difference {
@@ -346,8 +360,18 @@ mod tests {
         let comparison = Comparison::new(&[side("a", vec![Results::default()]), side("b", vec![run(1, 0)])]);
         assert!(comparison.to_string().contains('–') && !comparison.is_worse());
         let mut other = run(1, 0);
-        other.about.definition = "other".into();
+        other.about.definition = "users = 5\n[server]\ndomain = \"b\"".into();
         other.warnings.push("busy".into());
+        let mut same = other.clone();
+        same.about.definition = "users = 5\n[server]\ndomain = \"a\"".into();
+        same.about.machine.insert("load before".into(), "0.7".into());
+        let comparison = Comparison::new(&[side("a", vec![same]), side("b", vec![other.clone()])]);
+        assert_eq!(
+            comparison.remarks.len(),
+            2,
+            "both have warnings: {:?}",
+            comparison.remarks
+        );
         let comparison = Comparison::new(&[side("a", vec![run(1, 0)]), side("b", vec![other])]);
         assert_eq!(
             comparison.remarks,

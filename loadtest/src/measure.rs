@@ -8,11 +8,11 @@
 //! | `cpu(server, message)` | CPU time of a process for each operation done in the phases that had any |
 //! | `load(server)` | CPU time of a process as a share of one core |
 //! | `memory(server)` | most resident memory |
-//! | `memory-per-session(server)` | growth of memory for each session, from the run's begin until most were up |
+//! | `memory-per-session(server)` | growth of memory for each session, from the run's begin until the last moment when nearly all were up |
 //! | `sessions` | most sessions up |
 //! | `sent`, `received`, `refused`, `loss`, `acknowledged-loss`, `duplicates`, `reordered` | the message ledger |
 //!
-//! All with an operation, and `load`, take a phase as their last argument: `p99(message, spike)`.
+//! All with an operation, `load` and `memory-per-session` take a phase as their last argument: `p99(message, spike)`.
 //! Processes with the same name count as one.
 
 use std::fmt;
@@ -259,7 +259,7 @@ fn processes(results: &Results, what: &Cost, name: &str, phase: Option<&str>) ->
             results.about.seconds,
         ),
         (Cost::Memory, _) => Ok(watched.iter().map(|process| process.total.memory_peak as f64).sum()),
-        (Cost::MemoryPerSession, _) => memory_per_session(results, name),
+        (Cost::MemoryPerSession, phase) => memory_per_session(results, name, phase),
     }
 }
 
@@ -271,19 +271,29 @@ fn share_of_core(cpu: f64, seconds: f64) -> Result<f64, String> {
     }
 }
 
-/// Growth of memory over growth of sessions, from the run's begin until the last moment when all but one of a hundred were up.
-fn memory_per_session(results: &Results, process: &str) -> Result<f64, String> {
-    let (full, sessions) = most_sessions(results)?;
-    let nothing = || format!("the memory of `{process}` was not followed");
-    let memory = results.series.get(&format!("memory/{process}")).ok_or_else(nothing)?;
-    let (begin, before) = *memory.points.first().ok_or_else(nothing)?;
-    let after = memory.at(full).ok_or_else(nothing)?;
-    let already = results.series[SESSIONS].at(begin).unwrap_or(0.0);
-    let grown = sessions - already;
-    if grown < 1.0 {
+/// Growth of memory over growth of sessions, from the run's begin until the end of a phase; if none is named, until the last moment when all but
+/// one of a hundred were up.
+fn memory_per_session(results: &Results, process: &str, phase: Option<&str>) -> Result<f64, String> {
+    let until = match phase {
+        None => most_sessions(results)?.0,
+        Some(phase) => {
+            let span = results.phases.iter().rfind(|span| span.name == phase);
+            span.ok_or("the phase did not happen")?.ended
+        }
+    };
+    let series = |name: &str| {
+        let series = results.series.get(name).filter(|series| !series.points.is_empty());
+        series.ok_or_else(|| format!("there is no series `{name}`"))
+    };
+    let (memory, sessions) = (series(&format!("memory/{process}"))?, series(SESSIONS)?);
+    let before = memory.points.first().map_or(0.0, |point| point.1);
+    let grown = memory.at(until).unwrap_or(before) - before;
+    // Sessions are first counted a second after memory is: they begin at none.
+    let added = sessions.at(until).unwrap_or(0.0);
+    if added < 1.0 {
         return Err("no sessions were added".into());
     }
-    Ok((after - before).max(0.0) * MEGABYTE / grown)
+    Ok(grown.max(0.0) * MEGABYTE / added)
 }
 
 /// The last moment when all but one of a hundred sessions were up, and how many were.
@@ -373,7 +383,7 @@ fn call(name: &str, arguments: &[&str]) -> Option<Measure> {
         }
         ("load", phase) if phase.len() < 2 => Some(process(Cost::Load, phase.first())),
         ("memory", []) => Some(process(Cost::Memory, None)),
-        ("memory-per-session", []) => Some(process(Cost::MemoryPerSession, None)),
+        ("memory-per-session", phase) if phase.len() < 2 => Some(process(Cost::MemoryPerSession, phase.first())),
         (name, phase) if phase.len() < 2 => Some(Measure::Operation {
             what: aspect(name)?,
             operation: (*first).into(),
@@ -420,7 +430,7 @@ impl fmt::Display for Measure {
                 Cost::Cpu(operation) => write!(f, "cpu({process}, {operation}{})", last(phase)),
                 Cost::Load => write!(f, "load({process}{})", last(phase)),
                 Cost::Memory => write!(f, "memory({process})"),
-                Cost::MemoryPerSession => write!(f, "memory-per-session({process})"),
+                Cost::MemoryPerSession => write!(f, "memory-per-session({process}{})", last(phase)),
             },
         }
     }
@@ -525,6 +535,8 @@ mod tests {
             ("load(server)", "6.73 %"),
             ("memory(server)", "100 MB"),
             ("memory-per-session(server)", "20 kB"),
+            ("memory-per-session(server, ramp)", "10 kB"),
+            ("memory-per-session(server, spike)", "the phase did not happen"),
             ("sessions", "100"),
             ("loss", "3"),
             ("duplicates", "0"),
