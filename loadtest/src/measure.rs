@@ -168,6 +168,24 @@ impl Measure {
         measures.retain(|measure| measure.of(results).is_ok());
         measures
     }
+
+    /// The same measures phase by phase, as far as they can be asked of one and it has them.
+    pub fn by_phase(results: &Results) -> Vec<Self> {
+        let headlines = Self::headlines(results);
+        let phases = results.phases.iter().map(|span| span.name.as_str());
+        let all = phases.flat_map(|phase| headlines.iter().filter_map(move |measure| measure.within(phase)));
+        all.filter(|measure| measure.of(results).is_ok()).collect()
+    }
+
+    /// This measure of one phase, if it can be asked of one.
+    fn within(&self, name: &str) -> Option<Self> {
+        let mut measure = self.clone();
+        match &mut measure {
+            Self::Process { what: Cost::Memory, .. } | Self::Ledger(_) | Self::Sessions => return None,
+            Self::Operation { phase, .. } | Self::Process { phase, .. } => *phase = Some(name.to_owned()),
+        }
+        Some(measure)
+    }
 }
 
 impl Count {
@@ -590,5 +608,12 @@ mod tests {
         assert!(names.contains(&"p99.9(message)".to_owned()) && names.contains(&"cpu(server, login)".to_owned()));
         assert!(!names.contains(&"loss".to_owned()), "nothing was sent");
         assert!(Measure::headlines(&Results::default()).is_empty());
+        let phases: Vec<String> = Measure::by_phase(&sample()).iter().map(ToString::to_string).collect();
+        assert!(phases.contains(&"p99(message, hold)".to_owned()) && phases.contains(&"load(server, ramp)".to_owned()));
+        assert!(
+            !phases
+                .iter()
+                .any(|name| name == "p99(message, ramp)" || name.starts_with("memory("))
+        );
     }
 }

@@ -11,11 +11,13 @@ use crate::report::escape::{Csv, Markdown, Xml};
 use crate::report::html::began;
 use crate::results::{Results, Verdict};
 
-/// The headlines as plain numbers by measure: seconds, bytes, shares of one; see [`crate::measure`].
+/// The headlines as plain numbers by measure, over the whole run and by phase: seconds, bytes, shares of one; see [`crate::measure`].
 pub(super) fn json(results: &Results) -> String {
-    let figures: Map<String, Value> = figures(results)
-        .map(|(measure, quantity)| (measure.to_string(), json!(quantity.value)))
-        .collect();
+    let measures = [Measure::headlines(results), Measure::by_phase(results)].concat();
+    let figures = measures
+        .iter()
+        .filter_map(|measure| Some((measure.to_string(), json!(measure.of(results).ok()?.value))));
+    let figures: Map<String, Value> = figures.collect();
     let value = json!({
         "scenario": results.about.scenario,
         "targets": results.about.targets,

@@ -233,6 +233,7 @@ fn summaries_hold_what_was_measured() {
     );
     let value: serde_json::Value = serde_json::from_str(&summary::json(&sample())).expect("JSON");
     assert_eq!(value["figures"]["loss"], 2.0);
+    assert_eq!(value["figures"]["done(message, hold)"], 59_997.0);
     assert_eq!(value["passed"], false);
     let csv = summary::csv(&sample());
     assert!(csv.contains("sessions/up,sessions,0.000,480\r\n"));
