@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::latency::Latency;
+use crate::measure::{Cost, Measure, process_names};
 use crate::quantity::{Unit, digits};
 use crate::report::chart::{COLOURS, Chart, Horizontal, Line, Vertical, letter};
 use crate::report::escape::Xml;
@@ -15,13 +16,14 @@ use crate::results::{Operation, Results, Series};
 type Section = fn(&mut fmt::Formatter<'_>, &Results) -> fmt::Result;
 
 /// All sections, in the order of the page.
-pub(super) const ALL: [Section; 9] = [
+pub(super) const ALL: [Section; 10] = [
     thresholds,
     operations,
     over_time,
     distributions,
     ledger,
     errors,
+    costs,
     processes,
     machine,
     scenario,
@@ -335,6 +337,41 @@ fn errors(f: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
         "Failures by reason",
         &["Reason", "Operation", "Phase", "Count"],
         rows.into_iter().map(|(_, row)| row),
+    )
+}
+
+/// CPU time for each operation, phase by phase. Where a phase has several operations, each is charged with all of the phase.
+fn costs(f: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
+    let names = process_names(results);
+    let mut rows = Vec::new();
+    for span in &results.phases {
+        let operations = results.operations.get(&span.name).into_iter().flatten();
+        for (operation, _) in operations.filter(|(_, operation)| operation.done > 0) {
+            let cost = |process: &&str| {
+                let what = Cost::Cpu(operation.clone());
+                let measure = Measure::Process {
+                    what,
+                    process: (*process).to_owned(),
+                    phase: Some(span.name.clone()),
+                };
+                measure
+                    .of(results)
+                    .map_or("–".to_owned(), |quantity| quantity.to_string())
+            };
+            let head = [Xml(&span.name).to_string(), Xml(operation).to_string()];
+            rows.push(head.into_iter().chain(names.iter().map(cost)).collect());
+        }
+    }
+    let processes: Vec<String> = names.iter().map(|name| Xml(name).to_string()).collect();
+    let heads: Vec<&str> = ["Phase", "Operation"]
+        .into_iter()
+        .chain(processes.iter().map(String::as_str))
+        .collect();
+    table(
+        f,
+        "CPU time for each operation",
+        &heads,
+        rows.into_iter().filter(|_| !names.is_empty()),
     )
 }
 

@@ -170,6 +170,7 @@ fn the_page_is_well_formed_whole_and_from_nowhere_else() {
         "Latency distribution",
         "each accounted for",
         "Failures by reason",
+        "CPU time for each operation",
         "Processes",
         "Machine",
         "Scenario",
