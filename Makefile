@@ -1,7 +1,7 @@
 # `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench rivals-up rivals-down drill drill-table sim sim-planted
-export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS RIVAL ARCHIVE GC
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench measure rivals-up rivals-down drill drill-table sim sim-planted
+export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS RIVAL ARCHIVE GC SERVERS TLS SCENARIOS
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-14s %s\n", $$1, $$2 }'
@@ -57,7 +57,10 @@ rivals-up: ## start another server to compare with: RIVAL=ejabberd|ejabberd-clus
 rivals-down: ## end exactly the processes that rivals-up started
 	@scripts/rivals down
 
-bench: ## measure CPU, memory and latency of a release server (docs/performance.md says how to read it)
+bench: ## measure Dunlin and its rivals: SERVERS=… TLS="plain tls" ARCHIVE="off on" SCENARIOS="chat presence" RUNS=3 (docs/performance.md)
+	@scripts/deps build && cargo build --release -p dunlin -p dunlin-loadtest && scripts/bench run
+
+measure: ## measure CPU, memory and latency of a release server alone
 	@cargo build --release -p dunlin && cargo run --release -p dunlin-testkit --example measure
 
 drill: ## fail everything under traffic: SCENARIO=all SEED=… RUNS=1 (docs/reliability.md says how to read it)

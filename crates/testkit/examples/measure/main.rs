@@ -1,5 +1,5 @@
 //! Measures a release binary as its operators would: CPU time and memory of the server's processes, seen from outside, while
-//! clients log in, sit idle and chat. `make bench` runs it; `docs/performance.md` says how to read it.
+//! clients log in, sit idle and chat. `make measure` runs it; `docs/performance.md` says how to read it.
 //!
 //! `measure alone` measures one process with both roles, `measure cluster` edge, router and edge; without a word, both.
 
