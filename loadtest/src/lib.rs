@@ -1,12 +1,29 @@
 //! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
 
 pub mod accounting;
+pub mod board;
 pub mod compare;
+pub mod head;
 pub mod latency;
+pub mod ledger;
+pub mod link;
 pub mod live;
+pub mod login;
 pub mod measure;
 pub mod metrics;
 pub mod quantity;
+pub mod ranges;
 pub mod report;
 pub mod results;
+pub mod scenario;
+pub mod schedule;
+pub mod session;
+pub mod stanza;
+pub mod tag;
+pub mod tally;
 pub mod thresholds;
+pub mod trust;
+pub mod units;
+pub mod user;
+pub mod worker;
+pub mod world;

@@ -91,6 +91,16 @@ impl Keys {
     }
 }
 
+/// The salt and iterations that a server's first message asks for: what a client derives its keys from before it answers.
+///
+/// # Errors
+/// When the message cannot be read, or asks for too many iterations.
+pub fn asked(challenge: &[u8]) -> Result<(Vec<u8>, u32), Error> {
+    let text = std::str::from_utf8(challenge).map_err(|_| Error::Malformed)?;
+    let (_, salt, iterations) = read(text).ok_or(Error::Malformed)?;
+    Ok((salt, iterations))
+}
+
 impl Scram {
     /// Begins an exchange; `nonce` is random printable ASCII without a comma.
     pub fn new(hash: HashName, username: &str, authzid: Option<&str>, binding: Binding, nonce: &str) -> Self {

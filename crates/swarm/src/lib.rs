@@ -3,7 +3,7 @@
 pub mod chance;
 pub mod client;
 pub mod ledger;
-mod outgoing;
+pub mod outgoing;
 mod report;
 pub mod scram;
 mod shared;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// Stanzas that were sent and not acknowledged, oldest first.
 #[derive(Clone, Debug)]
-pub(crate) struct Outgoing<T> {
+pub struct Outgoing<T> {
     waiting: VecDeque<T>,
     /// How many were acknowledged, modulo 2^32.
     handled: u32,
@@ -12,7 +12,7 @@ pub(crate) struct Outgoing<T> {
 
 impl<T> Outgoing<T> {
     /// Nothing sent since stream management began.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
             handled: 0,
@@ -20,13 +20,13 @@ impl<T> Outgoing<T> {
     }
 
     /// One more was sent.
-    pub(crate) fn push(&mut self, stanza: T) {
+    pub fn push(&mut self, stanza: T) {
         self.waiting.push_back(stanza);
     }
 
     /// The server has handled `h` in all. Returns those that it had not acknowledged before; `None` when there were never so many,
     /// or once more.
-    pub(crate) fn acknowledge(&mut self, h: u32) -> Option<Vec<T>> {
+    pub fn acknowledge(&mut self, h: u32) -> Option<Vec<T>> {
         let count = usize::try_from(h.wrapping_sub(self.handled)).ok()?;
         if count > self.waiting.len() {
             return None;
@@ -36,22 +36,22 @@ impl<T> Outgoing<T> {
     }
 
     /// How many were acknowledged, modulo 2^32.
-    pub(crate) fn handled(&self) -> u32 {
+    pub fn handled(&self) -> u32 {
         self.handled
     }
 
     /// Those that are not acknowledged, oldest first.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &T> {
+    pub fn waiting(&self) -> impl Iterator<Item = &T> {
         self.waiting.iter()
     }
 
     /// The same, for good.
-    pub(crate) fn into_waiting(self) -> impl Iterator<Item = T> {
+    pub fn into_waiting(self) -> impl Iterator<Item = T> {
         self.waiting.into_iter()
     }
 
     /// Whether all are acknowledged.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 }
