@@ -215,8 +215,10 @@ mod tests {
         let mut parts = Vec::new();
         for owner in 0..3 {
             let mut book = Book::default();
-            (0..4).for_each(|_| drop(book.send((owner + 1) % 3)));
-            (0..4).for_each(|number| drop(book.hear(&tag((owner + 2) % 3, owner, number, 1))));
+            for number in 0..4 {
+                book.send((owner + 1) % 3);
+                book.hear(&tag((owner + 2) % 3, owner, number, 1));
+            }
             let mut part = Ledger::default();
             part.add(owner, book);
             parts.push(part);

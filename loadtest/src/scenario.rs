@@ -498,6 +498,19 @@ impl Scenario {
         }
         (before, after)
     }
+
+    /// How long those who come, go or come back in phase `at` take, as far as it depends on the scenario.
+    pub fn expected(&self, at: usize) -> Duration {
+        let Some(phase) = self.phases.get(at) else {
+            return Duration::ZERO;
+        };
+        let (before, after) = self.online(at);
+        let back = phase.drop.map_or(0, |amount| amount.of(after));
+        let time = |count: u32, rate: Option<Rate>| rate.map_or(0.0, |rate| f64::from(count) / rate.per_second);
+        let arriving = time(after.saturating_sub(before) + back, phase.logins);
+        let leaving = time(before.saturating_sub(after), phase.logouts);
+        Duration::try_from_secs_f64(arriving.max(leaving)).unwrap_or(Duration::MAX / 4)
+    }
 }
 
 impl Phase {

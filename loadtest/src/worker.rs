@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -26,7 +26,6 @@ pub struct Share {
 /// Users at work.
 pub struct Worker {
     threads: Vec<Thread>,
-    epoch: Instant,
 }
 
 struct Thread {
@@ -56,12 +55,7 @@ impl Worker {
             Thread::start(world.clone(), users, epoch)
         };
         let threads = (0..threads.max(1)).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { threads, epoch })
-    }
-
-    /// Time since the run began.
-    pub fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        Ok(Self { threads })
     }
 
     /// Tells all users.

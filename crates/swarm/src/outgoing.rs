@@ -10,6 +10,12 @@ pub struct Outgoing<T> {
     handled: u32,
 }
 
+impl<T> Default for Outgoing<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Outgoing<T> {
     /// Nothing sent since stream management began.
     pub fn new() -> Self {

@@ -1,0 +1,133 @@
+//! `run`: from a scenario to a report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use dunlin_loadtest::accounting::Watch;
+use dunlin_loadtest::conduct::{Conductor, Outcome, Watching};
+use dunlin_loadtest::live::{Style, View};
+use dunlin_loadtest::metrics::Metrics;
+use dunlin_loadtest::results::{About, Results};
+use dunlin_loadtest::scenario::Scenario;
+use dunlin_loadtest::thresholds::Threshold;
+use dunlin_loadtest::worker::{Share, Worker};
+use dunlin_loadtest::workers::Workers;
+use dunlin_loadtest::world::World;
+use dunlin_loadtest::{machine, preflight, report};
+
+use super::{Failure, INTERRUPTED, THRESHOLD, plan, scenario};
+use crate::cli;
+
+/// Runs a scenario.
+///
+/// # Errors
+/// With the exit code.
+pub(crate) async fn run(arguments: cli::Run) -> Result<(), Failure> {
+    let scenario = scenario(&arguments.scenario)?;
+    if arguments.dry_run {
+        print!("{}", plan(&scenario));
+        return Ok(());
+    }
+    let outcome = conduct(&arguments, &scenario).await?;
+    let folder = arguments.out.clone().unwrap_or_else(|| folder(&scenario.name));
+    report::write(&outcome.results, &folder).map_err(anyhow::Error::from)?;
+    tell(&outcome, &folder);
+    if outcome.interrupted {
+        Err(Failure::silent(INTERRUPTED))
+    } else if outcome.results.passed() {
+        Ok(())
+    } else {
+        Err(Failure::silent(THRESHOLD))
+    }
+}
+
+/// Checks what can be checked, and runs.
+async fn conduct(arguments: &cli::Run, scenario: &Scenario) -> Result<Outcome> {
+    let thresholds = scenario.thresholds.iter().map(|line| line.parse::<Threshold>());
+    let thresholds = thresholds.collect::<Result<_, _>>()?;
+    let began = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let world = World::new(scenario.clone(), run_number(began.as_nanos()))?;
+    preflight::check_targets(&world.addresses, arguments.i_own_this_target)?;
+    preflight::check_machine(scenario, scenario.users)?;
+    if !arguments.no_preflight {
+        preflight::check_server(&world).await?;
+    }
+    let style = if arguments.quiet {
+        Style::Quiet
+    } else {
+        Style::suitable()
+    };
+    let watching = Watching {
+        watch: Watch::new(arguments.watch_pid.clone())?,
+        metrics: Metrics::new(arguments.watch_metrics.clone()),
+        view: View::open(style)?,
+        thresholds,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.threads.unwrap_or(u32::try_from(cores).unwrap_or(1)).max(1);
+    let epoch = Instant::now();
+    let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch)?);
+    let workers = Workers::Here { worker, threads, epoch };
+    let mut outcome = Conductor::new(scenario, workers, watching)
+        .run()
+        .await
+        .context("the run")?;
+    about(
+        &mut outcome.results,
+        scenario,
+        u64::try_from(began.as_millis()).unwrap_or(0),
+    );
+    Ok(outcome)
+}
+
+/// Not the same for two runs that one server may know of.
+fn run_number(nanoseconds: u128) -> u32 {
+    (nanoseconds ^ (nanoseconds >> 32)) as u32 ^ std::process::id().rotate_left(16)
+}
+
+fn about(results: &mut Results, scenario: &Scenario, began_unix_ms: u64) {
+    results.about = About {
+        scenario: scenario.name.clone(),
+        purpose: scenario.purpose.clone(),
+        definition: toml::to_string(scenario).unwrap_or_default(),
+        targets: scenario.server.targets.clone(),
+        began_unix_ms,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: machine::facts(),
+        seconds: results.about.seconds,
+    };
+}
+
+/// `runs/NAME-TIME`
+fn folder(name: &str) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    Path::new("runs").join(format!("{name}-{now}"))
+}
+
+/// The run in lines for people.
+fn tell(outcome: &Outcome, folder: &Path) {
+    let results = &outcome.results;
+    let ledger = &results.ledger;
+    println!(
+        "messages: {} sent, {} received, {} refused, {} lost ({} of them acknowledged), {} duplicated, {} reordered",
+        ledger.sent,
+        ledger.received,
+        ledger.refused,
+        ledger.lost,
+        ledger.lost_acknowledged,
+        ledger.duplicated,
+        ledger.reordered
+    );
+    for verdict in &results.verdicts {
+        let mark = if verdict.held { "ok  " } else { "FAIL" };
+        println!("{mark} {} ({})", verdict.threshold, verdict.measured);
+    }
+    for warning in &results.warnings {
+        println!("warning: {warning}");
+    }
+    println!("{}", folder.join("report.html").display());
+}
