@@ -1,7 +1,9 @@
 //! The load tester's binary: reads the command line and does what it says.
 
+mod chosen;
 mod cli;
 mod commands;
+mod failure;
 
 use std::process::ExitCode;
 
@@ -9,7 +11,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use cli::Cli;
-use commands::Failure;
+use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -79,6 +79,8 @@ pub struct User {
     presences: u32,
     /// The phase whose closed loop it has begun.
     looped: Option<usize>,
+    /// Whether it has said goodbye, and takes no stanza any more.
+    deaf: bool,
     /// The session that it has just got; it is counted when the roster is there.
     arrival: Option<Arrival>,
 }
@@ -145,6 +147,7 @@ impl User {
             attempts: 0,
             presences: 0,
             looped: None,
+            deaf: false,
             arrival: None,
             crew,
         }
@@ -279,12 +282,17 @@ impl User {
     fn ended(&mut self, ending: &Ending) {
         let mut tally = self.crew.tally.lock();
         tally.went();
+        let arrival = self.arrival.take();
         match ending {
-            Ending::Lost(why) => tally.fail(self.phase, Kind::Session, why),
-            _ => tally.finish(self.phase, Kind::Session),
-        }
-        if let Some(arrival) = self.arrival.take() {
-            tally.fail(arrival.phase, Kind::Login, "disconnected");
+            Ending::Lost(why) => {
+                tally.fail(self.phase, Kind::Session, why);
+                arrival.inspect(|arrival| tally.fail(arrival.phase, Kind::Login, "disconnected"));
+            }
+            _ => {
+                tally.finish(self.phase, Kind::Session);
+                // It was there, if not for long.
+                arrival.inspect(|arrival| tally.finish(arrival.phase, Kind::Login));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Item, ItemMod, ItemUse, Macro, UseTree, Visibility};
 
-use crate::source::{File, is_test_only};
+use crate::source::{File, is_test_only, sources};
 
 /// A module's place, from the crate's root: `[]`, `["a", "b"]`.
 type Place = Vec<String>;
@@ -27,7 +27,7 @@ pub(crate) fn complaints(name: &str, files: &[&File]) -> Vec<String> {
             library.push(*file)
         }
     }
-    let prefix = format!("crates/{name}/src/");
+    let prefix = sources(name);
     [library, binary]
         .iter()
         .flat_map(|files| circles(&Tree::new(&prefix, files)))

@@ -132,6 +132,12 @@ const LAYERS: &[Layer] = &[
         never: &[DRIVERS],
     },
     Layer {
+        name: "loadtest",
+        floor: 5,
+        sees: &["swarm", "sasl", "store", "xml"],
+        never: &[DRIVERS, XMPP],
+    },
+    Layer {
         name: "swarm",
         floor: 4,
         sees: &["sasl", "store", "xml"],

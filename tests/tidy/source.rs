@@ -37,6 +37,7 @@ impl Workspace {
             .expect("the workspace's folder");
         let mut paths = Vec::new();
         walk(&root.join("crates"), &mut paths);
+        walk(&root.join(LOADTEST), &mut paths);
         walk(&root.join("tests"), &mut paths);
         paths.sort();
         let relative = |path: &Path| {
@@ -66,9 +67,11 @@ impl File {
         Self { path, text, syntax }
     }
 
-    /// The folder of its crate, such as `xml`; `None` outside `crates/`.
+    /// The folder of its crate, such as `xml`; `None` for what belongs to none.
     pub(crate) fn crate_name(&self) -> Option<&str> {
-        self.path.strip_prefix("crates/")?.split('/').next()
+        let path = self.path.strip_prefix("crates/").unwrap_or(&self.path);
+        let name = path.split('/').next()?;
+        (path != self.path || name == LOADTEST).then_some(name)
     }
 
     /// Whether the whole file is test code: below a `tests`, `examples` or `benches` folder, a crate that tests are
@@ -92,14 +95,22 @@ impl File {
     }
 }
 
+/// The crate that has a folder of its own beside `crates/`.
+const LOADTEST: &str = "loadtest";
+
+/// Where the sources of a crate are, such as `crates/xml/src/`.
+pub(crate) fn sources(name: &str) -> String {
+    match name {
+        LOADTEST => format!("{LOADTEST}/src/"),
+        _ => format!("crates/{name}/src/"),
+    }
+}
+
 /// The files of each crate's `src`, by crate.
 pub(crate) fn crates(files: &[File]) -> BTreeMap<&str, Vec<&File>> {
     let mut crates: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
     for file in files {
-        if let Some(name) = file
-            .crate_name()
-            .filter(|name| file.path.starts_with(&format!("crates/{name}/src/")))
-        {
+        if let Some(name) = file.crate_name().filter(|name| file.path.starts_with(&sources(name))) {
             crates.entry(name).or_default().push(file);
         }
     }

@@ -215,7 +215,7 @@ impl Talker {
 
     /// What was not acknowledged is to be said again in the next session, before anything else.
     fn give_up_session(&mut self) {
-        let outgoing = std::mem::replace(&mut self.outgoing, Outgoing::new());
+        let outgoing = std::mem::take(&mut self.outgoing);
         let again = outgoing.into_waiting().filter_map(|sent| match sent {
             Sent::Message(key) => Some(key),
             Sent::Other => None,

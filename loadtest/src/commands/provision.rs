@@ -9,7 +9,7 @@ use dunlin_loadtest::provision::{Made, contacts, register};
 use dunlin_loadtest::world::World;
 use tokio::task::JoinSet;
 
-use super::scenario;
+use crate::chosen::scenario;
 use crate::cli;
 
 /// Makes the accounts of a scenario.

@@ -17,8 +17,9 @@ use dunlin_loadtest::workers::Workers;
 use dunlin_loadtest::world::World;
 use dunlin_loadtest::{machine, preflight, report};
 
-use super::{Failure, INTERRUPTED, THRESHOLD, plan, scenario};
+use crate::chosen::{plan, scenario};
 use crate::cli;
+use crate::failure::{Failure, INTERRUPTED, THRESHOLD};
 
 /// Runs a scenario.
 ///

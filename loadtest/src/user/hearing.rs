@@ -41,6 +41,9 @@ impl User {
     fn hear(&mut self, link: &mut Link, fragment: &Bytes, now: Duration) -> Option<Ending> {
         let head = Head::of(fragment);
         if head.is_stanza() {
+            if self.deaf {
+                return None;
+            }
             self.session.heard();
             match head.name {
                 "message" => self.hear_message(link, &head, fragment, now),

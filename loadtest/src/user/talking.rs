@@ -1,5 +1,6 @@
 //! What a user does in a session: its deeds, each at its time, and what it writes.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -112,6 +113,10 @@ impl User {
 
     /// Lives in a session until it ends.
     pub(super) async fn converse(&mut self, link: &mut Link) -> Ending {
+        // Some may have come with the last word of the login.
+        if let Some(ending) = self.hear_all(link) {
+            return ending;
+        }
         loop {
             if let Some(ending) = self.act(link) {
                 return ending;
@@ -279,9 +284,11 @@ impl User {
         }
     }
 
-    /// Logs out, and hears what comes until the server's end.
+    /// Logs out, and hears what comes until the server's end. What comes then under stream management is not heard: it cannot be
+    /// acknowledged any more, so the server keeps it for the next session (XEP-0198, 4).
     pub(super) async fn leave(&mut self, mut link: Link) {
-        if self.session.is_managed() {
+        self.deaf = self.session.is_managed();
+        if self.deaf {
             let h = self.session.read();
             let last = format!("<a xmlns='{SM}' h='{h}'/>");
             link.output().extend_from_slice(last.as_bytes());
@@ -289,7 +296,7 @@ impl User {
         link.output().extend_from_slice(b"</stream:stream>");
         let end = async {
             while self.hear_all(&mut link).is_none() {
-                let turn = std::future::poll_fn(|cx| link.poll_turn(cx, true));
+                let turn = poll_fn(|cx| link.poll_turn(cx, true));
                 if !turn.await.is_ok_and(|count| count > 0) {
                     return;
                 }
@@ -297,6 +304,7 @@ impl User {
         };
         // A server that does not answer is left all the same.
         let _ = timeout(GOODBYE, end).await;
+        self.deaf = false;
         // Nothing is sent again: what was written before the end of the stream was written in good order.
         let (_, unanswered) = self.session.renew();
         unanswered.into_iter().for_each(|asked| self.give_up(asked));
