@@ -29,10 +29,17 @@ const TOKEN_MECHANISM: &str = "HT-SHA-256-NONE";
 /// What a user has kept from its logins before.
 #[derive(Default)]
 pub struct Kept {
-    /// Keys of SCRAM, which are expensive, and what they are good for.
-    keys: Option<Box<(HashName, Vec<u8>, u32, Keys)>>,
+    keys: Option<Box<Derived>>,
     /// A token (XEP-0484), and how often it was used.
     token: Option<(Box<str>, u32)>,
+}
+
+/// Keys of SCRAM, which are expensive, and what they are good for.
+struct Derived {
+    hash: HashName,
+    salt: Vec<u8>,
+    count: u32,
+    keys: Keys,
 }
 
 /// The session that is to go on.
@@ -269,12 +276,18 @@ impl Login<'_> {
     /// The keys of the account, derived when they are not known.
     fn keys(&mut self, hash: HashName, password: &str, salt: &[u8], count: u32) -> Result<Keys, Failure> {
         if let Some(kept) = &self.kept.keys
-            && (kept.0, &*kept.1, kept.2) == (hash, salt, count)
+            && (kept.hash, &*kept.salt, kept.count) == (hash, salt, count)
         {
-            return Ok(kept.3.clone());
+            return Ok(kept.keys.clone());
         }
         let keys = Keys::derive(hash, password, salt, count).map_err(|error| Failure(error.to_string()))?;
-        self.kept.keys = Some(Box::new((hash, salt.to_vec(), count, keys.clone())));
+        let derived = Derived {
+            hash,
+            salt: salt.to_vec(),
+            count,
+            keys: keys.clone(),
+        };
+        self.kept.keys = Some(Box::new(derived));
         Ok(keys)
     }
 }

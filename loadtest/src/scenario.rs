@@ -454,12 +454,14 @@ impl Scenario {
         );
         complain(self.messages.ack_every == 0, "messages.ack_every: at least 1");
         complain(
-            self.contacts.graph == Graph::Pairs && self.users % 2 == 1 && self.users > 1,
+            self.contacts.graph == Graph::Pairs && !self.users.is_multiple_of(2) && self.users > 1,
             "users: an odd number does not make pairs",
         );
         complain(
             self.contacts.graph != Graph::Pairs
-                && (self.contacts.count % 2 == 1 || self.contacts.count == 0 || self.contacts.count >= self.users),
+                && (!self.contacts.count.is_multiple_of(2)
+                    || self.contacts.count == 0
+                    || self.contacts.count >= self.users),
             "contacts.count: an even number below the number of users",
         );
         complain(

@@ -289,7 +289,11 @@ impl Circle {
         let Some(offset) = self.offsets.get(place / 2) else {
             return if self.users == 1 { user } else { user ^ 1 };
         };
-        let away = if place % 2 == 0 { *offset } else { self.users - *offset };
+        let away = if place.is_multiple_of(2) {
+            *offset
+        } else {
+            self.users - *offset
+        };
         ((u64::from(user) + u64::from(away)) % u64::from(self.users)) as u32
     }
 }

@@ -78,7 +78,11 @@ impl Stanza {
             }
             Self::Available => out.extend_from_slice(b"<presence/>"),
             Self::Presence { number, intended } => {
-                let show = if number % 2 == 0 { "<show>away</show>" } else { "" };
+                let show = if number.is_multiple_of(2) {
+                    "<show>away</show>"
+                } else {
+                    ""
+                };
                 let tag = Tag {
                     run: world.run,
                     from: user,
