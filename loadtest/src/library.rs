@@ -3,7 +3,17 @@
 use std::path::Path;
 
 /// Name and text of each.
-pub const ALL: &[(&str, &str)] = &[("chat", include_str!("../scenarios/chat.toml"))];
+pub const ALL: &[(&str, &str)] = &[
+    ("archive-sync", include_str!("../scenarios/archive-sync.toml")),
+    ("chat", include_str!("../scenarios/chat.toml")),
+    ("edge-kill", include_str!("../scenarios/edge-kill.toml")),
+    ("idle-mobile", include_str!("../scenarios/idle-mobile.toml")),
+    ("login-storm", include_str!("../scenarios/login-storm.toml")),
+    ("mixed-day", include_str!("../scenarios/mixed-day.toml")),
+    ("presence-storm", include_str!("../scenarios/presence-storm.toml")),
+    ("reconnect-storm", include_str!("../scenarios/reconnect-storm.toml")),
+    ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
+];
 
 /// Why a scenario was not found.
 #[derive(Debug, thiserror::Error)]
