@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use dunlin_loadtest::accounting::Target;
 use dunlin_loadtest::metrics::Endpoint;
 use dunlin_loadtest::overrides::Override;
@@ -25,6 +26,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a scenario and write a report.
     Run(Box<Run>),
+    /// Run a scenario with users on other processes or machines, which join with `worker`.
+    Coordinator(Box<Coordinator>),
+    /// Join a coordinator with some of the users.
+    Worker(Worker),
+    /// Run a scenario with more and more load until a threshold does not hold.
+    FindLimit(Box<FindLimit>),
     /// List the scenarios of the library.
     Ls,
     /// Write a scenario of the library to a file, to be changed.
@@ -40,7 +47,7 @@ pub(crate) enum Command {
 }
 
 /// A scenario, and what is changed in it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Scenario {
     /// A scenario of the library, or a file.
     pub(crate) scenario: String,
@@ -68,7 +75,7 @@ pub(crate) struct Scenario {
 }
 
 /// `run`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Run {
     /// Which scenario.
     #[command(flatten)]
@@ -97,6 +104,66 @@ pub(crate) struct Run {
     /// The targets are mine, though they are not of a private network.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,
+}
+
+/// `coordinator`
+#[derive(Debug, Args)]
+pub(crate) struct Coordinator {
+    /// What and how to run.
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// How many workers to wait for.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) workers: u32,
+    /// Where workers join. They are believed whatever they say: keep it to a network that you trust.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7222")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// `worker`
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Where the coordinator listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7222")]
+    pub(crate) join: String,
+    /// What it is called in the report. Default: the host's name and the process's id.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Threads for the users. Default: as many as there are cores.
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
+    /// The targets are mine, though they are not of a private network.
+    #[arg(long)]
+    pub(crate) i_own_this_target: bool,
+}
+
+/// `find-limit`
+#[derive(Debug, Args)]
+pub(crate) struct FindLimit {
+    /// What and how to run; each try is a run of its own, with a folder of its own below that of --out.
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// What is raised.
+    #[arg(long, value_enum, default_value_t = Load::Rate)]
+    pub(crate) of: Load,
+    /// Where to begin: messages a second, or users. Default: what the scenario has.
+    #[arg(long)]
+    pub(crate) from: Option<f64>,
+    /// How much more each time.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) factor: f64,
+    /// How well the limit is to be known, as a share of it.
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) precision: f64,
+}
+
+/// What a search for the limit raises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Load {
+    /// Messages a second.
+    Rate,
+    /// Users.
+    Users,
 }
 
 /// `init`

@@ -291,7 +291,10 @@ impl<'a> Conductor<'a> {
         }
         let mut results = std::mem::take(&mut self.record.results);
         results.processes = self.watching.watch.processes(&results.phases);
-        results.warnings.extend(busy(&results, self.workers.threads()));
+        if let Some(threads) = self.workers.threads() {
+            let warnings = busy(&results, threads);
+            results.warnings.extend(warnings);
+        }
         results.series.extend(self.watching.watch.series());
         results.series.extend(self.watching.metrics.series().clone());
         results.ledger = ledger.counts();

@@ -8,7 +8,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Facts for the reader of a report, by name.
 pub fn facts() -> BTreeMap<String, String> {
     let system = rustix::system::uname();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cpu = fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| field(&text, "model name"));
@@ -20,7 +19,7 @@ pub fn facts() -> BTreeMap<String, String> {
     let kernel = system.release().to_string_lossy().into_owned();
     let all = [
         ("processor", cpu),
-        ("cores", Some(cores.to_string())),
+        ("cores", Some(cores().to_string())),
         ("memory", memory),
         ("kernel", Some(kernel)),
         ("load before", load),
@@ -33,6 +32,16 @@ pub fn facts() -> BTreeMap<String, String> {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     known.collect()
+}
+
+/// How many cores there are.
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
+}
+
+/// The name of this machine.
+pub fn name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The value after the first `NAME :` in a file of `/proc`.

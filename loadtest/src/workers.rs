@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::board::Order;
 use crate::ledger::Ledger;
+use crate::remote::Remote;
 use crate::tally::Pulse;
 use crate::worker::Worker;
 
@@ -19,6 +20,8 @@ pub enum Workers {
         /// When the run began.
         epoch: Instant,
     },
+    /// Those of other processes.
+    There(Remote),
 }
 
 impl Workers {
@@ -26,13 +29,15 @@ impl Workers {
     pub fn now(&self) -> Duration {
         match self {
             Self::Here { epoch, .. } => epoch.elapsed(),
+            Self::There(remote) => remote.epoch().elapsed(),
         }
     }
 
-    /// How many threads of this process they have.
-    pub fn threads(&self) -> u32 {
+    /// How many threads of this process they have; `None` when they are elsewhere.
+    pub fn threads(&self) -> Option<u32> {
         match self {
-            Self::Here { threads, .. } => *threads,
+            Self::Here { threads, .. } => Some(*threads),
+            Self::There(_) => None,
         }
     }
 
@@ -46,6 +51,7 @@ impl Workers {
                 worker.iter().for_each(|worker| worker.order(order));
                 Ok(())
             }
+            Self::There(remote) => remote.order(order).await,
         }
     }
 
@@ -56,6 +62,7 @@ impl Workers {
     pub async fn pulse(&mut self) -> io::Result<Pulse> {
         match self {
             Self::Here { worker, .. } => Ok(worker.as_ref().map(Worker::pulse).unwrap_or_default()),
+            Self::There(remote) => remote.pulse().await,
         }
     }
 
@@ -73,6 +80,7 @@ impl Workers {
                 let finish = tokio::task::spawn_blocking(move || worker.finish());
                 finish.await.map_err(io::Error::other)?
             }
+            Self::There(remote) => remote.finish().await,
         }
     }
 
@@ -80,6 +88,7 @@ impl Workers {
     pub fn warnings(&self) -> Vec<String> {
         match self {
             Self::Here { .. } => Vec::new(),
+            Self::There(remote) => remote.warnings().to_vec(),
         }
     }
 }

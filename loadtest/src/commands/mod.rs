@@ -1,7 +1,9 @@
 //! What each command does.
 
+mod find_limit;
 mod provision;
 mod run;
+mod worker;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -22,6 +24,9 @@ use crate::failure::Failure;
 pub(crate) async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(arguments) => run::run(*arguments).await,
+        Command::Coordinator(arguments) => run::coordinate(*arguments).await,
+        Command::Worker(arguments) => Ok(worker::run(arguments).await?),
+        Command::FindLimit(arguments) => find_limit::run(*arguments).await,
         Command::Provision(arguments) => Ok(provision::run(arguments).await?),
         Command::Ls => {
             print!("{}", listing()?);

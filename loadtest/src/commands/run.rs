@@ -1,5 +1,6 @@
 //! `run`: from a scenario to a report.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -9,6 +10,7 @@ use dunlin_loadtest::accounting::Watch;
 use dunlin_loadtest::conduct::{Conductor, Outcome, Watching};
 use dunlin_loadtest::live::{Style, View};
 use dunlin_loadtest::metrics::Metrics;
+use dunlin_loadtest::remote::{self, Job, Remote};
 use dunlin_loadtest::results::{About, Results};
 use dunlin_loadtest::scenario::Scenario;
 use dunlin_loadtest::thresholds::Threshold;
@@ -21,17 +23,40 @@ use crate::chosen::{plan, scenario};
 use crate::cli;
 use crate::failure::{Failure, INTERRUPTED, THRESHOLD};
 
-/// Runs a scenario.
+/// Runs a scenario with all users in this process.
 ///
 /// # Errors
 /// With the exit code.
 pub(crate) async fn run(arguments: cli::Run) -> Result<(), Failure> {
     let scenario = scenario(&arguments.scenario)?;
+    report(&arguments, &scenario, &Place::Here).await
+}
+
+/// Runs a scenario with users in other processes.
+///
+/// # Errors
+/// With the exit code.
+pub(crate) async fn coordinate(arguments: cli::Coordinator) -> Result<(), Failure> {
+    let cli::Coordinator { run, workers, listen } = arguments;
+    let scenario = scenario(&run.scenario)?;
+    report(&run, &scenario, &Place::There { workers, listen }).await
+}
+
+/// Where the users are.
+pub(crate) enum Place {
+    /// In this process.
+    Here,
+    /// With so many workers, who join there.
+    There { workers: u32, listen: SocketAddr },
+}
+
+/// Runs a scenario, or says what it would do; writes the report.
+async fn report(arguments: &cli::Run, scenario: &Scenario, place: &Place) -> Result<(), Failure> {
     if arguments.dry_run {
-        print!("{}", plan(&scenario));
+        print!("{}", plan(scenario));
         return Ok(());
     }
-    let outcome = conduct(&arguments, &scenario).await?;
+    let outcome = conduct(arguments, scenario, place).await?;
     let folder = arguments.out.clone().unwrap_or_else(|| folder(&scenario.name));
     report::write(&outcome.results, &folder).map_err(anyhow::Error::from)?;
     tell(&outcome, &folder);
@@ -45,7 +70,10 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<(), Failure> {
 }
 
 /// Checks what can be checked, and runs.
-async fn conduct(arguments: &cli::Run, scenario: &Scenario) -> Result<Outcome> {
+///
+/// # Errors
+/// When something does not hold, or a worker fails.
+pub(crate) async fn conduct(arguments: &cli::Run, scenario: &Scenario, place: &Place) -> Result<Outcome> {
     let thresholds = scenario.thresholds.iter().map(|line| line.parse::<Threshold>());
     let thresholds = thresholds.collect::<Result<_, _>>()?;
     let began = SystemTime::now()
@@ -53,26 +81,22 @@ async fn conduct(arguments: &cli::Run, scenario: &Scenario) -> Result<Outcome> {
         .unwrap_or_default();
     let world = World::new(scenario.clone(), run_number(began.as_nanos()))?;
     preflight::check_targets(&world.addresses, arguments.i_own_this_target)?;
-    preflight::check_machine(scenario, scenario.users)?;
     if !arguments.no_preflight {
         preflight::check_server(&world).await?;
     }
+    let watch = Watch::new(arguments.watch_pid.clone())?;
+    let workers = workers(arguments, world, place).await?;
     let style = if arguments.quiet {
         Style::Quiet
     } else {
         Style::suitable()
     };
     let watching = Watching {
-        watch: Watch::new(arguments.watch_pid.clone())?,
+        watch,
         metrics: Metrics::new(arguments.watch_metrics.clone()),
         view: View::open(style)?,
         thresholds,
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.unwrap_or(u32::try_from(cores).unwrap_or(1)).max(1);
-    let epoch = Instant::now();
-    let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch)?);
-    let workers = Workers::Here { worker, threads, epoch };
     let mut outcome = Conductor::new(scenario, workers, watching)
         .run()
         .await
@@ -83,6 +107,34 @@ async fn conduct(arguments: &cli::Run, scenario: &Scenario) -> Result<Outcome> {
         u64::try_from(began.as_millis()).unwrap_or(0),
     );
     Ok(outcome)
+}
+
+/// Users who wait for orders.
+async fn workers(arguments: &cli::Run, world: World, place: &Place) -> Result<Workers> {
+    match place {
+        Place::Here => {
+            preflight::check_machine(&world.scenario, world.scenario.users)?;
+            let threads = arguments.threads.unwrap_or_else(machine::cores).max(1);
+            let epoch = Instant::now();
+            let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch)?);
+            Ok(Workers::Here { worker, threads, epoch })
+        }
+        Place::There { workers, listen } => {
+            let listener = remote::listen(*listen)
+                .await
+                .with_context(|| format!("listening at {listen}"))?;
+            println!(
+                "waiting for {workers} workers: dunlin-loadtest worker --join {}",
+                listener.local_addr()?
+            );
+            let job = Job {
+                scenario: toml::to_string(&world.scenario)?,
+                run: world.run,
+                workers: *workers,
+            };
+            Ok(Workers::There(Remote::gather(listener, &job).await?))
+        }
+    }
 }
 
 /// Not the same for two runs that one server may know of.
@@ -104,7 +156,7 @@ fn about(results: &mut Results, scenario: &Scenario, began_unix_ms: u64) {
 }
 
 /// `runs/NAME-TIME`
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
     Path::new("runs").join(format!("{name}-{now}"))
 }

@@ -1,0 +1,173 @@
+//! A worker in a process of its own: joins a coordinator and does what it is told.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::board::Order;
+use crate::preflight;
+use crate::scenario::Scenario;
+use crate::tally::micros;
+use crate::wire::{
+    Assignment, CoordinatorClient, Failure, Hello, MOST, Pong, Pulse, Ready, Report, Said, Says, Tells, Told, decode,
+};
+use crate::worker::{Share, Worker};
+use crate::world::World;
+
+/// How long to look for the coordinator, and how often.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(200);
+/// What is said and not yet taken; beyond, saying waits.
+const QUEUE: usize = 16;
+
+/// Who joins.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What it is called in warnings.
+    pub name: String,
+    /// How many threads its users have.
+    pub threads: u32,
+    /// Whether its operator says that targets outside of private networks are theirs.
+    pub owns_targets: bool,
+}
+
+/// A worker on its stream.
+struct Joined {
+    member: Member,
+    clock: Instant,
+    say: mpsc::Sender<Said>,
+    told: Streaming<Told>,
+}
+
+impl Member {
+    /// Joins the coordinator at `HOST:PORT`, and works until the run is over.
+    ///
+    /// # Errors
+    /// When the coordinator cannot be reached, is lost, or asks for what cannot be done.
+    pub async fn work(self, coordinator: &str) -> io::Result<()> {
+        // The clock that the coordinator compares with its own.
+        let clock = Instant::now();
+        let mut client = connect(coordinator, clock).await?.max_encoding_message_size(MOST);
+        let (say, said) = mpsc::channel(QUEUE);
+        let hello = Hello {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let first = Said {
+            what: Some(Says::Hello(hello)),
+        };
+        say.send(first).await.map_err(io::Error::other)?;
+        let told = client.join(ReceiverStream::new(said)).await.map_err(io::Error::other)?;
+        let mut joined = Joined {
+            member: self,
+            clock,
+            say,
+            told: told.into_inner(),
+        };
+        let assignment = joined.assignment().await?;
+        match joined.prepare(&assignment) {
+            Ok(worker) => joined.obey(worker).await,
+            Err(error) => {
+                let why = error.to_string();
+                joined.say(Says::Failure(Failure { why })).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn connect(coordinator: &str, clock: Instant) -> io::Result<CoordinatorClient<tonic::transport::Channel>> {
+    let address = format!("http://{coordinator}");
+    loop {
+        match CoordinatorClient::connect(address.clone()).await {
+            Ok(client) => return Ok(client),
+            Err(error) if clock.elapsed() > PATIENCE => {
+                return Err(io::Error::other(format!("no coordinator at {coordinator}: {error}")));
+            }
+            Err(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+impl Joined {
+    /// Answers pings until there is something to do.
+    async fn assignment(&mut self) -> io::Result<Assignment> {
+        loop {
+            match self.hear().await? {
+                Tells::Ping(_) => {
+                    let clock = micros(self.clock.elapsed());
+                    self.say(Says::Pong(Pong { clock })).await?;
+                }
+                Tells::Assignment(assignment) => return Ok(assignment),
+                Tells::Order(_) | Tells::Beat(_) => {
+                    return Err(io::Error::other("told something before there were users"));
+                }
+            }
+        }
+    }
+
+    /// The users, who wait.
+    fn prepare(&self, assignment: &Assignment) -> io::Result<Worker> {
+        let scenario = Scenario::read(&assignment.scenario).map_err(io::Error::other)?;
+        let users = scenario.users.div_ceil(assignment.of.max(1));
+        preflight::check_machine(&scenario, users).map_err(io::Error::other)?;
+        let world = World::new(scenario, assignment.run)?;
+        // Its own operator says what may be attacked from here, not the coordinator's.
+        preflight::check_targets(&world.addresses, self.member.owns_targets).map_err(io::Error::other)?;
+        let share = Share {
+            index: assignment.index,
+            of: assignment.of.max(1),
+        };
+        let epoch = self.clock + Duration::from_micros(assignment.epoch);
+        Worker::start(Arc::new(world), share, self.member.threads, epoch)
+    }
+
+    async fn obey(&mut self, worker: Worker) -> io::Result<()> {
+        self.say(Says::Ready(Ready {})).await?;
+        loop {
+            match self.hear().await? {
+                Tells::Order(order) => {
+                    let Some(order) = decode(&order) else { continue };
+                    worker.order(order);
+                    if order == Order::End {
+                        return self.report(worker).await;
+                    }
+                }
+                Tells::Beat(_) => {
+                    let json = serde_json::to_vec(&worker.pulse())?.into();
+                    self.say(Says::Pulse(Pulse { json })).await?;
+                }
+                Tells::Ping(_) | Tells::Assignment(_) => {}
+            }
+        }
+    }
+
+    async fn report(&mut self, worker: Worker) -> io::Result<()> {
+        let finish = tokio::task::spawn_blocking(move || worker.finish());
+        let (ledger, pulse) = finish.await.map_err(io::Error::other)??;
+        let report = Report {
+            ledger: serde_json::to_vec(&ledger)?.into(),
+            pulse: serde_json::to_vec(&pulse)?.into(),
+        };
+        self.say(Says::Report(report)).await?;
+        // The coordinator ends the stream when it has it.
+        while self.hear().await.is_ok() {}
+        Ok(())
+    }
+
+    async fn say(&self, what: Says) -> io::Result<()> {
+        let said = self.say.send(Said { what: Some(what) }).await;
+        said.map_err(|_| io::Error::other("the coordinator is gone"))
+    }
+
+    async fn hear(&mut self) -> io::Result<Tells> {
+        let told = self.told.message().await.map_err(io::Error::other)?;
+        let told = told.and_then(|told| told.what);
+        told.ok_or_else(|| io::Error::other("the coordinator is gone"))
+    }
+}
