@@ -51,7 +51,7 @@ sim-planted: ## plant bugs in a copy of the source: the simulation must find the
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run
 
-rivals-up: ## start another server to compare with: RIVAL=ejabberd|ejabberd-cluster|prosody ARCHIVE=off|on
+rivals-up: ## start another server to compare with: RIVAL=ejabberd, ejabberd-cluster or prosody; ARCHIVE=off or on
 	@scripts/rivals up
 
 rivals-down: ## end exactly the processes that rivals-up started
