@@ -149,7 +149,10 @@ fn over_time(f: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
 /// Series by chart (all before the last `/` of the name), in the order in which people ask.
 fn charts(series: &BTreeMap<String, Series>) -> Vec<(&str, Vec<(&str, &Series)>)> {
     let mut charts: BTreeMap<(usize, &str), Vec<(&str, &Series)>> = BTreeMap::new();
-    for (name, series) in series.iter().filter(|(_, series)| !series.points.is_empty()) {
+    for (name, series) in series
+        .iter()
+        .filter(|(name, series)| has_something_to_say(name, series))
+    {
         let (chart, line) = name.rsplit_once('/').unwrap_or((name, name));
         let place = FIRST
             .iter()
@@ -161,6 +164,12 @@ fn charts(series: &BTreeMap<String, Series>) -> Vec<(&str, Vec<(&str, &Series)>)
         .into_iter()
         .map(|((_, chart), members)| (chart, members))
         .collect()
+}
+
+/// That nothing failed is said elsewhere.
+fn has_something_to_say(name: &str, series: &Series) -> bool {
+    let is_quiet = name.starts_with("failed/") && series.points.iter().all(|point| point.1 == 0.0);
+    !series.points.is_empty() && !is_quiet
 }
 
 const FIRST: [&str; 6] = ["rate", "latency", "failed", "sessions", "cpu", "memory"];

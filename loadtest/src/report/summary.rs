@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use crate::measure::Measure;
+use crate::measure::{Aspect, Count, Measure};
 use crate::quantity::digits;
 use crate::report::escape::{Csv, Markdown, Xml};
 use crate::report::html::began;
@@ -65,9 +65,34 @@ pub(super) fn markdown(results: &Results) -> String {
         ]
     });
     table(&mut text, ["Threshold", "Measured", ""], thresholds);
-    let headlines =
-        figures(results).map(|(measure, quantity)| [Markdown(&measure.to_string()).to_string(), quantity.to_string()]);
-    table(&mut text, ["Measure", "Value"], headlines);
+    if results.ledger.sent > 0 {
+        let counts = Count::ALL.map(|(count, name)| format!("{name} {}", shown(results, &Measure::Ledger(count))));
+        let _ = writeln!(text, "Messages: {}\n", counts.join(", "));
+    }
+    let heads = [
+        "Operation",
+        "Done",
+        "Rate",
+        "Failed",
+        "p50",
+        "p95",
+        "p99",
+        "p99.9",
+        "Longest",
+    ];
+    table(
+        &mut text,
+        heads,
+        results
+            .operation_names()
+            .into_iter()
+            .map(|name| operation(results, name)),
+    );
+    let costs = Measure::headlines(results)
+        .into_iter()
+        .filter(|measure| matches!(measure, Measure::Process { .. }));
+    let costs = costs.map(|measure| [Markdown(&measure.to_string()).to_string(), shown(results, &measure)]);
+    table(&mut text, ["Cost", ""], costs);
     table(&mut text, ["Failure", "Operation", "Count"], failures(results));
     text
 }
@@ -117,10 +142,37 @@ pub(super) fn csv(results: &Results) -> String {
     text
 }
 
-fn figures(results: &Results) -> impl Iterator<Item = (Measure, crate::quantity::Quantity)> {
-    Measure::headlines(results)
-        .into_iter()
-        .filter_map(|measure| measure.of(results).ok().map(|quantity| (measure, quantity)))
+fn operation(results: &Results, name: &str) -> [String; 9] {
+    let aspect = |what| {
+        let operation = name.to_owned();
+        shown(
+            results,
+            &Measure::Operation {
+                what,
+                operation,
+                phase: None,
+            },
+        )
+    };
+    let [p50, p95, p99, p999] = [0.5, 0.95, 0.99, 0.999].map(|share| aspect(Aspect::Quantile(share)));
+    let [done, rate, failed, longest] = [Aspect::Done, Aspect::Rate, Aspect::Failed, Aspect::Max].map(aspect);
+    [
+        Markdown(name).to_string(),
+        done,
+        rate,
+        failed,
+        p50,
+        p95,
+        p99,
+        p999,
+        longest,
+    ]
+}
+
+fn shown(results: &Results, measure: &Measure) -> String {
+    measure
+        .of(results)
+        .map_or("–".to_owned(), |quantity| quantity.to_string())
 }
 
 fn failures(results: &Results) -> Vec<[String; 3]> {

@@ -222,7 +222,9 @@ fn junit_has_a_case_for_each_threshold() {
 fn summaries_hold_what_was_measured() {
     let text = summary::markdown(&sample());
     assert!(
-        text.contains("| loss == 0 | 2 | **broken** |") && text.contains("| cpu(server, login) | 5.37 ms |"),
+        text.contains("received 59,990, refused 8, loss 2")
+            && text.contains("| loss == 0 | 2 | **broken** |")
+            && text.contains("| cpu(server, login) | 5.37 ms |"),
         "{text}"
     );
     assert!(
