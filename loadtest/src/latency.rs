@@ -63,12 +63,12 @@ impl Latency {
 
     /// The counts between each two neighbours of these limits, which ascend: limit `i` included, limit `i + 1` not.
     pub fn counts(&self, limits: &[Duration]) -> Vec<u64> {
-        let mut counts = vec![0; limits.len().saturating_sub(1)];
+        let mut counts = vec![0u64; limits.len().saturating_sub(1)];
         for step in self.0.iter().flat_map(|histogram| histogram.iter_recorded()) {
             let value = Duration::from_micros(step.value_iterated_to());
             let above = limits.partition_point(|limit| *limit <= value);
             if let Some(count) = above.checked_sub(1).and_then(|index| counts.get_mut(index)) {
-                *count += step.count_at_value();
+                *count = count.saturating_add(step.count_at_value());
             }
         }
         counts
@@ -224,6 +224,18 @@ mod tests {
         assert!((hundred.share_within(Duration::from_micros(25_100)) - 0.25).abs() < 0.001);
         let limits = [0, 11, 51, 1000].map(Duration::from_millis);
         assert_eq!(hundred.counts(&limits), [10, 40, 50]);
+    }
+
+    #[test]
+    fn counts_beyond_all_bounds_are_borne() {
+        let mut histogram = Histogram::<u64>::new(DIGITS).expect("three digits");
+        histogram.record_n(5, u64::MAX / 2).expect("recorded");
+        histogram.record_n(90_000, u64::MAX / 2).expect("recorded");
+        let huge = read(&written(&Latency(Some(histogram)))).expect("read");
+        let mut sum = Latency::default();
+        (0..3).for_each(|_| sum.merge(&huge));
+        assert_eq!(sum.counts(&[Duration::ZERO, Duration::from_secs(1)]), [u64::MAX]);
+        assert!(sum.quantile(0.5).is_some() && sum.mean().is_some() && sum.count() > 0);
     }
 
     #[test]

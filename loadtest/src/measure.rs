@@ -226,8 +226,8 @@ pub fn process_names(results: &Results) -> Vec<&str> {
 
 fn operations(results: &Results, what: Aspect, name: &str, phase: Option<&str>) -> Result<f64, String> {
     let operation = results.operation(name, phase);
-    let ended = operation.done + operation.failures();
-    if operation.intended + ended == 0 {
+    let ended = operation.done.saturating_add(operation.failures());
+    if operation.intended == 0 && ended == 0 {
         let known: Vec<&str> = results.operation_names().into_iter().collect();
         return Err(format!("no {name} happened{}", instead(&known)));
     }

@@ -274,31 +274,31 @@ impl Span {
 impl Operation {
     /// Adds what another has counted.
     pub fn merge(&mut self, other: Self) {
-        self.intended += other.intended;
-        self.done += other.done;
+        add(&mut self.intended, other.intended);
+        add(&mut self.done, other.done);
         for (reason, count) in other.failed {
-            *self.failed.entry(reason).or_default() += count;
+            add(self.failed.entry(reason).or_default(), count);
         }
         self.latency.merge(&other.latency);
     }
 
     /// How many failed, for whatever reason.
     pub fn failures(&self) -> u64 {
-        self.failed.values().sum()
+        self.failed.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 }
 
 impl Ledger {
     /// Adds the counts of other messages; what two workers know of the *same* message must have been brought together before.
     pub fn merge(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.acknowledged += other.acknowledged;
-        self.received += other.received;
-        self.refused += other.refused;
-        self.lost += other.lost;
-        self.lost_acknowledged += other.lost_acknowledged;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
+        add(&mut self.sent, other.sent);
+        add(&mut self.acknowledged, other.acknowledged);
+        add(&mut self.received, other.received);
+        add(&mut self.refused, other.refused);
+        add(&mut self.lost, other.lost);
+        add(&mut self.lost_acknowledged, other.lost_acknowledged);
+        add(&mut self.duplicated, other.duplicated);
+        add(&mut self.reordered, other.reordered);
     }
 }
 
@@ -344,6 +344,11 @@ impl Usage {
     pub fn cpu(&self) -> f64 {
         self.user + self.kernel
     }
+}
+
+/// Counts come from files and from workers: no sum of them may panic.
+fn add(sum: &mut u64, count: u64) {
+    *sum = sum.saturating_add(count);
 }
 
 fn merge_span(spans: &mut Vec<Span>, other: Span) {
