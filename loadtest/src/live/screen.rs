@@ -13,12 +13,20 @@ use crate::quantity::{Unit, digits};
 
 /// Draws a moment.
 pub(super) fn draw(frame: &mut Frame<'_>, snapshot: &Snapshot, history: &BTreeMap<String, VecDeque<f64>>) {
-    let activities = u16::try_from(snapshot.activities.len()).unwrap_or(u16::MAX).min(8);
+    let lines = |count: usize, most: u16| u16::try_from(count).unwrap_or(u16::MAX).min(most);
+    let longest = [
+        snapshot.processes.len(),
+        snapshot.failures.len(),
+        snapshot.verdicts.len(),
+    ]
+    .into_iter()
+    .max()
+    .unwrap_or(0);
     let rows = [
         Constraint::Length(3),
-        Constraint::Length(activities + 3),
-        Constraint::Length(5),
+        Constraint::Length(lines(snapshot.activities.len(), 8) + 3),
         Constraint::Fill(1),
+        Constraint::Length(lines(longest, 10) + 2),
         Constraint::Length(1),
     ];
     let [top, middle, rates, bottom, foot] = Layout::vertical(rows).areas(frame.area());
