@@ -81,7 +81,9 @@ impl fmt::Display for Chart<'_> {
         self.vertical_axis(f, &scale)?;
         self.horizontal_axis(f, &scale)?;
         for (index, line) in self.lines.iter().enumerate() {
-            polyline(f, &scale, index, &thinned(&line.points, scale.right))?;
+            for piece in pieces(&line.points, self.horizontal) {
+                polyline(f, &scale, index, &thinned(piece, scale.right))?;
+            }
         }
         if let Horizontal::Time { marks, .. } = self.horizontal {
             strokes(f, &scale, marks)?;
@@ -291,11 +293,22 @@ fn strokes(f: &mut fmt::Formatter<'_>, scale: &Scale, marks: &[Mark]) -> fmt::Re
 fn polyline(f: &mut fmt::Formatter<'_>, scale: &Scale, index: usize, points: &[(f64, f64)]) -> fmt::Result {
     let dashes = if index < COLOURS { "" } else { " dashed" };
     write!(f, r#"<polyline class="line c{}{dashes}" points=""#, index % COLOURS)?;
-    for (x, y) in points {
+    // A single point becomes a dot: a line of no length with round ends.
+    let once_more = points.first().filter(|_| points.len() == 1);
+    for (x, y) in points.iter().chain(once_more) {
         write!(f, "{:.1},{:.1} ", scale.x(*x), scale.y(*y))?;
     }
     f.write_str("\"/>\n")
 }
+
+/// A line over time is broken where nothing was read for a while: nobody knows what was in between.
+fn pieces<'a>(points: &'a [(f64, f64)], horizontal: Horizontal<'_>) -> impl Iterator<Item = &'a [(f64, f64)]> {
+    let is_time = matches!(horizontal, Horizontal::Time { .. });
+    points.chunk_by(move |one, two| !is_time || two.0 - one.0 < GAP)
+}
+
+/// Seconds; series have a point every second or so.
+const GAP: f64 = 5.0;
 
 /// The lowest and the highest point of each slot: nothing that stuck out is lost, and a long run makes no larger a file than a short one.
 fn thinned(points: &[(f64, f64)], right: f64) -> Vec<(f64, f64)> {
@@ -378,6 +391,19 @@ mod tests {
         assert!(thin.len() <= 2 * SLOTS + 2, "{}", thin.len());
         assert!(thin.contains(&(5_003.0, 99.0)) && thin.contains(&(7_007.0, 0.0)));
         assert!(thin.is_sorted_by(|one, two| one.0 <= two.0));
+    }
+
+    #[test]
+    fn a_line_over_time_is_broken_where_nothing_was_read() {
+        let points = [(0.0, 1.0), (1.0, 1.0), (9.0, 1.0), (30.0, 1.0), (31.0, 1.0)];
+        let time = Horizontal::Time {
+            end: 31.0,
+            phases: &[],
+            marks: &[],
+        };
+        let lengths = |horizontal| pieces(&points, horizontal).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(time), [2, 1, 2]);
+        assert_eq!(lengths(Horizontal::Nines(4.0)), [5]);
     }
 
     #[test]

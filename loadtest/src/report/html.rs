@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crate::measure::{Measure, process_names};
 use crate::quantity::{Quantity, Unit};
 use crate::report::escape::Xml;
 use crate::report::sections;
-use crate::results::Results;
+use crate::results::{GENERATOR, Results};
 
 /// The whole page. It is well-formed XML too, so that tests and tools can read it.
 pub(super) struct Page<'a>(pub(super) &'a Results);
@@ -123,20 +124,20 @@ fn tiles_of(results: &Results) -> Vec<(String, String)> {
             .map(|(a, b)| (a.into(), b.into())),
         );
     }
-    for process in crate::measure::process_names(results)
-        .iter()
-        .filter(|name| **name != crate::results::GENERATOR)
-    {
+    let processes = process_names(results).into_iter().filter(|name| *name != GENERATOR);
+    for (index, process) in processes.enumerate() {
         tiles.extend(busiest.map(|name| (format!("cpu({process}, {name})"), format!("CPU of {process} a {name}"))));
         tiles.push((format!("memory({process})"), format!("memory of {process}, at most")));
-        tiles.push((
+        // The first that is named is what people are here for.
+        let of_session = (
             format!("memory-per-session({process})"),
             format!("memory of {process} a session"),
-        ));
+        );
+        tiles.extend((index == 0).then_some(of_session));
     }
     tiles
 }
 
 fn measured(results: &Results, expression: &str) -> Option<Quantity> {
-    expression.parse::<crate::measure::Measure>().ok()?.of(results).ok()
+    expression.parse::<Measure>().ok()?.of(results).ok()
 }

@@ -149,10 +149,7 @@ fn over_time(f: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
 /// Series by chart (all before the last `/` of the name), in the order in which people ask.
 fn charts(series: &BTreeMap<String, Series>) -> Vec<(&str, Vec<(&str, &Series)>)> {
     let mut charts: BTreeMap<(usize, &str), Vec<(&str, &Series)>> = BTreeMap::new();
-    for (name, series) in series
-        .iter()
-        .filter(|(name, series)| has_something_to_say(name, series))
-    {
+    for (name, series) in series.iter().filter(|(_, series)| !series.points.is_empty()) {
         let (chart, line) = name.rsplit_once('/').unwrap_or((name, name));
         let place = FIRST
             .iter()
@@ -160,19 +157,25 @@ fn charts(series: &BTreeMap<String, Series>) -> Vec<(&str, Vec<(&str, &Series)>)
             .unwrap_or(FIRST.len());
         charts.entry((place, chart)).or_default().push((line, series));
     }
+    charts.retain(|(_, chart), members| has_something_to_say(chart, members));
     charts
         .into_iter()
         .map(|((_, chart), members)| (chart, members))
         .collect()
 }
 
-/// That nothing failed is said elsewhere.
-fn has_something_to_say(name: &str, series: &Series) -> bool {
-    let is_quiet = name.starts_with("failed/") && series.points.iter().all(|point| point.1 == 0.0);
-    !series.points.is_empty() && !is_quiet
-}
-
 const FIRST: [&str; 6] = ["rate", "latency", "failed", "sessions", "cpu", "memory"];
+
+/// That nothing failed is said elsewhere, and of a server's many metrics those that stood still say nothing; all are in `series.csv`.
+fn has_something_to_say(chart: &str, members: &[(&str, &Series)]) -> bool {
+    let any = |says: fn(&Series) -> bool| members.iter().any(|(_, series)| says(series));
+    let kind = chart.split('/').next().unwrap_or_default();
+    match kind {
+        "failed" => any(|series| series.points.iter().any(|point| point.1 != 0.0)),
+        kind if FIRST.contains(&kind) => true,
+        _ => any(|series| series.points.windows(2).any(|pair| pair[0].1 != pair[1].1)),
+    }
+}
 
 fn title(name: &str, unit: &str) -> String {
     let words = match name.split_once('/') {
