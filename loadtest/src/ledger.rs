@@ -88,6 +88,11 @@ impl Book {
             }
         }
     }
+
+    /// A message was found in an archive, where all are that were heard, too. True when it had not been heard.
+    pub fn find(&mut self, tag: &Tag) -> bool {
+        self.heard.entry(tag.from).or_default().numbers.insert(tag.number)
+    }
 }
 
 /// What became of every message of a run, or of a part of it.
@@ -208,6 +213,17 @@ mod tests {
         assert_eq!(book.hear(&tag(1, 2, 5, 1)), Receipt::First);
         assert_eq!(book.hear(&tag(1, 2, 3, 2)), Receipt::First);
         assert_eq!(book.hear(&tag(1, 2, 2, 2)), Receipt::Overtaken);
+    }
+
+    #[test]
+    fn what_is_found_in_an_archive_is_received_and_neither_twice_nor_out_of_order() {
+        let mut book = Book::default();
+        assert_eq!(book.hear(&tag(1, 2, 3, 1)), Receipt::First);
+        assert!(book.find(&tag(1, 2, 2, 1)) && !book.find(&tag(1, 2, 3, 1)));
+        let mut ledger = Ledger::default();
+        ledger.add(2, book);
+        let counts = ledger.counts();
+        assert_eq!((counts.duplicated, counts.reordered), (0, 0));
     }
 
     #[test]

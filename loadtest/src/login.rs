@@ -21,6 +21,8 @@ const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 const BIND2: &str = "urn:xmpp:bind:0";
 const FAST: &str = "urn:xmpp:fast:0";
 const STARTTLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Archives (XEP-0313).
+pub const MAM: &str = "urn:xmpp:mam:2";
 /// Stream management (XEP-0198).
 pub const SM: &str = "urn:xmpp:sm:3";
 /// The token mechanism that every connection can use.
@@ -53,10 +55,19 @@ pub struct Former<'a> {
 /// What a login came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entered {
-    /// A new session; what the server said of stream management, if it was agreed on by the way.
-    Bound(Option<Element>),
+    /// A new session.
+    Bound(Bound),
     /// The former session goes on; the server has handled so many stanzas.
     Resumed(u32),
+}
+
+/// What was agreed on with a new session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// What the server said of stream management, if that was agreed on by the way.
+    pub enabled: Option<Element>,
+    /// The last id in the archive, when the server leaves it to the archive to tell what was kept (XEP-0386, 5); empty when there is none.
+    pub archived: Option<String>,
 }
 
 /// A login that did not come to a session: why, in few words that are counted.
@@ -128,7 +139,7 @@ impl Login<'_> {
         let bind = format!("<iq type='set' id='bind'><bind xmlns='{BIND}'><resource>{resource}</resource></bind></iq>");
         let answer = ask(link, &bind).await?;
         match answer.child(BIND, "bind") {
-            Some(_) if answer.attribute("type") == Some("result") => Ok(Entered::Bound(None)),
+            Some(_) if answer.attribute("type") == Some("result") => Ok(Entered::Bound(Bound::default())),
             _ => Err(refusal("bind", &answer)),
         }
     }
@@ -256,7 +267,12 @@ impl Login<'_> {
         let bound = answer
             .child(BIND2, "bound")
             .ok_or_else(|| Failure("bind: nothing was bound".to_owned()))?;
-        Ok(Entered::Bound(bound.child(SM, "enabled").cloned()))
+        let metadata = bound.child(MAM, "metadata");
+        let last = metadata.and_then(|metadata| metadata.child(MAM, "end")?.attribute("id"));
+        Ok(Entered::Bound(Bound {
+            enabled: bound.child(SM, "enabled").cloned(),
+            archived: Some(last.unwrap_or_default().to_owned()),
+        }))
     }
 
     fn prove(

@@ -40,6 +40,8 @@ pub enum Request {
     ArchivePage,
     /// Copies of what other clients send and receive (XEP-0280).
     Carbons,
+    /// What the archive has got since (XEP-0313). Written once more, it is a ping: its answer says that it has to be asked again.
+    CatchUp,
     /// A sign of life (XEP-0199).
     Ping,
     /// The roster (RFC 6121, 2.1.3).
@@ -135,7 +137,7 @@ fn ask(world: &World, request: Request, id: u32, out: &mut Vec<u8>) {
             out,
             "<iq type='set' id='q{id}'><enable xmlns='urn:xmpp:carbons:2'/></iq>"
         ),
-        Request::Ping => write!(
+        Request::CatchUp | Request::Ping => write!(
             out,
             "<iq type='get' id='q{id}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>",
             world.domain

@@ -31,6 +31,7 @@ use crate::session::Session;
 use crate::tally::{Kind, Tally, micros};
 use crate::world::World;
 
+mod catching_up;
 mod hearing;
 mod talking;
 
@@ -79,6 +80,9 @@ pub struct User {
     presences: u32,
     /// The phase whose closed loop it has begun.
     looped: Option<usize>,
+    /// Until where it knows its archive, if it has to look there, and the request that looks.
+    archived: Option<Box<str>>,
+    catching_up: Option<u32>,
     /// Whether it has said goodbye, and takes no stanza any more.
     deaf: bool,
     /// The session that it has just got; it is counted when the roster is there.
@@ -147,6 +151,8 @@ impl User {
             attempts: 0,
             presences: 0,
             looped: None,
+            archived: None,
+            catching_up: None,
             deaf: false,
             arrival: None,
             crew,

@@ -78,8 +78,9 @@ impl User {
     fn hear_message(&mut self, link: &mut Link, head: &Head<'_>, fragment: &Bytes, now: Duration) {
         let run = self.crew.world.run;
         let Some(tag) = head.id.and_then(Tag::read).filter(|tag| tag.run == run) else {
-            return;
+            return self.hear_archived(fragment, now);
         };
+        self.note_archived(fragment);
         if head.kind == Some("error") {
             return self.hear_refusal(&tag, fragment);
         }
@@ -148,6 +149,9 @@ impl User {
         let Some(asked) = head.id.and_then(answered).and_then(|id| self.session.answer(id)) else {
             return;
         };
+        if self.catching_up == Some(asked.id) {
+            return self.end_page(link, parse(fragment).as_ref(), now);
+        }
         let failure = (head.kind == Some("error"))
             .then(|| parse(fragment).map_or_else(|| "error".to_owned(), |error| refusal("refused", &error).0));
         if let Some(kind) = asked.kind {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{Arrival, Ending, GOODBYE, Late, User, Woken};
 use crate::board::{Call, Order};
 use crate::link::Link;
-use crate::login::{Entered, SM, reason};
+use crate::login::{Bound, Entered, SM, reason};
 use crate::scenario::{Action, Protocol};
 use crate::schedule::Deed;
 use crate::session::Asked;
@@ -26,7 +26,7 @@ impl User {
         }
         match entered {
             Entered::Resumed(h) => self.go_on(link, h, arrival, now),
-            Entered::Bound(enabled) => {
+            Entered::Bound(Bound { enabled, archived }) => {
                 if self.session.id.is_some() {
                     let mut tally = self.crew.tally.lock();
                     tally.fail(arrival.phase, Kind::Resume, "not resumed");
@@ -37,6 +37,7 @@ impl User {
                     self.session.enabled(enabled.attribute("id"));
                 }
                 self.greet(link, arrival, now);
+                self.begin_to_catch_up(link, archived, now);
             }
         }
         while let Some(late) = self.backlog.pop_front() {
