@@ -10,9 +10,12 @@ use std::time::Instant;
 
 use loadtest::accounting::{Target, Watch};
 use loadtest::conduct::{Conductor, Watching};
+use loadtest::join::Member;
 use loadtest::live::{Style, View};
 use loadtest::metrics::Metrics;
 use loadtest::preflight;
+use loadtest::provision::{Made, contacts, register};
+use loadtest::remote::{self, Job, Remote};
 use loadtest::results::{Ledger, Results};
 use loadtest::scenario::Scenario;
 use loadtest::worker::{Share, Worker};
@@ -20,6 +23,7 @@ use loadtest::workers::Workers;
 use loadtest::world::World;
 use testkit::process::Server;
 use testkit::settings::DOMAINS;
+use tokio::task::JoinSet;
 
 #[path = "scripts.rs"]
 #[allow(dead_code, reason = "the binary only")]
@@ -45,6 +49,39 @@ async fn stage(rest: &str) -> (Server, Scenario) {
 async fn run(server: &Server, scenario: &Scenario) -> Results {
     let world = World::new(scenario.clone(), 7).unwrap();
     preflight::check_server(&world).await.unwrap();
+    let (epoch, threads) = (Instant::now(), 2);
+    let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch).unwrap());
+    conduct(server, scenario, Workers::Here { worker, threads, epoch }).await
+}
+
+/// The same, with every third user with the same one of three workers.
+async fn run_apart(server: &Server, scenario: &Scenario) -> Results {
+    let listener = remote::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut members = JoinSet::new();
+    for name in ["a", "b", "c"] {
+        let member = Member {
+            name: name.to_owned(),
+            threads: 1,
+            owns_targets: false,
+        };
+        let address = address.clone();
+        members.spawn(async move { member.work(&address).await });
+    }
+    let job = Job {
+        scenario: toml::to_string(scenario).unwrap(),
+        run: 8,
+        workers: 3,
+    };
+    let workers = Workers::There(Remote::gather(listener, &job).await.unwrap());
+    let results = conduct(server, scenario, workers).await;
+    while let Some(ended) = members.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    results
+}
+
+async fn conduct(server: &Server, scenario: &Scenario, workers: Workers) -> Results {
     let target: Target = format!("server={}", server.pid()).parse().unwrap();
     let watching = Watching {
         watch: Watch::new(vec![target]).unwrap(),
@@ -52,9 +89,6 @@ async fn run(server: &Server, scenario: &Scenario) -> Results {
         view: View::open(Style::Quiet).unwrap(),
         thresholds: scenario.thresholds.iter().map(|line| line.parse().unwrap()).collect(),
     };
-    let (epoch, threads) = (Instant::now(), 2);
-    let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch).unwrap());
-    let workers = Workers::Here { worker, threads, epoch };
     Conductor::new(scenario, workers, watching).run().await.unwrap().results
 }
 
@@ -180,5 +214,61 @@ async fn who_was_away_is_counted_when_it_has_come_back() {
     let results = run(&server, &scenario).await;
     assert_exact(&results);
     assert!(results.phases.iter().any(|span| span.name == "collect"));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn counts_are_exact_when_sender_and_receiver_are_with_different_workers() {
+    let (server, scenario) = stage(
+        "rate = '120/s'
+        contacts = { graph = 'ring', count = 4 }
+        [[group]]
+        rates = { message = '1/s', reconnect = '30/min' }
+        [[phase]]
+        name = 'ramp'
+        online = '100%'
+        logins = '60/s'
+        pace = 0.0
+        [[phase]]
+        name = 'hold'
+        for = '2s'",
+    )
+    .await;
+    let results = run_apart(&server, &scenario).await;
+    assert_exact(&results);
+    assert_eq!(failures(&results), []);
+    assert_eq!(results.operation("login", None).done, u64::from(USERS));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn accounts_are_made_once_and_know_each_other() {
+    let (server, scenario) = stage(
+        "accounts = { user = 'new{n}' }
+        contacts = { graph = 'ring', count = 2 }
+        [[group]]
+        rates = { presence = '60/min' }
+        [[phase]]
+        name = 'ramp'
+        online = '100%'
+        pace = 0.0
+        [[phase]]
+        name = 'hold'
+        for = '1s'",
+    )
+    .await;
+    let world = World::new(scenario.clone(), 9).unwrap();
+    for expected in [Made::New, Made::Known] {
+        for user in 0..USERS {
+            assert_eq!(register(&world, user).await, Ok(expected), "{user}");
+        }
+    }
+    for user in 0..USERS {
+        assert_eq!(contacts(&world, user).await, Ok(2));
+    }
+    let results = run(&server, &scenario).await;
+    let done = |name| results.operation(name, Some("hold")).done;
+    assert!(done("presence") > 0);
+    assert_eq!(done("presence-delivery"), 2 * done("presence"));
     server.stop().await.unwrap();
 }

@@ -452,6 +452,10 @@ impl Scenario {
             self.login.fast && self.login.protocol != Protocol::Sasl2,
             "login.fast: needs login.protocol = \"sasl2\"",
         );
+        complain(
+            self.messages.to_resource && self.login.protocol == Protocol::Sasl2,
+            "messages.to_resource: with login.protocol = \"sasl2\" the server chooses resources",
+        );
         complain(self.messages.ack_every == 0, "messages.ack_every: at least 1");
         complain(
             self.contacts.graph == Graph::Pairs && !self.users.is_multiple_of(2) && self.users > 1,
