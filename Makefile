@@ -51,13 +51,13 @@ sim-planted: ## plant bugs in a copy of the source: the simulation must find the
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run
 
-rivals-up: ## start another server to compare with: RIVAL=ejabberd, ejabberd-cluster or prosody; ARCHIVE=off or on
+rivals-up: ## start another server to compare with: RIVAL=ejabberd, ejabberd-cluster or prosody; ARCHIVE=bare, off or on
 	@scripts/rivals up
 
 rivals-down: ## end exactly the processes that rivals-up started
 	@scripts/rivals down
 
-bench: ## measure Dunlin and its rivals: SERVERS=… TLS="plain tls" ARCHIVE="off on" SCENARIOS="chat presence" RUNS=3 (docs/performance.md)
+bench: ## measure Dunlin and its rivals: SERVERS=… TLS="plain tls" ARCHIVE="bare off on" SCENARIOS="chat presence" RUNS=3 (docs/performance.md)
 	@scripts/deps build && cargo build --release -p dunlin -p dunlin-loadtest && scripts/bench run
 
 measure: ## measure CPU, memory and latency of a release server alone

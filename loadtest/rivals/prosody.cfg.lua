@@ -28,8 +28,8 @@ allow_registration = true
 -- mod_limits is not among them: no byte rates.
 modules_disabled = { "s2s", "s2s_auth_certs" }
 modules_enabled = {
-    "blocklist", "carbons", "csi_simple", "disco", "lastactivity", "offline", "pep", "ping", "private", "register", "roster", "saslauth", "smacks", "tls",
-    "vcard4", "vcard_legacy", "version", $archive
+    "blocklist", "carbons", "csi_simple", "disco", "lastactivity", "pep", "ping", "private", "register", "roster", "saslauth", "smacks", "tls",
+    "vcard4", "vcard_legacy", "version", $offline $archive
 }
 
 storage = "internal"
