@@ -243,8 +243,8 @@ impl Account {
         self.dirty.insert(id);
     }
 
-    /// Delivers to those of `to` that are still here: one frame per edge. For a session whose client nobody looks at, what can wait is held
-    /// back; what cannot brings that with it.
+    /// Delivers to those of `to` that are still here: one frame per edge. For a session whose client nobody looks at, or that has a crowd to
+    /// take in, what can wait is held back; what cannot brings that with it.
     pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner) {
         let mut frames: Vec<(EdgeRef, Vec<(SessionId, u64)>)> = Vec::new();
         let (pipeline, mut waits) = (&self.host.pipeline, None);
@@ -253,13 +253,15 @@ impl Account {
                 continue;
             };
             // What stands in the archive has its turn there.
-            let may_wait = session.is_unattended() && delivery.limits.held > 0 && delivery.fate.archived().is_none();
+            let is_better_held = session.is_unattended() || session.is_crowded(delivery.limits);
+            let may_wait = is_better_held && delivery.limits.held > 0 && delivery.fate.archived().is_none();
             if may_wait && *waits.get_or_insert_with(|| pipeline.can_wait(stanza)) {
                 gauges::held(session.hold(Waiting {
                     stanza: stanza.clone(),
                     readdress: delivery.readdress,
                 }));
-                if session.holds_enough(delivery.limits) {
+                session.wake_when_written();
+                if session.holds_enough(delivery.limits) || session.has_caught_up(delivery.limits) {
                     session.release(delivery.trace);
                 }
                 continue;
@@ -301,6 +303,13 @@ impl Account {
         if session.is_over(limits) && !self.overflown.contains(&id) {
             self.overflown.push(id);
         }
+    }
+
+    /// Delivers what was held back in a crowd that is over.
+    pub(crate) fn catch_up(&mut self, limits: QueueLimits) {
+        let done = self.sessions.values().filter(|session| session.has_caught_up(limits));
+        let done: Vec<SessionId> = done.map(|session| session.id).collect();
+        done.into_iter().for_each(|id| self.attend(id, limits));
     }
 
     /// The session is to get this message of the archive when there is room. One to which too much is owed is over.

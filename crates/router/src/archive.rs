@@ -457,8 +457,12 @@ pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trac
             return;
         };
         session.settle_written();
+        if session.owed().is_none() || !session.has_room(limits) {
+            session.wake_when_written();
+            session.settle_written();
+        }
         let Some(first) = session.owed().filter(|_| session.has_room(limits)) else {
-            return session.wake_when_written();
+            return;
         };
         let request = page_after(ArchiveId(first.0 - 1));
         let page = match core.stores.archive.page(account.jid(), ARCHIVE, &request).await {

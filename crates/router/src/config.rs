@@ -22,6 +22,9 @@ pub struct Config {
     /// Most stanzas (presence, chat states) that are held back for a client that nobody looks at (XEP-0352) or that has no stream, of each
     /// sender the newest; with one more all are delivered. 0: none are.
     pub held: u32,
+    /// So many stanzas are on their way to one client, not yet written (under stream management: not yet acknowledged), before what can be held
+    /// back is, as for a client that nobody looks at: until those are written, or something comes that cannot wait. 0: never.
+    pub crowd: u32,
     /// How long a session is kept for its client to resume once its stream is gone, in seconds (XEP-0198); clients may ask for less.
     /// 0: sessions end with their streams.
     pub resume_timeout_s: u32,
@@ -166,6 +169,7 @@ impl Default for Config {
             queue_stanzas: 2_000,
             queue_bytes: 8 * 1024 * 1024,
             held: 100,
+            crowd: 32,
             resume_timeout_s: 600,
             kept_messages: 1_000,
             owed_messages: 10_000,

@@ -97,6 +97,7 @@ impl Core {
             stanzas: self.config.queue_stanzas as usize,
             bytes: self.config.queue_bytes as usize,
             held: self.config.held as usize,
+            crowd: u64::from(self.config.crowd),
         }
     }
 }

@@ -364,6 +364,7 @@ async fn go_on(core: &Core, account: &stanza::Bare) {
     let Some(cell) = core.cells.find(account) else { return };
     let mut state = cell.state.lock().await;
     if let State::Loaded(account) = &mut *state {
+        account.catch_up(core.queue_limits());
         archive::feed_all(core, account, None).await;
         account.mirror();
     }

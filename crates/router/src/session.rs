@@ -22,7 +22,7 @@ pub(crate) struct Handle {
     bytes: AtomicUsize,
     /// The highest delivery that was written to the client.
     written: AtomicU64,
-    /// The delivery after which there is room for what is owed to the session; 0: nothing is.
+    /// The delivery after which there is room for what is owed to the session, or held back; 0: nothing is.
     waking: AtomicU64,
 }
 
@@ -117,8 +117,10 @@ pub(crate) enum Fate {
 pub(crate) struct QueueLimits {
     pub(crate) stanzas: usize,
     pub(crate) bytes: usize,
-    /// Stanzas that are held back for a client that nobody looks at.
+    /// Stanzas that are held back for a client that nobody looks at, or that has a crowd to take in.
     pub(crate) held: usize,
+    /// Deliveries under way that are a crowd; 0: none are.
+    pub(crate) crowd: u64,
 }
 
 impl Handle {
@@ -143,14 +145,15 @@ impl Handle {
             delivered: AtomicU64::new(self.delivered.load(Ordering::Relaxed)),
             bytes: AtomicUsize::new(self.bytes.load(Ordering::Relaxed)),
             written: AtomicU64::new(self.written()),
-            waking: AtomicU64::new(self.waking.load(Ordering::Acquire)),
+            waking: AtomicU64::new(self.waking.load(Ordering::SeqCst)),
         }
     }
 
-    /// Notes that deliveries up to `number` were written; says whether there is room for what is owed to the session.
+    /// Notes that deliveries up to `number` were written; says whether somebody waits for that: either this sees who waits, or who begins to
+    /// wait sees this.
     pub(crate) fn note_written(&self, number: u64) -> bool {
-        self.written.fetch_max(number, Ordering::AcqRel);
-        let mark = self.waking.load(Ordering::Acquire);
+        self.written.fetch_max(number, Ordering::SeqCst);
+        let mark = self.waking.load(Ordering::SeqCst);
         mark != 0 && number >= mark
     }
 
@@ -163,7 +166,7 @@ impl Handle {
     }
 
     pub(crate) fn written(&self) -> u64 {
-        self.written.load(Ordering::Acquire)
+        self.written.load(Ordering::SeqCst)
     }
 }
 
@@ -215,6 +218,21 @@ impl Session {
         self.inactive || self.detached.is_some()
     }
 
+    /// Whether so much is on its way to its client that what can wait is better held back, too.
+    pub(crate) fn is_crowded(&self, limits: QueueLimits) -> bool {
+        limits.crowd > 0 && self.delivered.saturating_sub(self.handle.written()) >= limits.crowd
+    }
+
+    /// Whether something is held back although the crowd is over.
+    pub(crate) fn has_caught_up(&self, limits: QueueLimits) -> bool {
+        self.holds_for_crowd() && !self.is_crowded(limits)
+    }
+
+    /// Whether something is held back although somebody looks at its client.
+    fn holds_for_crowd(&self) -> bool {
+        !self.held.is_empty() && !self.is_unattended()
+    }
+
     /// Holds a stanza back, at its edge too. Returns whether it took the place of an older one.
     pub(crate) fn hold(&mut self, waiting: Waiting) -> bool {
         if self.handle.edge.is_some() {
@@ -230,6 +248,9 @@ impl Session {
 
     /// Delivers what was held back; nobody else needs it, should this session end before.
     pub(crate) fn release(&mut self, trace: Option<Trace>) {
+        if self.held.is_empty() {
+            return;
+        }
         for Waiting { stanza, readdress } in self.held.release() {
             let number = self.push(&stanza, readdress, Fate::Lost);
             if self.handle.edge.is_some() {
@@ -243,6 +264,7 @@ impl Session {
                 });
             }
         }
+        self.wake_when_written();
     }
 
     /// Its edge may have missed what is held back.
@@ -370,10 +392,11 @@ impl Session {
         !self.owed.is_empty() || !self.has_room(limits)
     }
 
-    /// Lets it be known when there is room for what is owed.
+    /// Lets it be known when there is room for what is owed, or held back. It may be there before that: look again.
     pub(crate) fn wake_when_written(&self) {
-        let mark = if self.owed.is_empty() { 0 } else { self.delivered.max(1) };
-        self.handle.waking.store(mark, Ordering::Release);
+        let waits = !self.owed.is_empty() || self.holds_for_crowd();
+        let mark = if waits { self.delivered.max(1) } else { 0 };
+        self.handle.waking.store(mark, Ordering::SeqCst);
     }
 
     /// What stands in the archive from there is still to come.

@@ -1,4 +1,4 @@
-//! Sessions whose client nobody looks at (XEP-0352), or that have no stream: of presence the newest waits.
+//! Sessions whose client nobody looks at (XEP-0352), that have no stream, or a crowd to take in: of presence the newest waits.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -92,6 +92,39 @@ async fn beyond_the_bound_nothing_waits() {
     show(&romeo, "away").await;
     show(&romeo, "xa").await;
     assert_eq!(short(&juliet.got()), ["away", "xa"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_crowd_the_newest_waits_for_what_is_on_its_way() {
+    let config = Config {
+        crowd: 2,
+        ..Config::default()
+    };
+    let house = House::with(&["juliet", "romeo"], config).await;
+    let (juliet, romeo) = (
+        house.client("juliet", "balcony").await,
+        house.client("romeo", "orchard").await,
+    );
+    juliet.available().await;
+    juliet.written();
+    juliet.got();
+    for what in ["away", "xa", "dnd", "away", "xa"] {
+        show(&romeo, what).await;
+    }
+    assert_eq!(short(&juliet.got()), ["away", "xa"]);
+    juliet.written();
+    settle().await;
+    assert_eq!(short(&juliet.got()), ["xa"], "the newest of three");
+    show(&romeo, "dnd").await;
+    assert_eq!(short(&juliet.got()), ["dnd"]);
+    show(&romeo, "away").await;
+    say(&romeo, 1).await;
+    assert_eq!(short(&juliet.got()), ["away", "message"], "a message does not wait");
+    juliet.written();
+    settle().await;
+    assert_eq!(short(&juliet.got()), [""; 0]);
+    let numbers = juliet.numbers();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
