@@ -58,7 +58,7 @@ impl User {
                     self.acknowledged(h);
                 }
             }
-            (Some(SM), "r") => {
+            (Some(SM), "r") if !self.deaf => {
                 let answer = format!("<a xmlns='{SM}' h='{}'/>", self.session.read());
                 link.output().extend_from_slice(answer.as_bytes());
             }

@@ -293,6 +293,7 @@ impl User {
             let h = self.session.read();
             let last = format!("<a xmlns='{SM}' h='{h}'/>");
             link.output().extend_from_slice(last.as_bytes());
+            ask_for_acknowledgement(&mut link);
         }
         link.output().extend_from_slice(b"</stream:stream>");
         let end = async {
