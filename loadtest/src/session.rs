@@ -97,6 +97,11 @@ impl Session {
         (self.outgoing, self.acks) = (Outgoing::new(), Acks::default());
     }
 
+    /// Whether stanzas are counted on both sides, or on neither.
+    pub fn is_settled(&self) -> bool {
+        self.managed == self.counts
+    }
+
     /// A stanza was read.
     pub fn heard(&mut self) {
         self.read = self.read.wrapping_add(u32::from(self.counts));

@@ -343,12 +343,16 @@ impl User {
             number: None,
             intended: micros(time),
         };
-        let mut tally = self.crew.tally.lock();
-        tally.intend(self.phase, Kind::Message);
+        self.crew.tally.lock().intend(self.phase, Kind::Message);
+        self.keep(late);
+    }
+
+    /// Keeps a message until it can be sent; it was intended already.
+    fn keep(&mut self, late: Late) {
         if self.backlog.len() < BACKLOG {
             self.backlog.push_back(late);
         } else {
-            tally.fail(self.phase, Kind::Message, "backlog");
+            self.crew.tally.lock().fail(self.phase, Kind::Message, "backlog");
         }
     }
 

@@ -162,7 +162,7 @@ impl User {
             }
         }
         if self.arrival.is_some_and(|arrival| arrival.roster == Some(asked.id)) {
-            self.arrived(now);
+            self.arrived(link, now);
         }
     }
 

@@ -40,10 +40,23 @@ impl User {
                 self.begin_to_catch_up(link, archived, now);
             }
         }
+        self.release(link, now);
+    }
+
+    /// Writes what had to wait for the session: until it has begun in full, what is written could be lost with it, or come twice.
+    pub(super) fn release(&mut self, link: &mut Link, now: Duration) {
+        if !self.is_ready() {
+            return;
+        }
         while let Some(late) = self.backlog.pop_front() {
             self.send(link, late, now);
         }
         self.close_loop(link, now);
+    }
+
+    /// Whether the session has begun in full: stanzas are counted on both sides, if at all, and the roster is there.
+    fn is_ready(&self) -> bool {
+        self.arrival.is_none() && self.session.is_settled()
     }
 
     /// The former session goes on: what the server has not handled is written once more (XEP-0198, 5).
@@ -100,16 +113,17 @@ impl User {
         }
         self.arrival = Some(arrival);
         if !roster {
-            self.arrived(now);
+            self.arrived(link, now);
         }
     }
 
     /// The session is there, with all that it begins with.
-    pub(super) fn arrived(&mut self, now: Duration) {
+    pub(super) fn arrived(&mut self, link: &mut Link, now: Duration) {
         if let Some(arrival) = self.arrival.take() {
             let took = now.saturating_sub(arrival.since);
             self.crew.tally.lock().done(arrival.phase, Kind::Login, took);
         }
+        self.release(link, now);
     }
 
     /// Lives in a session until it ends.
@@ -145,7 +159,7 @@ impl User {
         let now = self.now();
         match self.order {
             Order::End => return Some(Ending::Left),
-            Order::Phase(..) => self.close_loop(link, now),
+            Order::Phase(..) => self.release(link, now),
             Order::Settle | Order::Collect(_) => self.session.hasten(now),
             Order::Wait => {}
         }
@@ -167,6 +181,7 @@ impl User {
         }
         while let Some(asked) = self.session.overdue(now) {
             self.give_up(asked);
+            self.release(link, now);
         }
         if self.session.asks(now) {
             ask_for_acknowledgement(link);
@@ -197,9 +212,16 @@ impl User {
                 self.write(link, Stanza::Presence { number, intended }, now);
             }
             None => {
-                let to = self.peer();
-                let number = None;
-                self.send(link, Late { to, number, intended }, now);
+                let late = Late {
+                    to: self.peer(),
+                    number: None,
+                    intended,
+                };
+                if self.is_ready() {
+                    self.send(link, late, now);
+                } else {
+                    self.keep(late);
+                }
             }
         }
     }
