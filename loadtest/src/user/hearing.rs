@@ -62,10 +62,15 @@ impl User {
                 let answer = format!("<a xmlns='{SM}' h='{}'/>", self.session.read());
                 link.output().extend_from_slice(answer.as_bytes());
             }
-            (Some(SM), "enabled") => self
-                .session
-                .enabled(head.id.filter(|_| self.crew.world.scenario.login.resume)),
-            (Some(SM), "failed") => self.session.unmanage(),
+            (Some(SM), "enabled") => {
+                self.session
+                    .enabled(head.id.filter(|_| self.crew.world.scenario.login.resume));
+                self.release(link, now);
+            }
+            (Some(SM), "failed") => {
+                self.session.unmanage();
+                self.release(link, now);
+            }
             (Some(xml::ns::STREAMS), "error") => {
                 let condition = parse(fragment).map_or_else(|| "error".to_owned(), |error| refusal("stream", &error).0);
                 return Some(Ending::Lost(condition));
