@@ -324,6 +324,10 @@ fn initial_presence() {
             "broadcast from@example.org: <presence from='juliet@capulet.example' type='subscribe'/>".into(),
             format!("deliver chamber: {}", balcony("juliet@capulet.example/chamber")),
             "flush chamber".into(),
+            // Whether there is a message of the day is looked up after that.
+            "send <iq to='juliet@capulet.example' from='capulet.example' id='motd-660c819a17000' type='set'><look \
+             xmlns='urn:dunlin:motd'/></iq>"
+                .into(),
         ],
     );
 }
