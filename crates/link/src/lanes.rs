@@ -1,10 +1,11 @@
 //! Does jobs in order per key and side by side across keys: a key that waits does not hold up another. A fixed number of
-//! tasks, each with a bounded queue.
+//! tasks, each with a bounded queue; while there is little to do, what can be done at once is done where it comes in.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -16,15 +17,32 @@ const HELD: usize = 4096;
 /// Jobs on their way to a lane.
 const QUEUED: usize = 256;
 
+/// Of so many jobs that come together, none has to be handed to another task: that would cost more than the job, and wake up a thread.
+const FEW: usize = 4;
+
 /// Does one job.
 pub(crate) type Worker<J> = Arc<dyn Fn(J) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The tasks. Dropping it stops them: jobs under way are cut off.
 pub(crate) struct Lanes<K, J> {
-    queues: Vec<mpsc::Sender<(K, J)>>,
+    queues: Vec<Queue<K, J>>,
     tasks: JoinSet<()>,
     hasher: RandomState,
     stopped: Arc<AtomicBool>,
+    worker: Worker<J>,
+}
+
+/// The way to a lane.
+struct Queue<K, J> {
+    jobs: mpsc::Sender<(K, Work<J>)>,
+    /// Jobs that were given to it and are not done.
+    undone: Arc<AtomicUsize>,
+}
+
+enum Work<J> {
+    New(J),
+    /// What is left of it.
+    Begun(BoxFuture<'static, ()>),
 }
 
 impl<K, J> Lanes<K, J>
@@ -37,8 +55,9 @@ where
         let (mut tasks, stopped) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
         let mut lane = |_| {
             let (sender, jobs) = mpsc::channel(QUEUED);
-            tasks.spawn(Lane::new(Arc::clone(worker), Arc::clone(&stopped)).run(jobs));
-            sender
+            let undone = Arc::new(AtomicUsize::new(0));
+            tasks.spawn(Lane::new(Arc::clone(worker), Arc::clone(&stopped), Arc::clone(&undone)).run(jobs));
+            Queue { jobs: sender, undone }
         };
         let queues = (0..count.max(1)).map(&mut lane).collect();
         Self {
@@ -46,14 +65,28 @@ where
             tasks,
             hasher: RandomState::new(),
             stopped,
+            worker: Arc::clone(worker),
         }
     }
 
-    /// Does `job` after all jobs of `key` that were given before. Waits while the lane is full.
-    pub(crate) async fn give(&self, key: K, job: J) {
+    /// Does `job` after all jobs of `key` that were given before. Waits while the lane is full. `together`: how many jobs came at the same
+    /// time. To be called by one task only.
+    pub(crate) async fn give(&self, key: K, job: J, together: usize) {
         let lane = usize::try_from(self.hasher.hash_one(&key) % self.queues.len() as u64).unwrap_or(0);
+        let Queue { jobs, undone } = &self.queues[lane];
+        // Nothing is before it, and nobody else gives.
+        let work = if together <= FEW && undone.load(Ordering::Acquire) == 0 {
+            let mut future = (self.worker)(job);
+            match futures::poll!(&mut future) {
+                Poll::Ready(()) => return,
+                Poll::Pending => Work::Begun(future),
+            }
+        } else {
+            Work::New(job)
+        };
+        undone.fetch_add(1, Ordering::AcqRel);
         // A lane ends only when all senders are gone.
-        let _ = self.queues[lane].send((key, job)).await;
+        let _ = jobs.send((key, work)).await;
     }
 
     /// Forgets what has not begun and waits for what has.
@@ -73,6 +106,7 @@ struct Lane<K, J> {
     /// `held` of all lanes, as a metric.
     depth: metrics::Gauge,
     stopped: Arc<AtomicBool>,
+    undone: Arc<AtomicUsize>,
 }
 
 impl<K, J> Lane<K, J>
@@ -80,7 +114,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     J: Send + 'static,
 {
-    fn new(worker: Worker<J>, stopped: Arc<AtomicBool>) -> Self {
+    fn new(worker: Worker<J>, stopped: Arc<AtomicBool>, undone: Arc<AtomicUsize>) -> Self {
         let (running, waiting) = (FuturesUnordered::new(), HashMap::new());
         Self {
             worker,
@@ -89,18 +123,27 @@ where
             held: 0,
             depth: metrics::gauge!("dunlin_link_lane_jobs"),
             stopped,
+            undone,
         }
     }
 
-    async fn run(mut self, mut jobs: mpsc::Receiver<(K, J)>) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<(K, Work<J>)>) {
         while !self.stopped.load(Ordering::Acquire) {
             tokio::select! {
                 biased;
                 Some(key) = self.running.next(), if !self.running.is_empty() => self.ended(key).await,
                 job = jobs.recv(), if self.held < HELD => match job {
-                    Some((key, job)) if !self.stopped.load(Ordering::Acquire) => self.arrived(key, job).await,
+                    // What has begun is not forgotten.
+                    Some((key, Work::Begun(rest))) => self.keep(key, rest),
+                    Some((key, Work::New(job))) if !self.stopped.load(Ordering::Acquire) => self.arrived(key, job).await,
                     _ => break,
                 },
+            }
+        }
+        jobs.close();
+        while let Some((key, work)) = jobs.recv().await {
+            if let Work::Begun(rest) = work {
+                self.keep(key, rest);
             }
         }
         while self.running.next().await.is_some() {}
@@ -122,14 +165,20 @@ where
             waiting.push_back(job);
             self.hold();
         } else if let Some(rest) = self.begin(job).await {
-            self.hold();
-            self.waiting.insert(key.clone(), VecDeque::new());
-            self.follow(key, rest);
+            self.keep(key, rest);
         }
+    }
+
+    /// A key has a job under way from now on.
+    fn keep(&mut self, key: K, rest: BoxFuture<'static, ()>) {
+        self.hold();
+        self.waiting.insert(key.clone(), VecDeque::new());
+        self.follow(key, rest);
     }
 
     async fn ended(&mut self, key: K) {
         self.release();
+        self.is_done();
         while let Some(job) = self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
             if self.stopped.load(Ordering::Acquire) {
                 return;
@@ -145,7 +194,15 @@ where
     /// Begins `job`; gives what is left of it, if it could not be done at once.
     async fn begin(&mut self, job: J) -> Option<BoxFuture<'static, ()>> {
         let mut future = (self.worker)(job);
-        futures::poll!(&mut future).is_pending().then_some(future)
+        let is_pending = futures::poll!(&mut future).is_pending();
+        if !is_pending {
+            self.is_done();
+        }
+        is_pending.then_some(future)
+    }
+
+    fn is_done(&self) {
+        self.undone.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn follow(&mut self, key: K, rest: BoxFuture<'static, ()>) {
@@ -187,11 +244,17 @@ mod tests {
 
     #[tokio::test]
     async fn order_holds_per_key_and_a_slow_key_holds_up_no_other() {
+        for together in [1, FEW, FEW + 1] {
+            keeps_order(together).await;
+        }
+    }
+
+    async fn keeps_order(together: usize) {
         let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
         let lanes = Lanes::start(1, &worker(&seen, &gate));
         for n in 0..100 {
             for key in ['a', 'b', 'c'] {
-                lanes.give(key, (key, n)).await;
+                lanes.give(key, (key, n), together).await;
             }
         }
         while of(&seen, 'a').len() + of(&seen, 'c').len() < 200 {
@@ -212,7 +275,7 @@ mod tests {
         let (seen, gate) = (Seen::default(), Arc::new(Semaphore::new(0)));
         let lanes = Lanes::start(2, &worker(&seen, &gate));
         for n in 0..3 {
-            lanes.give('b', ('b', n)).await;
+            lanes.give('b', ('b', n), 1).await;
         }
         tokio::task::yield_now().await;
         let finish = lanes.finish();
@@ -228,7 +291,7 @@ mod tests {
         let mut given = 0;
         let feed = async {
             loop {
-                lanes.give('b', ('b', given)).await;
+                lanes.give('b', ('b', given), 1).await;
                 given += 1;
                 tokio::task::yield_now().await;
             }

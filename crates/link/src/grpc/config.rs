@@ -75,7 +75,13 @@ pub struct Tls {
 /// Keys or certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("set up TLS for the links")]
-pub struct InvalidTls(#[from] tonic::transport::Error);
+pub struct InvalidTls(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl InvalidTls {
+    pub(super) fn new(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(why.into())
+    }
+}
 
 impl Default for Config {
     fn default() -> Self {

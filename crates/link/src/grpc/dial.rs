@@ -15,7 +15,7 @@ use topology::{Epoch, Member, NodeId, Role, Snapshot};
 use super::config::Config;
 use super::{metric, transport};
 use crate::backoff::Backoff;
-use crate::outbox::{Batch, Outbox};
+use crate::outbox::{Alarm, Batch, Outbox};
 use crate::wire::pb::router_client::RouterClient;
 
 /// What a link is used for.
@@ -90,9 +90,9 @@ where
     K: Ord + Send + 'static,
     V: Ord + Send + 'static,
 {
-    let rest = futures::stream::unfold(outbox, move |outbox| async move {
-        let batch = outbox.next().await?;
-        Some((encode(batch), outbox))
+    let rest = futures::stream::unfold((outbox, Alarm::default()), move |(outbox, mut alarm)| async move {
+        let batch = outbox.next(&mut alarm).await?;
+        Some((encode(batch), (outbox, alarm)))
     });
     futures::stream::once(async move { greeting }).chain(rest)
 }

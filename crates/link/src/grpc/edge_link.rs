@@ -180,12 +180,13 @@ async fn push_snapshots(mut snapshots: watch::Receiver<Arc<Snapshot>>, outbox: &
 async fn read(mut inbound: Streaming<pb::EdgeFrames>, desk: &Arc<Desk>, lanes: &Lanes<SessionId, Job>) {
     let mut attaching = mpsc::channel(1);
     while let Ok(Some(batch)) = inbound.message().await {
-        metric::received("edge", batch.frames.len());
+        let together = batch.frames.len();
+        metric::received("edge", together);
         for frame in batch.frames {
             match EdgeFrame::decode(frame) {
                 Ok(frame) => {
                     if let Some((key, job)) = desk.sort(frame, &mut attaching) {
-                        lanes.give(key, job).await;
+                        lanes.give(key, job, together).await;
                     }
                 }
                 Err(error) => {

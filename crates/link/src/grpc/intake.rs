@@ -66,8 +66,9 @@ impl Intake {
         }
     }
 
-    /// Takes in a frame; waits while there is too much to do.
-    pub(super) async fn feed(&self, frame: PeerFrame) {
+    /// Takes in one of the frames that came `together`; waits while there is too much to do.
+    pub(super) async fn feed(&self, frame: PeerFrame, together: usize) {
+        let together = together.max(frame.parts.len());
         for part in frame.parts {
             let job = Job {
                 stanza: frame.stanza.clone(),
@@ -75,7 +76,7 @@ impl Intake {
                 trace: frame.trace,
                 part,
             };
-            self.lanes.give(job.part.slot, job).await;
+            self.lanes.give(job.part.slot, job, together).await;
         }
     }
 

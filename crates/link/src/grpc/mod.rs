@@ -1,12 +1,14 @@
 //! The tiers as separate processes: gRPC streams with mutual TLS.
 
 mod calls;
+mod calm;
 mod config;
 mod connector;
 mod dial;
 mod edge_link;
 mod handshake;
 mod intake;
+mod listen;
 mod membership;
 mod metric;
 mod peer_pool;
@@ -22,4 +24,4 @@ pub use membership::Standing;
 pub use metric::METRICS;
 pub use peer_pool::PeerPool;
 pub use router_pool::RouterPool;
-pub use server::{Ports, ServeError, serve, serve_on};
+pub use server::{Ports, serve, serve_on};

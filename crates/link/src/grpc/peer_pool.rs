@@ -23,7 +23,7 @@ use super::intake::{Intake, Replies};
 use super::metric;
 use super::renew::{Clients, renew_by};
 use crate::link_id::LinkId;
-use crate::outbox::{Batch, Marks, Outbox};
+use crate::outbox::{AT_ONCE, Alarm, Batch, Marks, Outbox};
 use crate::slots::{Limits, Parcel, Port, Slots};
 use crate::wire::pb::router_client::RouterClient;
 use crate::wire::{PeerFrame, PeerReply, pb};
@@ -296,8 +296,20 @@ impl Pool {
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         home: Arc<dyn PeerHome>,
     ) {
-        let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, self.stop.clone()));
-        let replies = Arc::new(Replies::new("reply", UNBOUNDED, Marks::Before, self.stop.clone()));
+        let outbox = Arc::new(ToPeer::new(
+            "peer",
+            UNBOUNDED,
+            Marks::Before,
+            AT_ONCE,
+            self.stop.clone(),
+        ));
+        let replies = Arc::new(Replies::new(
+            "reply",
+            UNBOUNDED,
+            Marks::Before,
+            AT_ONCE,
+            self.stop.clone(),
+        ));
         let link = LinkId::fresh();
         let intake = Intake::start(
             me.id.clone(),
@@ -318,14 +330,17 @@ impl Pool {
             }
         };
         let feed = async {
-            while let Some(batch) = outbox.next().await {
+            let mut alarm = Alarm::default();
+            while let Some(batch) = outbox.next(&mut alarm).await {
+                let together = batch.frames.len();
                 for frame in batch.frames {
-                    intake.feed(frame).await;
+                    intake.feed(frame, together).await;
                 }
             }
         };
         let hear = async {
-            while let Some(batch) = replies.next().await {
+            let mut alarm = Alarm::default();
+            while let Some(batch) = replies.next(&mut alarm).await {
                 let taken = batch
                     .marks
                     .into_iter()
@@ -406,7 +421,7 @@ impl Talk for Pool {
     ) -> Result<(), Status> {
         let closed = stop.child_token();
         let _close = closed.clone().drop_guard();
-        let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, closed));
+        let outbox = Arc::new(ToPeer::new("peer", UNBOUNDED, Marks::Before, AT_ONCE, closed));
         let greeting = self.greet(router, &mut client, &outbox);
         let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
         let mut inbound = tokio::time::timeout(self.config.connect_timeout, greeting)

@@ -26,7 +26,7 @@ use super::metric;
 use crate::backoff::Backoff;
 use crate::link_id::LinkId;
 use crate::local::homeless;
-use crate::outbox::{Batch, Marks, Outbox};
+use crate::outbox::{Batch, LINGER, Marks, Outbox};
 use crate::session::Port;
 use crate::sessions::{Limits, Sessions, Submit};
 use crate::wire::pb::router_client::RouterClient;
@@ -600,7 +600,7 @@ impl Talk for Pool {
             items: usize::MAX,
             bytes: usize::MAX,
         };
-        let outbox = Arc::new(Outbox::new("edge", limit, Marks::After, closed));
+        let outbox = Arc::new(Outbox::new("edge", limit, Marks::After, LINGER, closed));
         let greeting = self.greet(router, &mut client, &outbox);
         let late = |_| Err(Status::deadline_exceeded("greeting took too long"));
         let (greeting, mut inbound) = tokio::time::timeout(self.config.connect_timeout, greeting)

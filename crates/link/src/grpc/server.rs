@@ -12,17 +12,20 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 use topology::{Epoch, Lease, NodeId, Snapshot};
 
 use super::config::{Config, InvalidTls};
 use super::connector::Connection;
+use super::dial::frames;
 use super::edge_link::{self, EdgeLink};
 use super::handshake::{Greeting, Identity, greeted, lives, speaks};
 use super::intake::{Intake, Taken};
+use super::listen::listen;
 use super::{metric, transport};
-use crate::outbox::{Batch, Marks, Outbox};
+use crate::outbox::{AT_ONCE, Batch, LINGER, Marks, Outbox};
 use crate::wire::pb::router_server::RouterServer;
 use crate::wire::{PeerFrame, PeerReply, node_from, pb, snapshot_to};
 use crate::{Home, PeerHome, Registry, Renewal};
@@ -38,28 +41,17 @@ pub struct Ports {
     pub registry: Arc<dyn Registry>,
 }
 
-/// Why serving ended, or could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Keys or certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] InvalidTls),
-    /// The listener failed.
-    #[error("serve links")]
-    Transport(#[from] tonic::transport::Error),
-}
-
 /// Serves edges and other routers on `listener`, as `me`, until `shutdown`; then ends all links.
 ///
 /// # Errors
-/// As [`ServeError`].
+/// When keys or certificates cannot be used.
 pub async fn serve(
     listener: TcpListener,
     me: Identity,
     config: Config,
     ports: Ports,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) -> Result<(), InvalidTls> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     serve_on(incoming, me, config, ports, shutdown).await
 }
@@ -67,23 +59,22 @@ pub async fn serve(
 /// As [`serve`], on connections that come from anywhere.
 ///
 /// # Errors
-/// As [`ServeError`].
+/// As [`serve`].
 pub async fn serve_on<C>(
     incoming: impl Stream<Item = io::Result<C>>,
     me: Identity,
     config: Config,
     ports: Ports,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError>
+) -> Result<(), InvalidTls>
 where
     C: Connection + Connected + 'static,
 {
-    let mut server = transport::server(&config)?;
     let limit = config.message_bytes;
     let stop = CancellationToken::new();
     let service = Service {
         me,
-        config,
+        config: config.clone(),
         ports,
         seats: Arc::default(),
         peers: Arc::default(),
@@ -94,10 +85,7 @@ where
         shutdown.await;
         stop.cancel(); // streams would keep the server from ending
     };
-    let served = server
-        .add_service(service)
-        .serve_with_incoming_shutdown(incoming, shutdown);
-    Ok(served.await?)
+    listen(incoming, Routes::new(service), &config, shutdown).await
 }
 
 struct Service {
@@ -150,6 +138,7 @@ impl pb::router_server::Router for Service {
             "router",
             self.config.outbound_window,
             Marks::Before,
+            LINGER,
             stop.clone(),
         ));
         let link = EdgeLink {
@@ -173,7 +162,7 @@ impl pb::router_server::Router for Service {
         let hello = pb::RouterFrames {
             frames: vec![pb::RouterFrame { frame: Some(hello) }],
         };
-        Ok(Response::new(greeting_then(hello, outbox, edge_link::encode)))
+        Ok(Response::new(frames(hello, outbox, edge_link::encode).map(Ok).boxed()))
     }
 
     async fn peer(&self, request: Request<Streaming<pb::PeerFrames>>) -> Result<Response<Self::PeerStream>, Status> {
@@ -192,6 +181,7 @@ impl pb::router_server::Router for Service {
             "reply",
             self.config.outbound_window,
             Marks::Before,
+            AT_ONCE,
             stop.clone(),
         ));
         let home = Arc::clone(&self.ports.peer_home);
@@ -206,7 +196,7 @@ impl pb::router_server::Router for Service {
         let hello = pb::PeerReplies {
             replies: vec![pb::PeerReply { reply: Some(hello) }],
         };
-        Ok(Response::new(greeting_then(hello, replies, encode_replies)))
+        Ok(Response::new(frames(hello, replies, encode_replies).map(Ok).boxed()))
     }
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinReply>, Status> {
@@ -339,10 +329,11 @@ async fn take_in(
     metric::up("peer", true);
     let read = async {
         while let Ok(Some(batch)) = inbound.message().await {
-            metric::received("peer", batch.frames.len());
+            let together = batch.frames.len();
+            metric::received("peer", together);
             for frame in batch.frames {
                 match PeerFrame::decode(frame) {
-                    Ok(frame) => intake.feed(frame).await,
+                    Ok(frame) => intake.feed(frame, together).await,
                     Err(_) => metric::malformed("peer"),
                 }
             }
@@ -356,21 +347,6 @@ async fn take_in(
     stop.cancel();
     intake.finish().await;
     metric::up("peer", false);
-}
-
-fn greeting_then<T, F, K, V>(greeting: T, outbox: Arc<Outbox<F, K, V>>, encode: fn(Batch<F, K, V>) -> T) -> Outgoing<T>
-where
-    T: Send + 'static,
-    F: Send + 'static,
-    K: Ord + Send + 'static,
-    V: Ord + Send + 'static,
-{
-    let greeting = futures::stream::once(async move { Ok(greeting) });
-    let rest = futures::stream::unfold(outbox, move |outbox| async move {
-        let batch = outbox.next().await?;
-        Some((Ok(encode(batch)), outbox))
-    });
-    greeting.chain(rest).boxed()
 }
 
 fn encode_replies(batch: Batch<PeerReply, topology::Slot, (u32, u64)>) -> pb::PeerReplies {

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioTimer;
 use rustls::client::verify_server_name;
-use rustls::server::ParsedCertificate;
-use rustls_pki_types::{CertificateDer, ServerName};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Server, ServerTlsConfig};
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Status, transport};
 use topology::NodeId;
 
+use super::calm::Calmly;
 use super::config::{Config, InvalidTls, Tls};
 use super::connector::Dialled;
 use crate::wire::pb::router_client::RouterClient;
@@ -41,6 +47,7 @@ pub(super) async fn connect(
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
         .map_err(|error| not_tried(Status::unavailable(format!("address {address}: {error}"))))?
+        .executor(Calmly)
         .connect_timeout(config.connect_timeout)
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -66,19 +73,42 @@ pub(super) async fn connect(
 }
 
 /// A server with the same settings.
-pub(super) fn server(config: &Config) -> Result<Server, InvalidTls> {
-    let server = Server::builder()
-        .tcp_nodelay(true)
+pub(super) fn server(config: &Config) -> http2::Builder<Calmly> {
+    let mut server = http2::Builder::new(Calmly);
+    server
+        .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(config.ping_interval))
-        .http2_keepalive_timeout(Some(config.ping_timeout));
-    let Some(tls) = &config.tls else { return Ok(server) };
-    let identity = transport::Identity::from_pem(&tls.certificate, &tls.key);
-    let tls = ServerTlsConfig::new()
-        .identity(identity)
-        .client_ca_root(Certificate::from_pem(&tls.ca));
-    Ok(server.tls_config(tls)?)
+        .keep_alive_interval(config.ping_interval)
+        .keep_alive_timeout(config.ping_timeout);
+    server
+}
+
+/// What a server proves its name by, and whom it lets in; `None` for clear text.
+pub(super) fn server_tls(config: &Config) -> Result<Option<Arc<ServerConfig>>, InvalidTls> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    let read = |pem| {
+        CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(InvalidTls::new)
+    };
+    let mut authorities = RootCertStore::empty();
+    for authority in read(&tls.ca)? {
+        authorities.add(authority).map_err(InvalidTls::new)?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider)).build();
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(InvalidTls::new)?
+        .with_client_cert_verifier(clients.map_err(InvalidTls::new)?)
+        .with_single_cert(
+            read(&tls.certificate)?,
+            PrivateKeyDer::from_pem_slice(&tls.key).map_err(InvalidTls::new)?,
+        )
+        .map_err(InvalidTls::new)?;
+    server.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Some(Arc::new(server)))
 }
 
 /// Refuses a client whose certificate bears neither the node's id nor the cluster's name.
