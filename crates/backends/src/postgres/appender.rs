@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use stanza::Jid;
 use store::{Append, EntryId, Error, Result};
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::config::Config;
 use super::retry::{failed, persist};
@@ -64,14 +64,16 @@ struct Gather {
 }
 
 impl Gather {
-    /// The next batch: what comes within the linger of its first job, or fills it.
+    /// The next batch: what came within the linger of its first job, or what fills it. What comes meanwhile wakes nobody up.
     async fn batch(&mut self) -> Option<Vec<Job>> {
         let first = self.jobs.recv().await?;
-        let (mut rows, mut batch, end) = (first.entries.len(), vec![first], Instant::now() + self.linger);
-        while rows < self.rows {
-            let Ok(Some(job)) = tokio::time::timeout_at(end, self.jobs.recv()).await else {
-                break;
-            };
+        if self.jobs.len() < self.rows {
+            tokio::time::sleep(self.linger).await;
+        }
+        let (mut rows, mut batch) = (first.entries.len(), vec![first]);
+        while rows < self.rows
+            && let Ok(job) = self.jobs.try_recv()
+        {
             rows += job.entries.len();
             batch.push(job);
         }
@@ -130,15 +132,22 @@ async fn insert(pool: &PgPool, rows: &[&Append]) -> sqlx::Result<Vec<EntryId>> {
 }
 
 async fn execute(pool: &PgPool, rows: &[&Append]) -> sqlx::Result<u64> {
-    let party = |row: &&Append| row.entry.with.as_ref().map(|with| with.as_str().to_owned());
-    let party_bare = |row: &&Append| row.entry.with.as_ref().map(|with| with.bare().as_str().to_owned());
+    let bare: Vec<_> = rows.iter().map(|row| row.entry.with.as_ref().map(Jid::bare)).collect();
     let done = sqlx::query(include_str!("sql/archive_append.sql"))
         .bind(rows.iter().map(|row| row.owner.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.log).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| id_bytes(row.entry.id)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.entry.at.0).collect::<Vec<_>>())
-        .bind(rows.iter().map(party).collect::<Vec<_>>())
-        .bind(rows.iter().map(party_bare).collect::<Vec<_>>())
+        .bind(
+            rows.iter()
+                .map(|row| row.entry.with.as_ref().map(Jid::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            bare.iter()
+                .map(|bare| bare.as_ref().map(|bare| bare.as_str()))
+                .collect::<Vec<_>>(),
+        )
         .bind(rows.iter().map(|row| row.entry.key.as_deref()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| &row.entry.stanza[..]).collect::<Vec<_>>())
         .execute(pool)
