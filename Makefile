@@ -1,6 +1,6 @@
 # `make` lists the targets. Each is two lines at most; the logic is in scripts/ and in the binary.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench measure rivals-up rivals-down drill drill-table sim sim-planted
+.PHONY: help build test lint fmt docs quickstart cluster-up cluster-down cluster-start cluster-add deps fuzz interop bench measure rivals-up rivals-down drill drill-table sim sim-planted cost cost-accept
 export EDGES ROUTERS ID ROLE FUZZ_SECONDS SCENARIO SEED SEEDS FIRST RUNS RIVAL ARCHIVE GC SERVERS TLS SCENARIOS
 
 help: ## list these targets
@@ -47,6 +47,12 @@ sim: ## run SEEDS=1000 simulated clusters, or the one of SEED=17 with its log
 
 sim-planted: ## plant bugs in a copy of the source: the simulation must find them
 	@scripts/sim-planted
+
+cost: ## count the instructions of the hottest ways; more than before by 5 % fails (docs/performance.md)
+	@scripts/deps && cargo run --quiet --profile cost --package dunlin-cost -- check
+
+cost-accept: ## write the counts of now to tests/cost/counts.toml
+	@scripts/deps && cargo run --quiet --profile cost --package dunlin-cost -- accept
 
 interop: ## real clients against a demo server and a local cluster
 	@scripts/deps && tests/interop/run

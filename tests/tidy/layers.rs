@@ -146,7 +146,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// The packages of the tests themselves: they may see everything, and nothing may see them.
-const TESTS: &[&str] = &["tests", "sim"];
+const TESTS: &[&str] = &["tests", "cost", "sim"];
 
 /// One dependency as cargo reports it; crates of the house are named by their folder.
 #[derive(Clone, Debug)]

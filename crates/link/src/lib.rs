@@ -27,4 +27,6 @@ pub use ports::{
     SessionRef, Submission, Unwritten,
 };
 pub use trace::{NotSampled, Step, TARGET as TRACE_TARGET, Trace};
+#[doc(hidden)]
+pub use wire::measured;
 pub use wire::{PROTOCOL, decode_any};

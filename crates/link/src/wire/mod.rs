@@ -6,6 +6,7 @@ mod edge_frame;
 mod fuzz;
 mod login;
 mod managed;
+pub mod measured;
 mod peer_frame;
 mod register;
 mod router_frame;
