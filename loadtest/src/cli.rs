@@ -200,6 +200,9 @@ pub(crate) struct Compare {
     /// Folders of runs, or of several runs of the same thing.
     #[arg(required = true, num_args = 2.., value_name = "DIR")]
     pub(crate) runs: Vec<PathBuf>,
+    /// Write the table as Markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
 }
 
 /// `report`

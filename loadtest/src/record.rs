@@ -21,12 +21,16 @@ pub struct Record {
     pub online: u32,
     /// How late the generator was for what was due.
     pub lag: Latency,
-    /// Operations since the last pulse, and how long ago that was.
+    /// Operations between the last two points of the series, and how long that was.
     lately: BTreeMap<String, Operation>,
     seconds: f64,
-    /// When the last pulse was.
+    /// When those two were.
+    since: f64,
     last: f64,
 }
+
+/// A pulse that comes so soon after the one before, in seconds, says nothing of rates by itself: it becomes part of the point before.
+const SOON: f64 = 0.1;
 
 /// Operations in the order in which people want to see them; others follow.
 const ORDER: [&str; 3] = ["message", "login", "resume"];
@@ -65,13 +69,21 @@ impl Record {
 
     /// What happened since the last pulse, until `now`. `scenario` says what the phases are called.
     pub fn pulse(&mut self, scenario: &Scenario, pulse: Pulse, now: f64) {
-        self.seconds = (now - self.last).max(1e-6);
-        self.last = now;
         self.online = pulse.online;
         self.messages.add(pulse.messages);
         self.lag.merge(&pulse.lag);
-        self.lately = pulse.by_operation();
         self.close(now);
+        if self.last > 0.0 && now - self.last < SOON {
+            for (name, operation) in pulse.by_operation() {
+                self.lately.entry(name).or_default().merge(operation);
+            }
+            self.rub_out(self.last);
+        } else {
+            self.since = self.last;
+            self.lately = pulse.by_operation();
+        }
+        self.seconds = (now - self.since).max(1e-6);
+        self.last = now;
         self.draw(now);
         for (phase, operations) in pulse.operations {
             let name = scenario.phases.get(phase).map_or("", |phase| &phase.name);
@@ -81,6 +93,13 @@ impl Record {
             }
         }
         self.results.ledger = self.ledger();
+    }
+
+    /// Takes the points of that moment away.
+    fn rub_out(&mut self, moment: f64) {
+        for series in self.results.series.values_mut() {
+            series.points.pop_if(|(at, _)| *at == moment);
+        }
     }
 
     /// Adds a point to each series.
@@ -204,25 +223,33 @@ impl Record {
 mod tests {
     use super::*;
 
+    fn scenario() -> Scenario {
+        let text = "name='a'\npurpose='b'\nusers=2\n[[phase]]\nname='x'\nfor='2s'\n[[phase]]\nname='y'\nfor='3s'";
+        Scenario::read(text).unwrap()
+    }
+
+    /// So many messages in the first phase.
+    fn pulse(done: u64, online: u32) -> Pulse {
+        let mut operation = Operation {
+            intended: done,
+            done,
+            ..Operation::default()
+        };
+        operation.latency.record(Duration::from_millis(5));
+        Pulse {
+            operations: BTreeMap::from([(0, BTreeMap::from([("message".to_owned(), operation)]))]),
+            online,
+            ..Pulse::default()
+        }
+    }
+
     #[test]
     fn pulses_add_up_and_draw_what_happened_in_between() {
-        let text = "name='a'\npurpose='b'\nusers=2\n[[phase]]\nname='x'\nfor='2s'\n[[phase]]\nname='y'\nfor='3s'";
-        let scenario = Scenario::read(text).unwrap();
+        let scenario = scenario();
         let mut record = Record::default();
         record.begin("x", 0.0);
         for second in 1..=2 {
-            let mut operation = Operation {
-                intended: 10,
-                done: 10,
-                ..Operation::default()
-            };
-            operation.latency.record(Duration::from_millis(5));
-            let pulse = Pulse {
-                operations: BTreeMap::from([(0, BTreeMap::from([("message".to_owned(), operation)]))]),
-                online: second,
-                ..Pulse::default()
-            };
-            record.pulse(&scenario, pulse, f64::from(second) * 2.0);
+            record.pulse(&scenario, pulse(10, second), f64::from(second) * 2.0);
         }
         assert_eq!(record.results.operations["x"]["message"].done, 20);
         assert_eq!(record.results.series["rate/message"].points, [(2.0, 5.0), (4.0, 5.0)]);
@@ -232,5 +259,22 @@ mod tests {
             (snapshot.phase(), snapshot.phases.len(), snapshot.activities[0].rate),
             ("x", 2, 5.0)
         );
+    }
+
+    #[test]
+    fn a_pulse_soon_after_another_is_no_point_of_its_own() {
+        let scenario = scenario();
+        let mut record = Record::default();
+        record.begin("x", 0.0);
+        for (now, done) in [(1.0, 10), (2.0, 20), (2.05, 3), (2.125, 2), (3.125, 10)] {
+            record.pulse(&scenario, pulse(done, 1), now);
+        }
+        // 25 messages in 1.125 s, where the last two within 0.125 s would have been 60/s and 27/s.
+        assert_eq!(
+            record.results.series["rate/message"].points,
+            [(1.0, 10.0), (2.125, 25.0 / 1.125), (3.125, 10.0)]
+        );
+        assert_eq!(record.results.series["sessions/up"].points.len(), 3);
+        assert_eq!(record.results.operations["x"]["message"].done, 45);
     }
 }

@@ -185,61 +185,26 @@ impl fmt::Display for Sizes {
     }
 }
 
-impl TryFrom<String> for Rate {
-    type Error = Unreadable;
+/// Scenarios have quantities as texts.
+macro_rules! written_as_text {
+    ($($quantity:ty),*) => {$(
+        impl TryFrom<String> for $quantity {
+            type Error = Unreadable;
 
-    fn try_from(text: String) -> Result<Self, Unreadable> {
-        text.parse()
-    }
+            fn try_from(text: String) -> Result<Self, Unreadable> {
+                text.parse()
+            }
+        }
+
+        impl From<$quantity> for String {
+            fn from(quantity: $quantity) -> Self {
+                quantity.to_string()
+            }
+        }
+    )*};
 }
 
-impl TryFrom<String> for Span {
-    type Error = Unreadable;
-
-    fn try_from(text: String) -> Result<Self, Unreadable> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Amount {
-    type Error = Unreadable;
-
-    fn try_from(text: String) -> Result<Self, Unreadable> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Sizes {
-    type Error = Unreadable;
-
-    fn try_from(text: String) -> Result<Self, Unreadable> {
-        text.parse()
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        rate.to_string()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        span.to_string()
-    }
-}
-
-impl From<Amount> for String {
-    fn from(amount: Amount) -> Self {
-        amount.to_string()
-    }
-}
-
-impl From<Sizes> for String {
-    fn from(sizes: Sizes) -> Self {
-        sizes.to_string()
-    }
-}
+written_as_text!(Rate, Span, Amount, Sizes);
 
 #[cfg(test)]
 mod tests {

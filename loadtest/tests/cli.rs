@@ -8,6 +8,9 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use dunlin_loadtest::report;
+use dunlin_loadtest::results::{Ledger, Results};
+
 fn run(arguments: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_dunlin-loadtest");
     Command::new(binary).args(arguments).output().unwrap()
@@ -78,6 +81,40 @@ fn what_is_wrong_with_the_command_line_or_the_scenario_is_1() {
         "threshold `speed(x) < 1`",
     );
     check(&["run", "chat", "--target", "192.0.2.1:5222"], 1, "--i-own-this-target");
+}
+
+#[test]
+fn runs_are_compared_in_a_table_for_a_terminal_or_in_markdown() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger {
+        sent: 2,
+        received: 2,
+        ..Ledger::default()
+    };
+    let results = Results {
+        ledger,
+        ..Results::default()
+    };
+    let sides: Vec<String> = ["a", "b"]
+        .iter()
+        .map(|name| {
+            let run = folder.path().join(name);
+            report::write(&results, &run).unwrap();
+            run.to_str().unwrap().to_owned()
+        })
+        .collect();
+    let compared = |more: &[&str]| {
+        let arguments = [&["compare", &sides[0], &sides[1]], more].concat();
+        let output = run(&arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (table, markdown) = (compared(&[]), compared(&["--markdown"]));
+    assert!(
+        table.lines().any(|line| line.starts_with("loss  ")) && !table.contains('|'),
+        "{table}"
+    );
+    assert!(markdown.lines().any(|line| line.starts_with("| loss | ")), "{markdown}");
 }
 
 #[test]

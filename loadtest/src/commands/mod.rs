@@ -78,6 +78,11 @@ fn compare(arguments: &cli::Compare) -> Result<()> {
         })
     };
     let sides = arguments.runs.iter().map(side).collect::<Result<Vec<_>>>()?;
-    print!("{}", Comparison::new(&sides).markdown());
+    let comparison = Comparison::new(&sides);
+    if arguments.markdown {
+        print!("{}", comparison.markdown());
+    } else {
+        print!("{comparison}");
+    }
     Ok(())
 }
