@@ -87,7 +87,6 @@ async fn conduct(server: &Server, scenario: &Scenario, workers: Workers) -> Resu
         watch: Watch::new(vec![target]).unwrap(),
         metrics: Metrics::new(Vec::new()),
         view: View::open(Style::Quiet).unwrap(),
-        thresholds: scenario.thresholds.iter().map(|line| line.parse().unwrap()).collect(),
     };
     Conductor::new(scenario, workers, watching).run().await.unwrap().results
 }
@@ -171,6 +170,53 @@ async fn every_message_arrives_once_while_users_come_and_go_and_lose_their_conne
             .iter()
             .any(|warning| warning.contains("fault broken: its command ended with"))
     );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_ends_early_when_a_threshold_says_so() {
+    let (server, scenario) = stage(
+        "rate = '60/s'
+        thresholds = ['loss == 0', { threshold = 'done(message, hold) == 0', abort_after = '500ms' }]
+        [[group]]
+        rates = { message = '1/s' }
+        [[phase]]
+        name = 'ramp'
+        online = '100%'
+        pace = 0.0
+        [[phase]]
+        name = 'hold'
+        for = '1h'
+        [[phase.fault]]
+        at = '59m'
+        name = 'too late'
+        run = 'true'
+        [[phase]]
+        name = 'spike'
+        for = '1h'",
+    )
+    .await;
+    let results = run(&server, &scenario).await;
+    assert_exact(&results);
+    let [loss, messages] = &results.verdicts[..] else {
+        panic!("{:?}", results.verdicts)
+    };
+    assert!(loss.held && !messages.held, "{:?}", results.verdicts);
+    assert!(
+        messages.measured.ends_with("s, which ended the run"),
+        "{}",
+        messages.measured
+    );
+    let warned = |text: &str| results.warnings.iter().any(|warning| warning.contains(text));
+    for text in [
+        "in phase hold: done(message, hold) == 0 was missed",
+        "did not happen: spike",
+    ] {
+        assert!(warned(text), "{:?}", results.warnings);
+    }
+    let marks: Vec<&str> = results.marks.iter().map(|mark| mark.text.as_str()).collect();
+    assert_eq!(marks, ["ended: done(message, hold) == 0"]);
+    assert!(results.phases.iter().all(|span| span.name != "spike"));
     server.stop().await.unwrap();
 }
 

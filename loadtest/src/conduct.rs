@@ -14,10 +14,10 @@ use crate::ledger::Ledger;
 use crate::live::View;
 use crate::metrics::Metrics;
 use crate::record::Record;
-use crate::results::{GENERATOR, Results};
+use crate::results::{GENERATOR, Results, Verdict};
 use crate::scenario::{Fault, Scenario};
 use crate::tally::Pulse;
-use crate::thresholds::{self, Threshold};
+use crate::thresholds;
 use crate::workers::Workers;
 
 /// How often the workers are asked what happened.
@@ -37,8 +37,6 @@ pub struct Watching {
     pub metrics: Metrics,
     /// Where it is shown.
     pub view: View,
-    /// What must hold.
-    pub thresholds: Vec<Threshold>,
 }
 
 /// What a run came to.
@@ -59,6 +57,8 @@ pub struct Conductor<'a> {
     next_pulse: Duration,
     wanted: u32,
     interrupted: bool,
+    /// The threshold that ended the run, and what was measured then.
+    aborted: Option<Verdict>,
 }
 
 /// What came of a fault's command.
@@ -80,6 +80,7 @@ impl<'a> Conductor<'a> {
             next_pulse: PULSE,
             wanted: 0,
             interrupted: false,
+            aborted: None,
         }
     }
 
@@ -90,14 +91,20 @@ impl<'a> Conductor<'a> {
     pub async fn run(mut self) -> io::Result<Outcome> {
         for at in 0..self.scenario.phases.len() {
             self.phase(at).await?;
-            if self.interrupted {
+            if self.is_cut_short() {
                 break;
             }
         }
+        self.say_why();
         if !self.interrupted {
             self.settle().await?;
         }
         self.finish().await
+    }
+
+    /// Whether no phase is to follow.
+    fn is_cut_short(&self) -> bool {
+        self.interrupted || self.aborted.is_some()
     }
 
     fn now(&self) -> Duration {
@@ -121,13 +128,14 @@ impl<'a> Conductor<'a> {
         let expected = began + self.scenario.expected(at);
         let end = phase.length.map(|length| began + length.0);
         let latest = end.unwrap_or(expected + self.scenario.patience.ramp.0);
-        while self.now() < latest && !self.interrupted {
+        while self.now() < latest && !self.is_cut_short() {
             self.step(latest).await?;
+            self.aborted = thresholds::aborting(&self.scenario.thresholds, &self.record.results, self.seconds());
             if end.is_none() && self.now() >= expected && self.record.online == self.wanted {
                 return Ok(());
             }
         }
-        if end.is_none() && !self.interrupted {
+        if end.is_none() && !self.is_cut_short() {
             let (online, wanted) = (self.record.online, self.wanted);
             self.record.warn(format!(
                 "phase {}: {online} of {wanted} sessions when patience ended",
@@ -135,6 +143,29 @@ impl<'a> Conductor<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// Tells the reader of the threshold that ended the run, if one did. What was still to be done to the server is not done.
+    fn say_why(&mut self) {
+        let now = self.seconds();
+        let Some(verdict) = &mut self.aborted else { return };
+        self.faults.abort_all();
+        let began = self.record.results.phases.len();
+        let (cut, rest) = self.scenario.phases.split_at(began.min(self.scenario.phases.len()));
+        let cut = cut.last().map_or("", |phase| &phase.name);
+        let mut text = format!(
+            "the run was ended {now:.0} s after it began, in phase {cut}: {} was missed ({})",
+            verdict.threshold, verdict.measured
+        );
+        if !rest.is_empty() {
+            let names: Vec<&str> = rest.iter().map(|phase| phase.name.as_str()).collect();
+            text.push_str(&format!("; these phases did not happen: {}", names.join(", ")));
+        }
+        self.record.warn(text);
+        self.record.mark(now, format!("ended: {}", verdict.threshold));
+        verdict
+            .measured
+            .push_str(&format!(" after {now:.0} s, which ended the run"));
     }
 
     /// Runs a command when its time has come.
@@ -206,7 +237,7 @@ impl<'a> Conductor<'a> {
         let mut snapshot = self.record.snapshot(self.scenario, now, self.wanted, processes);
         // What cannot be judged yet is neither good nor bad.
         let judged = self
-            .watching
+            .scenario
             .thresholds
             .iter()
             .filter(|threshold| threshold.measure().of(&self.record.results).is_ok());
@@ -233,8 +264,12 @@ impl<'a> Conductor<'a> {
         let patience = self.scenario.patience.settle.0;
         let (mut last, mut since) = ((self.record.messages, self.record.online), self.now());
         loop {
-            self.next_pulse = self.now() + SETTLING;
-            self.step(self.next_pulse).await?;
+            let until = self.now() + SETTLING;
+            self.next_pulse = until;
+            // A fault's command that ends is no news of messages: what was counted before may have been all then.
+            while self.now() < until && !self.interrupted {
+                self.step(until).await?;
+            }
             let now = (self.record.messages, self.record.online);
             if now != last {
                 (last, since) = (now, self.now());
@@ -258,7 +293,16 @@ impl<'a> Conductor<'a> {
         self.watching.watch.sample(now);
         self.record.pulse(scenario, pulse, now);
         let mut results = self.conclude(&ledger, now);
-        results.verdicts = thresholds::judge(&self.watching.thresholds, &results);
+        results.verdicts = thresholds::judge(&scenario.thresholds, &results);
+        // What came after does not make it good.
+        let ended = |verdict: &&mut Verdict| {
+            self.aborted
+                .as_ref()
+                .is_some_and(|ended| ended.threshold == verdict.threshold)
+        };
+        if let Some((verdict, ended)) = results.verdicts.iter_mut().find(ended).zip(self.aborted.clone()) {
+            *verdict = ended;
+        }
         Ok(Outcome {
             results,
             interrupted: self.interrupted,

@@ -177,6 +177,14 @@ impl Measure {
         all.filter(|measure| measure.of(results).is_ok()).collect()
     }
 
+    /// The phase that it is asked of, if it is one.
+    pub fn phase(&self) -> Option<&str> {
+        match self {
+            Self::Operation { phase, .. } | Self::Process { phase, .. } => phase.as_deref(),
+            Self::Ledger(_) | Self::Sessions => None,
+        }
+    }
+
     /// This measure of one phase, if it can be asked of one.
     fn within(&self, name: &str) -> Option<Self> {
         let mut measure = self.clone();
@@ -295,7 +303,7 @@ fn memory_per_session(results: &Results, process: &str, phase: Option<&str>) -> 
     let until = match phase {
         None => most_sessions(results)?.0,
         Some(phase) => {
-            let span = results.phases.iter().rfind(|span| span.name == phase);
+            let span = results.phase(phase);
             span.ok_or("the phase did not happen")?.ended
         }
     };

@@ -226,6 +226,11 @@ impl Results {
         sum
     }
 
+    /// The phase of that name; the last one, if there are several.
+    pub fn phase(&self, name: &str) -> Option<&Span> {
+        self.phases.iter().rfind(|span| span.name == name)
+    }
+
     /// The names of all operations that were wanted or done, in alphabetical order.
     pub fn operation_names(&self) -> BTreeSet<&str> {
         self.operations

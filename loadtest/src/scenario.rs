@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::thresholds::Threshold;
 use crate::units::{Amount, Rate, Sizes, Span};
 
 /// Everything that is to happen in a run.
@@ -30,7 +31,7 @@ pub struct Scenario {
     pub arrivals: Arrivals,
     /// What must hold for the run to be good, such as `p99(message) < 250ms`.
     #[serde(default)]
-    pub thresholds: Vec<String>,
+    pub thresholds: Vec<Threshold>,
     /// Where they log in.
     #[serde(default)]
     pub server: Server,

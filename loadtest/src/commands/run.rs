@@ -13,7 +13,6 @@ use dunlin_loadtest::metrics::Metrics;
 use dunlin_loadtest::remote::{self, Job, Remote};
 use dunlin_loadtest::results::{About, Results};
 use dunlin_loadtest::scenario::Scenario;
-use dunlin_loadtest::thresholds::Threshold;
 use dunlin_loadtest::worker::{Share, Worker};
 use dunlin_loadtest::workers::Workers;
 use dunlin_loadtest::world::World;
@@ -74,8 +73,6 @@ async fn report(arguments: &cli::Run, scenario: &Scenario, place: &Place) -> Res
 /// # Errors
 /// When something does not hold, or a worker fails.
 pub(crate) async fn conduct(arguments: &cli::Run, scenario: &Scenario, place: &Place) -> Result<Outcome> {
-    let thresholds = scenario.thresholds.iter().map(|line| line.parse::<Threshold>());
-    let thresholds = thresholds.collect::<Result<_, _>>()?;
     let began = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -95,7 +92,6 @@ pub(crate) async fn conduct(arguments: &cli::Run, scenario: &Scenario, place: &P
         watch,
         metrics: Metrics::new(arguments.watch_metrics.clone()),
         view: View::open(style)?,
-        thresholds,
     };
     let mut outcome = Conductor::new(scenario, workers, watching)
         .run()
