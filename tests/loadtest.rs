@@ -5,6 +5,7 @@
     reason = "a failure here fails the test, which is what it should do"
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,11 +13,12 @@ use loadtest::accounting::{Target, Watch};
 use loadtest::conduct::{Conductor, Watching};
 use loadtest::join::Member;
 use loadtest::live::{Style, View};
+use loadtest::measure::Measure;
 use loadtest::metrics::Metrics;
 use loadtest::preflight;
 use loadtest::provision::{Made, contacts, register};
 use loadtest::remote::{self, Job, Remote};
-use loadtest::results::{Ledger, Results};
+use loadtest::results::{GENERATOR, Ledger, Results};
 use loadtest::scenario::Scenario;
 use loadtest::worker::{Share, Worker};
 use loadtest::workers::Workers;
@@ -59,7 +61,7 @@ async fn run_apart(server: &Server, scenario: &Scenario) -> Results {
     let listener = remote::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut members = JoinSet::new();
-    for name in ["a", "b", "c"] {
+    for name in ["a", "a", "b"] {
         let member = Member {
             name: name.to_owned(),
             threads: 1,
@@ -284,6 +286,22 @@ async fn counts_are_exact_when_sender_and_receiver_are_with_different_workers() 
     assert_exact(&results);
     assert_eq!(failures(&results), []);
     assert_eq!(results.operation("login", None).done, u64::from(USERS));
+    let generator = results.processes.iter().filter(|process| process.name == GENERATOR);
+    let seen: Vec<(&str, u32)> = generator
+        .map(|process| (process.worker.as_str(), process.threads))
+        .collect();
+    assert_eq!(seen[0], ("", 0), "the coordinator has no users");
+    let workers: BTreeSet<&str> = seen[1..]
+        .iter()
+        .filter(|(_, threads)| *threads == 1)
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(
+        workers.len() == 3 && workers.contains("a") && workers.contains("b"),
+        "{seen:?}"
+    );
+    let cpu: Measure = "cpu(generator, message)".parse().unwrap();
+    assert!(cpu.of(&results).unwrap().value > 0.0);
     server.stop().await.unwrap();
 }
 

@@ -1,4 +1,5 @@
-//! What processes use: CPU time and memory of those that are watched and of the load tester itself, sampled about once a second.
+//! What processes use: CPU time and memory of those that are watched and of the load tester itself, sampled about once a second. Workers in
+//! other processes say what they use.
 //!
 //! Sampling reads `/proc`; everything after it is a function of the samples.
 
@@ -34,6 +35,27 @@ pub struct Glance {
     pub memory: u64,
 }
 
+/// What a worker's own process has used since its users were made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Used {
+    /// Which worker; no two have the same name.
+    pub worker: String,
+    /// How many threads its users have.
+    pub threads: u32,
+    /// Its process.
+    pub pid: u32,
+    /// CPU time in user mode, in seconds.
+    pub user: f64,
+    /// CPU time in the kernel, in seconds.
+    pub kernel: f64,
+    /// Resident memory in bytes.
+    pub memory: u64,
+}
+
+/// This process, from a moment on.
+#[derive(Debug)]
+pub struct Own(Reading);
+
 /// What cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum Unwatchable {
@@ -55,11 +77,15 @@ enum Source {
     File(PathBuf),
     Own,
     Pid(u32),
+    /// It says itself what it uses.
+    Worker(String),
 }
 
 #[derive(Debug)]
 struct Watched {
     target: Target,
+    /// How many threads its users have.
+    threads: u32,
     /// The process that was seen last, and its CPU time then.
     last: Option<Reading>,
     /// CPU time of the processes before it: user, kernel.
@@ -130,12 +156,37 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Looks at all processes; `at` is in seconds since the run began. To be called about once a second and at each end of a phase.
+    /// Users have so many threads of this process.
+    pub fn has_users(&mut self, threads: u32) {
+        let own = self
+            .watched
+            .iter_mut()
+            .filter(|watched| watched.target.source == Source::Own);
+        own.for_each(|watched| watched.threads = threads);
+    }
+
+    /// Looks at all processes of this machine; `at` is in seconds since the run began. To be called about once a second and at each end of a phase.
     pub fn sample(&mut self, at: f64) {
         for watched in &mut self.watched {
-            let reading = watched.target.read().ok();
-            watched.add(at, reading);
+            if !matches!(watched.target.source, Source::Worker(_)) {
+                let reading = watched.target.read().ok();
+                watched.add(at, reading);
+            }
         }
+    }
+
+    /// Takes in what a worker says of itself.
+    pub fn tell(&mut self, at: f64, used: &Used) {
+        let source = Source::Worker(used.worker.clone());
+        let known = self.watched.iter().position(|watched| watched.target.source == source);
+        let place = known.unwrap_or(self.watched.len());
+        if known.is_none() {
+            let name = GENERATOR.to_owned();
+            self.watched.push(Watched::new(Target { name, source }));
+        }
+        let watched = &mut self.watched[place];
+        watched.threads = used.threads;
+        watched.add(at, Some(Reading::from(used)));
     }
 
     /// What each process used lately.
@@ -150,6 +201,8 @@ impl Watch {
             let end = samples.last().map_or(0.0, |sample| sample.at);
             Process {
                 name: watched.target.name.clone(),
+                worker: watched.target.worker().to_owned(),
+                threads: watched.threads,
                 pid: watched.last.map_or(0, |reading| reading.pid),
                 total: usage(samples, 0.0, end),
                 by_phase: phases
@@ -163,34 +216,69 @@ impl Watch {
 
     /// CPU and memory over time, `cpu/NAME` in per cent of a core and `memory/NAME` in MB; processes with the same name are one.
     pub fn series(&self) -> BTreeMap<String, Series> {
-        let mut all: BTreeMap<String, Series> = BTreeMap::new();
-        let mut add = |name: String, unit: &str, points: Vec<(f64, f64)>| {
-            let series = all.entry(name).or_insert_with(|| Series::new(unit, Combine::Max));
-            if series.points.is_empty() {
-                series.points = points;
-            } else {
-                // All processes are sampled at the same moments.
-                series
-                    .points
-                    .iter_mut()
-                    .zip(points)
-                    .for_each(|(sum, point)| sum.1 += point.1);
-            }
-        };
+        let mut together: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
         for watched in &self.watched {
-            let name = &watched.target.name;
-            add(format!("cpu/{name}"), "%", load(&watched.samples));
-            add(
-                format!("memory/{name}"),
-                "MB",
-                watched
-                    .samples
-                    .iter()
-                    .map(|sample| (sample.at, sample.memory as f64 / 1e6))
-                    .collect(),
-            );
+            let sums = together.entry(&watched.target.name).or_default();
+            if sums.is_empty() {
+                sums.clone_from(&watched.samples);
+            } else {
+                // Workers are sampled at moments of their own.
+                sums.iter_mut().for_each(|sum| sum.add(at(&watched.samples, sum.at)));
+            }
+        }
+        let mut all = BTreeMap::new();
+        let mut add = |name: String, unit: &str, points| {
+            let series = Series::new(unit, Combine::Max);
+            all.insert(name, Series { points, ..series });
+        };
+        for (name, samples) in together {
+            let memory = samples.iter().map(|sample| (sample.at, sample.memory as f64 / 1e6));
+            add(format!("memory/{name}"), "MB", memory.collect());
+            add(format!("cpu/{name}"), "%", load(&samples));
         }
         all
+    }
+}
+
+impl Sample {
+    fn add(&mut self, other: Self) {
+        self.user += other.user;
+        self.kernel += other.kernel;
+        self.memory += other.memory;
+    }
+}
+
+impl Own {
+    /// Begins to count.
+    ///
+    /// # Errors
+    /// When the system does not say what this process uses.
+    pub fn begin() -> Result<Self, String> {
+        read_own().map(Self)
+    }
+
+    /// What was used since then, under no worker's name.
+    pub fn used(&self) -> Used {
+        let now = read_own().unwrap_or(self.0);
+        Used {
+            pid: now.pid,
+            user: now.user - self.0.user,
+            kernel: now.kernel - self.0.kernel,
+            memory: now.memory,
+            ..Used::default()
+        }
+    }
+}
+
+impl From<&Used> for Reading {
+    fn from(used: &Used) -> Self {
+        Self {
+            pid: used.pid,
+            began: 0,
+            user: used.user,
+            kernel: used.kernel,
+            memory: used.memory,
+        }
     }
 }
 
@@ -198,6 +286,7 @@ impl Watched {
     fn new(target: Target) -> Self {
         Self {
             target,
+            threads: 0,
             last: None,
             ended: (0.0, 0.0),
             samples: Vec::new(),
@@ -235,8 +324,13 @@ impl Watched {
     }
 
     fn glance(&self) -> Glance {
+        let (name, worker) = (self.target.name.clone(), self.target.worker());
         Glance {
-            name: self.target.name.clone(),
+            name: if worker.is_empty() {
+                name
+            } else {
+                format!("{name} {worker}")
+            },
             load: load(&self.samples).last().map_or(0.0, |(_, percent)| percent / 100.0),
             memory: self.samples.last().map_or(0, |sample| sample.memory),
         }
@@ -309,11 +403,24 @@ impl Target {
     fn read(&self) -> Result<Reading, String> {
         let (pid, with_descendants) = match &self.source {
             Source::File(path) => (pid_in(path)?, true),
-            Source::Own => (std::process::id(), false),
+            Source::Own => return read_own(),
             Source::Pid(pid) => (*pid, true),
+            Source::Worker(_) => return Err("it is elsewhere".to_owned()),
         };
         read(pid, with_descendants).map_err(|error| error.to_string())
     }
+
+    /// The name of the worker that it is, if it is one.
+    fn worker(&self) -> &str {
+        match &self.source {
+            Source::Worker(name) => name,
+            Source::File(_) | Source::Own | Source::Pid(_) => "",
+        }
+    }
+}
+
+fn read_own() -> Result<Reading, String> {
+    read(std::process::id(), false).map_err(|error| error.to_string())
 }
 
 fn pid_in(path: &PathBuf) -> Result<u32, String> {
@@ -405,6 +512,63 @@ mod tests {
         let samples = samples(&[(0.0, 0.0, 0), (1.0, 1.0, 0), (1.01, 1.01, 0), (2.0, 1.5, 0)]);
         let values: Vec<f64> = load(&samples).iter().map(|point| point.1).collect();
         assert_eq!(values, [0.0, 150.0, 150.0, 75.0]);
+    }
+
+    #[test]
+    fn workers_are_part_of_the_generator() {
+        let mut watch = Watch::new(Vec::new()).expect("this process");
+        watch.watched[0].samples = samples(&[(0.0, 0.0, 10), (2.0, 2.0, 10)]);
+        for (worker, user) in [("a", 1.0), ("b", 4.0)] {
+            for (at, user) in [(0.0, 0.0), (1.0, user), (3.0, user)] {
+                let used = Used {
+                    worker: worker.into(),
+                    threads: 2,
+                    pid: 7,
+                    user,
+                    kernel: user / 2.0,
+                    memory: 1_000_000,
+                };
+                watch.tell(at, &used);
+            }
+        }
+        let series = watch.series();
+        assert_eq!(series["cpu/generator"].points, [(0.0, 0.0), (2.0, 525.0)]);
+        assert_eq!(series["memory/generator"].points[1], (2.0, 2.00001));
+        let phase = Span {
+            name: "hold".into(),
+            began: 0.5,
+            ended: 2.0,
+        };
+        let processes = watch.processes(&[phase]);
+        let seen: Vec<(&str, &str, u32, f64)> = processes
+            .iter()
+            .map(|process| {
+                (
+                    &*process.name,
+                    &*process.worker,
+                    process.threads,
+                    process.by_phase["hold"].cpu(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (GENERATOR, "", 0, 2.25),
+                (GENERATOR, "a", 2, 0.75),
+                (GENERATOR, "b", 2, 3.0)
+            ]
+        );
+        let names: Vec<String> = watch.glance().into_iter().map(|glance| glance.name).collect();
+        assert_eq!(names, ["generator", "generator a", "generator b"]);
+    }
+
+    #[test]
+    fn a_worker_counts_from_when_it_has_its_users() {
+        let own = Own::begin().expect("this process");
+        let used = own.used();
+        assert!(used.user >= 0.0 && used.user < 60.0 && used.memory > 0, "{used:?}");
+        assert_eq!(used.pid, std::process::id());
     }
 
     #[test]

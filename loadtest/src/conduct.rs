@@ -70,7 +70,8 @@ struct Done {
 
 impl<'a> Conductor<'a> {
     /// With workers that wait for orders.
-    pub fn new(scenario: &'a Scenario, workers: Workers, watching: Watching) -> Self {
+    pub fn new(scenario: &'a Scenario, workers: Workers, mut watching: Watching) -> Self {
+        watching.watch.has_users(workers.threads());
         Self {
             scenario,
             workers,
@@ -89,6 +90,7 @@ impl<'a> Conductor<'a> {
     /// # Errors
     /// When a worker fails, or the terminal.
     pub async fn run(mut self) -> io::Result<Outcome> {
+        self.hear_of_workers(0.0);
         for at in 0..self.scenario.phases.len() {
             self.phase(at).await?;
             if self.is_cut_short() {
@@ -224,10 +226,18 @@ impl<'a> Conductor<'a> {
         let now = self.now();
         self.next_pulse = now.max(self.next_pulse) + PULSE - remainder(now, PULSE);
         self.watching.watch.sample(now.as_secs_f64());
+        self.hear_of_workers(now.as_secs_f64());
         self.watching.metrics.sample(now.as_secs_f64()).await;
         self.add(pulse, now.as_secs_f64())?;
         self.interrupted |= self.watching.view.is_asked_to_stop();
         Ok(())
+    }
+
+    /// What workers in other processes use is part of what the generator uses.
+    fn hear_of_workers(&mut self, now: f64) {
+        for used in self.workers.used() {
+            self.watching.watch.tell(now, &used);
+        }
     }
 
     fn add(&mut self, pulse: Pulse, now: f64) -> io::Result<()> {
@@ -291,6 +301,7 @@ impl<'a> Conductor<'a> {
             }
         }
         self.watching.watch.sample(now);
+        self.hear_of_workers(now);
         self.record.pulse(scenario, pulse, now);
         let mut results = self.conclude(&ledger, now);
         results.verdicts = thresholds::judge(&scenario.thresholds, &results);
@@ -335,10 +346,8 @@ impl<'a> Conductor<'a> {
         }
         let mut results = std::mem::take(&mut self.record.results);
         results.processes = self.watching.watch.processes(&results.phases);
-        if let Some(threads) = self.workers.threads() {
-            let warnings = busy(&results, threads);
-            results.warnings.extend(warnings);
-        }
+        let warnings = busy(&results);
+        results.warnings.extend(warnings);
         results.series.extend(self.watching.watch.series());
         results.series.extend(self.watching.metrics.series().clone());
         results.ledger = ledger.counts();
@@ -347,19 +356,87 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// The phases in which the generator was near its limit.
-fn busy(results: &Results, threads: u32) -> Vec<String> {
-    let own = results.processes.iter().filter(|process| process.name == GENERATOR);
-    let is_busy = |name: &str, cpu: f64| {
-        let span = results.phases.iter().find(|span| span.name == name);
-        span.is_some_and(|span| span.seconds() > 1.0 && cpu / span.seconds() > BUSY * f64::from(threads))
-    };
-    own.flat_map(|process| &process.by_phase)
-        .filter(|(name, usage)| is_busy(name, usage.cpu()))
-        .map(|(name, _)| format!("the generator was busy in phase {name}: rates there may be its own limit; give it more threads or workers"))
-        .collect()
+/// Who of the generator was near its limit, and in which phase: one is enough for rates to be its own.
+fn busy(results: &Results) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for process in results.processes.iter().filter(|process| process.name == GENERATOR) {
+        let most = BUSY * f64::from(process.threads);
+        let who = match process.worker.as_str() {
+            "" => "the generator".to_owned(),
+            worker => format!("worker {worker} of the generator"),
+        };
+        for span in results
+            .phases
+            .iter()
+            .filter(|span| span.seconds() > 1.0 && process.threads > 0)
+        {
+            let usage = process.by_phase.get(&span.name).copied().unwrap_or_default();
+            if usage.cpu() / span.seconds() > most {
+                let phase = &span.name;
+                warnings.push(format!(
+                    "{who} was busy in phase {phase}: rates there may be its own limit; give it more threads, or the run more workers"
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 fn remainder(time: Duration, of: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() % of.as_nanos().max(1)) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::results::{Process, Span, Usage};
+
+    fn generator(worker: &str, threads: u32, seconds: f64) -> Process {
+        let usage = Usage {
+            user: seconds,
+            ..Usage::default()
+        };
+        Process {
+            name: GENERATOR.into(),
+            worker: worker.into(),
+            threads,
+            by_phase: BTreeMap::from([("hold".into(), usage)]),
+            ..Process::default()
+        }
+    }
+
+    fn check(processes: Vec<Process>, expected: &[&str]) {
+        let hold = Span {
+            name: "hold".into(),
+            began: 0.0,
+            ended: 10.0,
+        };
+        let results = Results {
+            phases: vec![hold],
+            processes,
+            ..Results::default()
+        };
+        let busy = busy(&results);
+        let who: Vec<&str> = busy
+            .iter()
+            .filter_map(|line| line.split(" was busy in phase hold").next())
+            .collect();
+        assert_eq!(who, expected);
+    }
+
+    #[test]
+    fn one_of_the_generator_that_is_near_its_limit_is_named() {
+        check(vec![generator("", 2, 15.9)], &[]);
+        check(vec![generator("", 2, 16.1)], &["the generator"]);
+        // The coordinator has no users of its own.
+        let apart = vec![generator("", 0, 9.0), generator("a", 1, 3.0), generator("b", 1, 8.5)];
+        check(apart, &["worker b of the generator"]);
+        let server = Process {
+            name: "server".into(),
+            ..generator("", 0, 20.0)
+        };
+        check(vec![server], &[]);
+    }
 }

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::accounting::Own;
 use crate::board::Order;
 use crate::preflight;
 use crate::scenario::Scenario;
@@ -128,31 +129,40 @@ impl Joined {
     }
 
     async fn obey(&mut self, worker: Worker) -> io::Result<()> {
-        self.say(Says::Ready(Ready {})).await?;
+        let own = Own::begin().map_err(io::Error::other)?;
+        let ready = Ready {
+            threads: self.member.threads,
+            usage: Some(own.used().into()),
+        };
+        self.say(Says::Ready(ready)).await?;
         loop {
             match self.hear().await? {
                 Tells::Order(order) => {
                     let Some(order) = decode(&order) else { continue };
                     worker.order(order);
                     if order == Order::End {
-                        return self.report(worker).await;
+                        return self.report(worker, &own).await;
                     }
                 }
                 Tells::Beat(_) => {
-                    let json = serde_json::to_vec(&worker.pulse())?.into();
-                    self.say(Says::Pulse(Pulse { json })).await?;
+                    let pulse = Pulse {
+                        json: serde_json::to_vec(&worker.pulse())?.into(),
+                        usage: Some(own.used().into()),
+                    };
+                    self.say(Says::Pulse(pulse)).await?;
                 }
                 Tells::Ping(_) | Tells::Assignment(_) => {}
             }
         }
     }
 
-    async fn report(&mut self, worker: Worker) -> io::Result<()> {
+    async fn report(&mut self, worker: Worker, own: &Own) -> io::Result<()> {
         let finish = tokio::task::spawn_blocking(move || worker.finish());
         let (ledger, pulse) = finish.await.map_err(io::Error::other)??;
         let report = Report {
             ledger: serde_json::to_vec(&ledger)?.into(),
             pulse: serde_json::to_vec(&pulse)?.into(),
+            usage: Some(own.used().into()),
         };
         self.say(Says::Report(report)).await?;
         // The coordinator ends the stream when it has it.

@@ -525,6 +525,7 @@ mod tests {
                 pid,
                 total: usage(1.01),
                 by_phase,
+                ..Process::default()
             });
         }
         let series = |points: &[(f64, f64)]| Series {

@@ -16,10 +16,13 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::accounting::Used;
 use crate::board::Order;
 use crate::ledger::Ledger;
 use crate::tally::{Pulse, micros};
-use crate::wire::{Assignment, Beat, Coordinator, CoordinatorServer, MOST, Ping, Said, Says, Tells, Told, encode};
+use crate::wire::{
+    Assignment, Beat, Coordinator, CoordinatorServer, MOST, Ping, Said, Says, Tells, Told, Usage, encode,
+};
 
 /// How often each clock is compared; the quickest answer says most.
 const PINGS: usize = 16;
@@ -50,6 +53,8 @@ struct Member {
     /// How far its clock is ahead of ours, in microseconds, and how wrong that may be.
     offset: i128,
     doubt: Duration,
+    /// What its process has used.
+    used: Used,
     is_lost: bool,
 }
 
@@ -88,6 +93,7 @@ impl Coordinator for Door {
             said,
             offset: 0,
             doubt: Duration::MAX,
+            used: Used::default(),
             is_lost: false,
         };
         let taken = self.0.send(member).await;
@@ -112,9 +118,11 @@ impl Remote {
                 .serve_with_incoming(incoming)
                 .await;
         });
-        let mut members = Vec::new();
+        let mut members: Vec<Member> = Vec::new();
         while members.len() < job.workers as usize {
-            members.extend(joined.recv().await);
+            let member = joined.recv().await;
+            let member = member.ok_or_else(|| io::Error::other("nobody can join any more"))?;
+            members.push(member.told_apart(&members));
         }
         let mut remote = Self {
             members,
@@ -146,7 +154,10 @@ impl Remote {
         }
         for member in &mut self.members {
             match timeout(BIRTH, member.hear()).await {
-                Ok(Ok(Says::Ready(_))) => {}
+                Ok(Ok(Says::Ready(ready))) => {
+                    member.used.threads = ready.threads;
+                    member.uses(ready.usage);
+                }
                 Ok(Ok(Says::Failure(failure))) => return Err(member.told(&failure.why)),
                 Ok(Ok(_)) => return Err(member.told("it says something else than that it is ready")),
                 Ok(Err(error)) => return Err(error),
@@ -167,6 +178,11 @@ impl Remote {
     /// When the run begins.
     pub fn epoch(&self) -> Instant {
         self.epoch
+    }
+
+    /// What each worker that is left has used, as it said last.
+    pub fn used(&self) -> Vec<Used> {
+        self.members.iter().map(|member| member.used.clone()).collect()
     }
 
     /// What the reader must know.
@@ -248,6 +264,39 @@ impl Drop for Remote {
 }
 
 impl Member {
+    /// Under a name of its own, if one of the others has the same.
+    fn told_apart(mut self, others: &[Self]) -> Self {
+        let is_taken = |name: &str| others.iter().any(|other| other.name == name);
+        if self.name.is_empty() || is_taken(&self.name) {
+            let numbered = |number: usize| format!("{}-{number}", self.name);
+            self.name = (others.len() + 1..)
+                .map(numbered)
+                .find(|name| !is_taken(name))
+                .unwrap_or_default();
+        }
+        self.used.worker.clone_from(&self.name);
+        self
+    }
+
+    fn uses(&mut self, usage: Option<Usage>) {
+        let Some(Usage {
+            pid,
+            user,
+            kernel,
+            memory,
+        }) = usage
+        else {
+            return;
+        };
+        self.used = Used {
+            pid,
+            user,
+            kernel,
+            memory,
+            ..std::mem::take(&mut self.used)
+        };
+    }
+
     /// Compares its clock with the time since `clock`.
     async fn compare(&mut self, clock: Instant) -> io::Result<()> {
         for _ in 0..PINGS {
@@ -269,7 +318,10 @@ impl Member {
         let pulse = async {
             self.tell(Tells::Beat(Beat {})).await?;
             match self.hear_soon().await? {
-                Says::Pulse(pulse) => serde_json::from_slice(&pulse.json).map_err(io::Error::other),
+                Says::Pulse(pulse) => {
+                    self.uses(pulse.usage);
+                    serde_json::from_slice(&pulse.json).map_err(io::Error::other)
+                }
                 _ => Err(self.told("it sends no pulse")),
             }
         };
@@ -282,6 +334,7 @@ impl Member {
         let report = async {
             match timeout(REPORT, self.hear()).await?? {
                 Says::Report(report) => {
+                    self.uses(report.usage);
                     let ledger = serde_json::from_slice(&report.ledger)?;
                     Ok((ledger, serde_json::from_slice(&report.pulse)?))
                 }

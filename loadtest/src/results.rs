@@ -143,8 +143,12 @@ pub enum Combine {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Process {
-    /// Name for people: `server`, `postgres`; the load tester itself is [`GENERATOR`].
+    /// Name for people: `server`, `postgres`; the load tester itself is [`GENERATOR`], all its workers included.
     pub name: String,
+    /// Which worker of the load tester it is, if it is one of another process than the coordinator's.
+    pub worker: String,
+    /// How many of its threads users have; none in what is not the load tester.
+    pub threads: u32,
     /// Its id, the last one if it was started again.
     pub pid: u32,
     /// Use over the whole run.
@@ -153,7 +157,7 @@ pub struct Process {
     pub by_phase: BTreeMap<String, Usage>,
 }
 
-/// Name of the load tester's own process.
+/// Name of the load tester's own processes.
 pub const GENERATOR: &str = "generator";
 
 /// Use of a machine over a span of time.

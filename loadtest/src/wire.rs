@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accounting::Used;
 use crate::board::Order;
 use crate::tally::micros;
 
@@ -16,7 +17,7 @@ pub use generated::coordinator_client::CoordinatorClient;
 pub use generated::coordinator_server::{Coordinator, CoordinatorServer};
 pub use generated::said::What as Says;
 pub use generated::told::What as Tells;
-pub use generated::{Assignment, Beat, Failure, Hello, Ping, Pong, Pulse, Ready, Report, Said, Told};
+pub use generated::{Assignment, Beat, Failure, Hello, Ping, Pong, Pulse, Ready, Report, Said, Told, Usage};
 
 use generated::order::Kind;
 
@@ -48,6 +49,17 @@ pub fn decode(order: &generated::Order) -> Option<Order> {
         Kind::Settle => Some(Order::Settle),
         Kind::Collect => Some(Order::Collect(time)),
         Kind::End => Some(Order::End),
+    }
+}
+
+impl From<Used> for Usage {
+    fn from(used: Used) -> Self {
+        Self {
+            pid: used.pid,
+            user: used.user,
+            kernel: used.kernel,
+            memory: used.memory,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::accounting::Used;
 use crate::board::Order;
 use crate::ledger::Ledger;
 use crate::remote::Remote;
@@ -33,11 +34,11 @@ impl Workers {
         }
     }
 
-    /// How many threads of this process they have; `None` when they are elsewhere.
-    pub fn threads(&self) -> Option<u32> {
+    /// How many threads of this process they have.
+    pub fn threads(&self) -> u32 {
         match self {
-            Self::Here { threads, .. } => Some(*threads),
-            Self::There(_) => None,
+            Self::Here { threads, .. } => *threads,
+            Self::There(_) => 0,
         }
     }
 
@@ -81,6 +82,14 @@ impl Workers {
                 finish.await.map_err(io::Error::other)?
             }
             Self::There(remote) => remote.finish().await,
+        }
+    }
+
+    /// What those of other processes use there, as they said last.
+    pub fn used(&self) -> Vec<Used> {
+        match self {
+            Self::Here { .. } => Vec::new(),
+            Self::There(remote) => remote.used(),
         }
     }
 

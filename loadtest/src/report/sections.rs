@@ -401,7 +401,11 @@ fn processes(f: &mut fmt::Formatter<'_>, results: &Results) -> fmt::Result {
             } else {
                 "–".into()
             };
-            let name = format!("{} ({})", Xml(&process.name), process.pid);
+            let worker = match process.worker.as_str() {
+                "" => String::new(),
+                worker => format!(", worker {}", Xml(worker)),
+            };
+            let name = format!("{}{worker} ({})", Xml(&process.name), process.pid);
             let times = [usage.user, usage.kernel].map(|time| Unit::Time.of(time).to_string());
             let sizes = [usage.memory_before, usage.memory_after, usage.memory_peak].map(memory);
             rows.push(

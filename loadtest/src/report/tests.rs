@@ -56,7 +56,7 @@ pub(crate) fn sample() -> Results {
             ..Ledger::default()
         },
         series: series(),
-        processes: vec![process("server", 7), process("generator", 8)],
+        processes: vec![process("server", 7), process("generator", 8), worker("a<b", 9)],
         verdicts: vec![
             verdict("p99(message) < 250ms", true, "12.1 ms"),
             verdict("loss == 0", false, "2"),
@@ -140,6 +140,15 @@ fn process(name: &str, pid: u32) -> Process {
         pid,
         total: usage(9.0),
         by_phase: by_phase.into(),
+        ..Process::default()
+    }
+}
+
+fn worker(name: &str, pid: u32) -> Process {
+    Process {
+        worker: name.into(),
+        threads: 2,
+        ..process("generator", pid)
     }
 }
 
@@ -172,6 +181,7 @@ fn the_page_is_well_formed_whole_and_from_nowhere_else() {
         "Failures by reason",
         "CPU time for each operation",
         "Processes",
+        "generator, worker a&lt;b (9)",
         "Machine",
         "Scenario",
     ] {
