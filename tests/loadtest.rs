@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use loadtest::accounting::{Target, Watch};
+use loadtest::admission::{Gate, Pass};
 use loadtest::conduct::{Conductor, Watching};
 use loadtest::join::Member;
 use loadtest::live::{Style, View};
@@ -17,7 +18,7 @@ use loadtest::measure::Measure;
 use loadtest::metrics::Metrics;
 use loadtest::preflight;
 use loadtest::provision::{Made, contacts, register};
-use loadtest::remote::{self, Job, Remote};
+use loadtest::remote::{Job, Reception, Remote};
 use loadtest::results::{GENERATOR, Ledger, Results};
 use loadtest::scenario::Scenario;
 use loadtest::worker::{Share, Worker};
@@ -58,14 +59,17 @@ async fn run(server: &Server, scenario: &Scenario) -> Results {
 
 /// The same, with every third user with the same one of three workers.
 async fn run_apart(server: &Server, scenario: &Scenario) -> Results {
-    let listener = remote::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let reception = Reception::open("127.0.0.1:0".parse().unwrap(), Gate::default())
+        .await
+        .unwrap();
+    let address = reception.address().unwrap().to_string();
     let mut members = JoinSet::new();
     for name in ["a", "a", "b"] {
         let member = Member {
             name: name.to_owned(),
             threads: 1,
             owns_targets: false,
+            pass: Pass::default(),
         };
         let address = address.clone();
         members.spawn(async move { member.work(&address).await });
@@ -75,7 +79,7 @@ async fn run_apart(server: &Server, scenario: &Scenario) -> Results {
         run: 8,
         workers: 3,
     };
-    let workers = Workers::There(Remote::gather(listener, &job).await.unwrap());
+    let workers = Workers::There(Remote::gather(reception, &job).await.unwrap());
     let results = conduct(server, scenario, workers).await;
     while let Some(ended) = members.join_next().await {
         ended.unwrap().unwrap();

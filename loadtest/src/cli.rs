@@ -115,9 +115,18 @@ pub(crate) struct Coordinator {
     /// How many workers to wait for.
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: u32,
-    /// Where workers join. They are believed whatever they say: keep it to a network that you trust.
+    /// Where workers join. Anywhere but on this machine needs a token and TLS.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7222")]
     pub(crate) listen: SocketAddr,
+    /// A file with the token that workers must have. Default: the environment's DUNLIN_LOADTEST_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A certificate with its chain, for TLS with workers (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 /// `worker`
@@ -126,6 +135,15 @@ pub(crate) struct Worker {
     /// Where the coordinator listens.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7222")]
     pub(crate) join: String,
+    /// A file with the coordinator's token. Default: the environment's DUNLIN_LOADTEST_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Who signed the coordinator's certificate (PEM); then TLS is spoken.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_authority: Option<PathBuf>,
+    /// The name in that certificate. Default: the host that is joined.
+    #[arg(long, value_name = "NAME", requires = "tls_authority")]
+    pub(crate) tls_name: Option<String>,
     /// What it is called in the report. Default: the host's name and the process's id.
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::accounting::Own;
+use crate::admission::{Pass, in_full, is_retryable};
 use crate::board::Order;
 use crate::preflight;
 use crate::scenario::Scenario;
@@ -35,6 +37,8 @@ pub struct Member {
     pub threads: u32,
     /// Whether its operator says that targets outside of private networks are theirs.
     pub owns_targets: bool,
+    /// How it is let in.
+    pub pass: Pass,
 }
 
 /// A worker on its stream.
@@ -53,7 +57,7 @@ impl Member {
     pub async fn work(self, coordinator: &str) -> io::Result<()> {
         // The clock that the coordinator compares with its own.
         let clock = Instant::now();
-        let mut client = connect(coordinator, clock).await?.max_encoding_message_size(MOST);
+        let mut client = self.connect(coordinator, clock).await?.max_encoding_message_size(MOST);
         let (say, said) = mpsc::channel(QUEUE);
         let hello = Hello {
             name: self.name.clone(),
@@ -63,7 +67,8 @@ impl Member {
             what: Some(Says::Hello(hello)),
         };
         say.send(first).await.map_err(io::Error::other)?;
-        let told = client.join(ReceiverStream::new(said)).await.map_err(io::Error::other)?;
+        let request = self.pass.show(Request::new(ReceiverStream::new(said)));
+        let told = client.join(request).await.map_err(|status| self.refused(&status))?;
         let mut joined = Joined {
             member: self,
             clock,
@@ -80,17 +85,29 @@ impl Member {
             }
         }
     }
-}
 
-async fn connect(coordinator: &str, clock: Instant) -> io::Result<CoordinatorClient<tonic::transport::Channel>> {
-    let address = format!("http://{coordinator}");
-    loop {
-        match CoordinatorClient::connect(address.clone()).await {
-            Ok(client) => return Ok(client),
-            Err(error) if clock.elapsed() > PATIENCE => {
-                return Err(io::Error::other(format!("no coordinator at {coordinator}: {error}")));
+    fn refused(&self, status: &Status) -> io::Error {
+        let hint = match status.code() {
+            Code::Internal | Code::Unknown if self.pass.authority.is_none() => {
+                "; if it speaks TLS, --tls-authority is missing"
             }
-            Err(_) => sleep(LOOK).await,
+            _ => "",
+        };
+        io::Error::other(format!("not let in: {}{hint}", status.message()))
+    }
+
+    /// The coordinator may be started after its workers.
+    async fn connect(&self, coordinator: &str, clock: Instant) -> io::Result<CoordinatorClient<Channel>> {
+        let endpoint = self.pass.endpoint(coordinator).await?;
+        loop {
+            match endpoint.connect().await {
+                Ok(channel) => return Ok(CoordinatorClient::new(channel)),
+                Err(error) if clock.elapsed() > PATIENCE || !is_retryable(&error) => {
+                    let why = in_full(error);
+                    return Err(io::Error::other(format!("no coordinator at {coordinator}: {why}")));
+                }
+                Err(_) => sleep(LOOK).await,
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A load tester for any XMPP server: scenarios, clients that follow them, and what a run came to.
 
 pub mod accounting;
+pub mod admission;
 pub mod board;
 pub mod compare;
 pub mod conduct;

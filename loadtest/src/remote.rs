@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::accounting::Used;
+use crate::admission::Gate;
 use crate::board::Order;
 use crate::ledger::Ledger;
 use crate::tally::{Pulse, micros};
@@ -58,6 +58,12 @@ struct Member {
     is_lost: bool,
 }
 
+/// Where workers join.
+pub struct Reception {
+    listener: TcpListener,
+    gate: Gate,
+}
+
 /// What is to be done, for all workers.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -70,13 +76,37 @@ pub struct Job {
 }
 
 /// Lets workers in.
-struct Door(mpsc::Sender<Member>);
+struct Door {
+    gate: Gate,
+    joined: mpsc::Sender<Member>,
+}
+
+impl Reception {
+    /// Listens there.
+    ///
+    /// # Errors
+    /// When anybody at all could join there, or nobody may listen.
+    pub async fn open(address: SocketAddr, gate: Gate) -> io::Result<Self> {
+        gate.check(address).map_err(io::Error::other)?;
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, gate })
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
 
 #[tonic::async_trait]
 impl Coordinator for Door {
     type JoinStream = Pin<Box<dyn Stream<Item = Result<Told, Status>> + Send>>;
 
     async fn join(&self, request: Request<Streaming<Said>>) -> Result<Response<Self::JoinStream>, Status> {
+        self.gate.admit(&request)?;
         let mut said = request.into_inner();
         let Some(Says::Hello(hello)) = said.message().await?.and_then(|said| said.what) else {
             return Err(Status::invalid_argument("a worker says hello first"));
@@ -96,27 +126,26 @@ impl Coordinator for Door {
             used: Used::default(),
             is_lost: false,
         };
-        let taken = self.0.send(member).await;
+        let taken = self.joined.send(member).await;
         taken.map_err(|_| Status::unavailable("the run has all its workers"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 }
 
 impl Remote {
-    /// Listens, waits until enough workers have joined, and gives each its share.
+    /// Waits until enough workers have joined, and gives each its share.
     ///
     /// # Errors
-    /// When nobody may listen there, or a worker cannot do its part.
-    pub async fn gather(listener: TcpListener, job: &Job) -> io::Result<Self> {
+    /// When TLS cannot be set up, or a worker cannot do its part.
+    pub async fn gather(reception: Reception, job: &Job) -> io::Result<Self> {
+        let Reception { listener, gate } = reception;
+        let mut server = gate.server()?;
         let (door, mut joined) = mpsc::channel(DOOR);
-        let service = CoordinatorServer::new(Door(door)).max_decoding_message_size(MOST);
+        let service = CoordinatorServer::new(Door { gate, joined: door }).max_decoding_message_size(MOST);
         let server = tokio::spawn(async move {
             let incoming = TcpListenerStream::new(listener);
             // Ends with the run, and with it the connections: then nobody is left to be told.
-            let _ = Server::builder()
-                .add_service(service)
-                .serve_with_incoming(incoming)
-                .await;
+            let _ = server.add_service(service).serve_with_incoming(incoming).await;
         });
         let mut members: Vec<Member> = Vec::new();
         while members.len() < job.workers as usize {
@@ -364,12 +393,4 @@ impl Member {
     fn told(&self, why: &str) -> io::Error {
         io::Error::other(format!("worker {}: {why}", self.name))
     }
-}
-
-/// Where to listen for workers.
-///
-/// # Errors
-/// When nobody may.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
 }

@@ -84,6 +84,20 @@ fn what_is_wrong_with_the_command_line_or_the_scenario_is_1() {
 }
 
 #[test]
+fn coordinator_and_worker_on_several_machines_need_token_and_tls() {
+    let open = "is not only this machine";
+    let coordinator = ["coordinator", "chat", "--no-preflight", "--listen", "0.0.0.0:0"];
+    check(&coordinator, 1, open);
+    check(&["worker", "--join", "192.0.2.1:7222"], 1, open);
+    let short = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&short, "secret").unwrap();
+    let with_token = [&coordinator[..], &["--token-file", short.path().to_str().unwrap()]].concat();
+    check(&with_token, 1, "a token is one line of at least 16");
+    let with_certificate = [&coordinator[..], &["--tls-certificate", "cert.pem"]].concat();
+    check(&with_certificate, 1, "--tls-key <FILE>");
+}
+
+#[test]
 fn runs_are_compared_in_a_table_for_a_terminal_or_in_markdown() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger {

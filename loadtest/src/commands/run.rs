@@ -7,10 +7,11 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use dunlin_loadtest::accounting::Watch;
+use dunlin_loadtest::admission::{Gate, Token};
 use dunlin_loadtest::conduct::{Conductor, Outcome, Watching};
 use dunlin_loadtest::live::{Style, View};
 use dunlin_loadtest::metrics::Metrics;
-use dunlin_loadtest::remote::{self, Job, Remote};
+use dunlin_loadtest::remote::{Job, Reception, Remote};
 use dunlin_loadtest::results::{About, Results};
 use dunlin_loadtest::scenario::Scenario;
 use dunlin_loadtest::worker::{Share, Worker};
@@ -36,9 +37,24 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<(), Failure> {
 /// # Errors
 /// With the exit code.
 pub(crate) async fn coordinate(arguments: cli::Coordinator) -> Result<(), Failure> {
-    let cli::Coordinator { run, workers, listen } = arguments;
+    let place = Place::There {
+        workers: arguments.workers,
+        listen: arguments.listen,
+        gate: gate(&arguments)?,
+    };
+    let run = arguments.run;
     let scenario = scenario(&run.scenario)?;
-    report(&run, &scenario, &Place::There { workers, listen }).await
+    report(&run, &scenario, &place).await
+}
+
+/// Who is let in.
+fn gate(arguments: &cli::Coordinator) -> Result<Gate> {
+    let files = arguments.tls_certificate.as_deref().zip(arguments.tls_key.as_deref());
+    let identity = files.map(|(certificate, key)| Gate::identity(certificate, key));
+    Ok(Gate {
+        token: Token::find(arguments.token_file.as_deref())?,
+        identity: identity.transpose()?,
+    })
 }
 
 /// Where the users are.
@@ -46,7 +62,11 @@ pub(crate) enum Place {
     /// In this process.
     Here,
     /// With so many workers, who join there.
-    There { workers: u32, listen: SocketAddr },
+    There {
+        workers: u32,
+        listen: SocketAddr,
+        gate: Gate,
+    },
 }
 
 /// Runs a scenario, or says what it would do; writes the report.
@@ -115,20 +135,20 @@ async fn workers(arguments: &cli::Run, world: World, place: &Place) -> Result<Wo
             let worker = Some(Worker::start(Arc::new(world), Share::ALL, threads, epoch)?);
             Ok(Workers::Here { worker, threads, epoch })
         }
-        Place::There { workers, listen } => {
-            let listener = remote::listen(*listen)
+        Place::There { workers, listen, gate } => {
+            let reception = Reception::open(*listen, gate.clone())
                 .await
                 .with_context(|| format!("listening at {listen}"))?;
             println!(
                 "waiting for {workers} workers: dunlin-loadtest worker --join {}",
-                listener.local_addr()?
+                reception.address()?
             );
             let job = Job {
                 scenario: toml::to_string(&world.scenario)?,
                 run: world.run,
                 workers: *workers,
             };
-            Ok(Workers::There(Remote::gather(listener, &job).await?))
+            Ok(Workers::There(Remote::gather(reception, &job).await?))
         }
     }
 }

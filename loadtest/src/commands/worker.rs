@@ -1,6 +1,7 @@
 //! `worker`: joins a coordinator with some of the users.
 
 use anyhow::Result;
+use dunlin_loadtest::admission::{Pass, Token};
 use dunlin_loadtest::join::Member;
 use dunlin_loadtest::machine;
 
@@ -18,6 +19,11 @@ pub(crate) async fn run(arguments: cli::Worker) -> Result<()> {
         name,
         threads: arguments.threads.unwrap_or_else(machine::cores).max(1),
         owns_targets: arguments.i_own_this_target,
+        pass: Pass {
+            token: Token::find(arguments.token_file.as_deref())?,
+            authority: arguments.tls_authority.as_deref().map(Pass::authority).transpose()?,
+            name: arguments.tls_name,
+        },
     };
     Ok(member.work(&arguments.join).await?)
 }
