@@ -1,13 +1,8 @@
-//! Compiles the link protocol; needs no `protoc`.
+//! Compiles the link protocol.
+
+#[path = "../../proto/compile.rs"]
+mod contract;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = "../../proto";
-    let file = format!("{root}/dunlin/link/v1/link.proto");
-    println!("cargo:rerun-if-changed={file}");
-    let descriptors = protox::compile([&file], [root])?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .emit_rerun_if_changed(false)
-        .compile_fds(descriptors)?;
-    Ok(())
+    contract::compile("../../proto", "dunlin/link/v1/link.proto")
 }
