@@ -149,7 +149,13 @@ impl<F, K: Ord, V: Ord> Outbox<F, K, V> {
 
     /// The next batch, when there is one; `None` once closed. The reader's alarm goes with it from batch to batch.
     pub(crate) async fn next(&self, alarm: &mut Alarm) -> Option<Batch<F, K, V>> {
+        let mut others_had_their_turn = false;
         while !self.closed.is_cancelled() {
+            if !others_had_their_turn && self.has_frames() {
+                // What runs anyway may have more for the batch.
+                tokio::task::yield_now().await;
+                others_had_their_turn = true;
+            }
             let due = match self.turn() {
                 Turn::Write(batch) => return Some(batch),
                 Turn::WaitUntil(due) => Some(due),
@@ -163,6 +169,10 @@ impl<F, K: Ord, V: Ord> Outbox<F, K, V> {
         }
         self.inner.lock().clear();
         None
+    }
+
+    fn has_frames(&self) -> bool {
+        !self.inner.lock().frames.is_empty()
     }
 
     fn turn(&self) -> Turn<Batch<F, K, V>> {
