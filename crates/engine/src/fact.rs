@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use stanza::{Bare, ns};
 use store::{Key, Stores, Version};
 use xml::{Element, Limits};
@@ -77,16 +78,14 @@ impl FactLoader {
 }
 
 impl Facts {
-    /// Loads every fact of `loaders` for `account`.
+    /// Loads every fact of `loaders` for `account`, all at once.
     ///
     /// # Errors
     /// The first store error.
     pub async fn load(loaders: &[FactLoader], stores: &Stores, account: &Bare) -> store::Result<Self> {
-        let mut facts = Vec::with_capacity(loaders.len());
-        for loader in loaders {
-            facts.push((loader.kind, (loader.load)(stores, account).await?));
-        }
-        Ok(Self(facts))
+        let facts = loaders.iter().map(|loader| (loader.load)(stores, account));
+        let facts = try_join_all(facts).await?;
+        Ok(Self(loaders.iter().map(|loader| loader.kind).zip(facts).collect()))
     }
 
     /// Loads the fact of `loader` again.

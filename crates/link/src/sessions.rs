@@ -214,7 +214,7 @@ impl<P: Port> Sessions<P> {
         };
         let session = Session {
             session,
-            grant,
+            grant: Grant(owned(&grant.0)),
             peer,
             mirror,
             delivered: delivered.max(counts.sent),
@@ -409,9 +409,9 @@ impl<P: Port> Sessions<P> {
     /// The home's record of the session.
     pub(crate) fn mirror(&mut self, link: LinkId, id: SessionId, state: Bytes) {
         if let Some(session) = self.heard(link, id) {
-            session.mirror = state;
+            session.mirror = owned(&state);
         } else if let Some(early) = self.binding.get_mut(&id).filter(|early| early.link == link) {
-            early.mirror = state;
+            early.mirror = owned(&state);
         }
     }
 
@@ -595,6 +595,11 @@ impl<P: Port> Sessions<P> {
         self.load.bytes -= freed.bytes;
         self.relief.notify_waiters();
     }
+}
+
+/// What is kept for long, out of the frame that it came in: a part of that would keep all of it.
+fn owned(part: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(part)
 }
 
 #[cfg(test)]

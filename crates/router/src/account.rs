@@ -1,6 +1,6 @@
 //! An account at its home: what hooks see of it, and its sessions. Everything here happens under the account's lock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{AccountView, Facts, Meters, Outcome, SessionChange, SessionView, View, Way};
@@ -14,6 +14,7 @@ use crate::hosts::VirtualHost;
 use crate::log::{self, Log};
 use crate::mirror::Mirror;
 use crate::session::{Fate, Former, QueueLimits, Session};
+use crate::sessions::Sessions;
 use crate::vouch::Proof;
 
 /// Most addresses whose directed presence is remembered for one session.
@@ -30,7 +31,7 @@ pub(crate) struct Account {
     pub(crate) mark: Mark,
     /// What hooks see. Handlers keep a snapshot while they await; a change then copies.
     pub(crate) view: Arc<AccountView>,
-    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) sessions: Sessions,
     /// What is known of its archive, once that was looked at; and the version of the record from which it is known.
     pub(crate) log: Option<Log>,
     pub(crate) log_version: Option<Version>,
@@ -52,7 +53,7 @@ impl Account {
             disabled: false,
             mark: Mark::default(),
             view: Arc::new(view),
-            sessions: BTreeMap::new(),
+            sessions: Sessions::default(),
             log: None,
             log_version: None,
             marked: false,
@@ -148,9 +149,12 @@ impl Account {
     /// Takes in a session.
     pub(crate) fn open(&mut self, session: Session, jid: Full, mirror: Mirror) {
         let (id, client) = (session.id, session.client);
-        self.sessions.insert(id, session);
+        self.sessions.insert(session);
         self.dirty.insert(id);
-        self.view_mut().sessions.push(SessionView {
+        let views = &mut self.view_mut().sessions;
+        // Without room to spare: most accounts have one or two.
+        views.reserve_exact(1);
+        views.push(SessionView {
             id,
             jid,
             client,
@@ -202,7 +206,7 @@ impl Account {
     pub(crate) fn rename(&mut self, before: SessionId, id: SessionId, edge: &EdgeRef) -> Option<Former> {
         let mut session = self.sessions.remove(&before)?;
         let former = session.rename(id, edge);
-        self.sessions.insert(id, session);
+        self.sessions.insert(session);
         if let Some(view) = self.view_mut().sessions.iter_mut().find(|view| view.id == before) {
             view.id = id;
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use parking_lot::Mutex;
 use stanza::Full;
-use store::{Location, PresenceRecord, Stores};
+use store::{BySlot, Location, PresenceRecord, Stores};
 use tokio::sync::Notify;
 use topology::Slot;
 
@@ -30,7 +30,7 @@ type Record = (Full, Option<PresenceRecord>);
 #[derive(Default)]
 struct Pending {
     /// All presence of the sessions here: what a store that lost its data is filled from.
-    presence: BTreeMap<Slot, BTreeMap<Full, PresenceRecord>>,
+    presence: BySlot<PresenceRecord>,
     changed: BTreeMap<Slot, BTreeSet<Full>>,
     generations: BTreeMap<Slot, u64>,
     locations: BTreeMap<Full, Option<Location>>,
@@ -41,11 +41,10 @@ impl Behind {
     pub(crate) fn presence(&self, jid: &Full, record: Option<PresenceRecord>) {
         let slot = Slot::of(jid.bare().as_str());
         let mut state = self.state.lock();
-        let known = state.presence.entry(slot).or_default();
         match record {
-            Some(record) => known.insert(jid.clone(), record),
-            None => known.remove(jid),
-        };
+            Some(record) => state.presence.insert(slot, jid.clone(), record),
+            None => state.presence.remove(slot, jid),
+        }
         state.changed.entry(slot).or_default().insert(jid.clone());
         self.due.notify_one();
     }
@@ -71,7 +70,7 @@ impl Behind {
     pub(crate) fn forget(&self, slots: &BTreeSet<Slot>) {
         let mut state = self.state.lock();
         for slot in slots {
-            state.presence.remove(slot);
+            state.presence.forget(*slot);
             state.changed.remove(slot);
             state.generations.remove(slot);
         }
@@ -170,21 +169,17 @@ impl Behind {
         Some(
             changed
                 .iter()
-                .map(|jid| (jid.clone(), state.record(slot, jid).cloned()))
+                .map(|jid| (jid.clone(), state.presence.get(slot, jid).cloned()))
                 .collect(),
         )
     }
 }
 
 impl Pending {
-    fn record(&self, slot: Slot, jid: &Full) -> Option<&PresenceRecord> {
-        self.presence.get(&slot)?.get(jid)
-    }
-
     /// The store took `batch`: what did not change meanwhile is not due any more.
     fn written(&mut self, slot: Slot, batch: &[Record]) {
         for (jid, record) in batch {
-            if self.record(slot, jid) == record.as_ref()
+            if self.presence.get(slot, jid) == record.as_ref()
                 && let Some(changed) = self.changed.get_mut(&slot)
             {
                 changed.remove(jid);
@@ -193,20 +188,12 @@ impl Pending {
         if self.changed.get(&slot).is_some_and(BTreeSet::is_empty) {
             self.changed.remove(&slot);
         }
-        if self.presence.get(&slot).is_some_and(BTreeMap::is_empty) {
-            self.presence.remove(&slot);
-        }
     }
 
     /// The store lost the slot: everything is due.
     fn lost(&mut self, slot: Slot) {
         self.generations.remove(&slot);
-        let all: Vec<Full> = self
-            .presence
-            .get(&slot)
-            .into_iter()
-            .flat_map(|known| known.keys().cloned())
-            .collect();
+        let all = self.presence.of(slot).map(|(jid, _)| jid.clone());
         self.changed.entry(slot).or_default().extend(all);
     }
 }

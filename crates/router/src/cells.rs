@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use topology::Slot;
 
 use crate::account::Account;
+use crate::session::Session;
 
 const SHARDS: usize = 64;
 
@@ -75,10 +76,12 @@ impl Cells {
         self.shard(jid).lock().get(jid).cloned()
     }
 
-    /// Forgets cells that were idle for too long, and the oldest beyond what is allowed.
+    /// Forgets cells that were idle for too long, and the oldest beyond what is allowed; lets sessions that are not busy rest.
     pub(crate) fn sweep(&self) {
         for shard in &self.shards {
-            self.evict(&mut shard.lock());
+            let mut shard = shard.lock();
+            self.evict(&mut shard);
+            shard.values().for_each(|cell| cell.rest());
         }
     }
 
@@ -151,6 +154,15 @@ impl Cell {
             state: tokio::sync::Mutex::new(State::Cold),
             line: Arc::default(),
             touched: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Lets the sessions rest, if nobody is at work on the account.
+    fn rest(&self) {
+        if let Ok(mut state) = self.state.try_lock()
+            && let State::Loaded(account) = &mut *state
+        {
+            account.sessions.values_mut().for_each(Session::rest);
         }
     }
 

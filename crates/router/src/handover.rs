@@ -123,8 +123,8 @@ async fn forget(core: &Core, cell: &Arc<Cell>) {
     let state = std::mem::replace(&mut *cell.state.lock().await, State::Cold);
     core.cells.remove(cell);
     if let State::Loaded(account) = state {
-        for (id, session) in &account.sessions {
-            core.directory.remove(*id, &session.handle);
+        for session in account.sessions.values() {
+            core.directory.remove(session.id, &session.handle);
             gauges::session(false);
         }
     }

@@ -56,6 +56,7 @@ mod resume;
 mod retain;
 mod router;
 mod session;
+mod sessions;
 mod settle;
 mod slots;
 mod submit;

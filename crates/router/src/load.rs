@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{AccountView, Facts, Lent};
+use futures::try_join;
 use stanza::{Bare, Timestamp};
 use store::Roster;
 use tokio::time::Instant;
@@ -82,8 +83,8 @@ pub(crate) async fn look_again(core: &Core, account: &mut Account) -> store::Res
 
 /// Reads the roster and the facts again, after somebody else wrote them.
 pub(crate) async fn afresh(core: &Core, account: &mut Account) -> store::Result<()> {
-    let (roster, lent) = roster(core, account.jid(), &account.host).await?;
-    let facts = Facts::load(account.host.pipeline.facts(), &core.stores, account.jid()).await?;
+    let (jid, host) = (account.jid(), &account.host);
+    let ((roster, lent), facts) = try_join!(roster(core, jid, host), facts(core, jid, host))?;
     let view = account.view_mut();
     (view.roster, view.lent, view.facts) = (roster, lent, facts);
     account.stale = false;
@@ -120,7 +121,7 @@ async fn load(core: &Core, jid: &Bare) -> store::Result<State> {
 }
 
 async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &VirtualHost) -> store::Result<AccountView> {
-    let (roster, lent) = roster(core, jid, host).await?;
+    let ((roster, lent), facts) = try_join!(roster(core, jid, host), facts(core, jid, host))?;
     Ok(AccountView {
         jid: jid.clone(),
         sessions: Vec::new(),
@@ -128,14 +129,18 @@ async fn view(core: &Core, jid: &Bare, last_seen: Option<Timestamp>, host: &Virt
         roster,
         lent,
         away_since: last_seen,
-        facts: Facts::load(host.pipeline.facts(), &core.stores, jid).await?,
+        facts,
     })
+}
+
+async fn facts(core: &Core, jid: &Bare, host: &VirtualHost) -> store::Result<Facts> {
+    Facts::load(host.pipeline.facts(), &core.stores, jid).await
 }
 
 /// The roster, with what is lent to the account on top of it.
 async fn roster(core: &Core, jid: &Bare, host: &VirtualHost) -> store::Result<(Arc<Roster>, Option<Arc<Lent>>)> {
-    let own = Arc::new(core.stores.rosters.load(jid).await?);
-    let loan = host.pipeline.loan(&core.stores, jid).await?;
+    let (own, loan) = try_join!(core.stores.rosters.load(jid), host.pipeline.loan(&core.stores, jid))?;
+    let own = Arc::new(own);
     Ok(match loan.map(|loan| Lent::new(jid.clone(), loan, own.clone())) {
         Some(lent) => (Arc::new(lent.shown()), Some(Arc::new(lent))),
         None => (own, None),

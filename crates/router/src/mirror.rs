@@ -172,7 +172,8 @@ impl Mirror {
 pub(crate) fn canonical(stanza: &Stanza) -> Bytes {
     let mut out = Vec::with_capacity(stanza.payload().bytes().len() + 256);
     stanza.write(&mut out);
-    out.into()
+    // It is kept for as long as it holds: without room to spare.
+    out.into_boxed_slice().into()
 }
 
 fn management(bytes: &mut Bytes) -> Option<Management> {

@@ -202,6 +202,9 @@ impl Session {
             (self.read.last, self.read.number) = (id, self.delivered);
             self.read.ahead.retain(|ahead| *ahead > id);
         }
+        if self.queue.is_empty() {
+            self.queue.reserve_exact(1); // most often it is one that waits
+        }
         self.queue.push_back(Queued {
             number: self.delivered,
             stanza: stanza.clone(),
@@ -474,6 +477,12 @@ impl Session {
                 Fate::Lost => {}
             }
         }
+    }
+
+    /// Nothing is under way, perhaps for long: keeps no room for what may come.
+    pub(crate) fn rest(&mut self) {
+        self.settle_written();
+        self.queue.shrink_to_fit();
     }
 
     /// The client answers a request: whatever it acknowledges, nobody else is to answer it.

@@ -2,6 +2,7 @@
 
 mod account;
 mod archive;
+mod by_slot;
 mod error;
 mod item;
 mod location;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use account::{Account, Accounts, HashName, Verifier};
 pub use archive::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, SOUGHT};
+pub use by_slot::BySlot;
 pub use error::{Error, Result};
 pub use item::{Item, Items, Key, Version};
 pub use location::{Location, Locations};

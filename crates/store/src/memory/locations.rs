@@ -1,40 +1,31 @@
 //! Session to edge, in an ordered map.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use stanza::Full;
 use topology::Slot;
 
-use crate::{Location, Result};
+use crate::{BySlot, Location, Result};
 
 /// Session to edge.
 #[derive(Default)]
-pub struct Locations {
-    records: Mutex<BTreeMap<Slot, BTreeMap<Full, Location>>>,
-}
+pub struct Locations(Mutex<BySlot<Location>>);
 
 #[async_trait]
 impl crate::Locations for Locations {
     async fn put(&self, records: &[(Full, Option<Location>)]) -> Result<()> {
-        let mut slots = self.records.lock();
+        let mut kept = self.0.lock();
         for (jid, record) in records {
-            let kept = slots.entry(Slot::of(jid.bare().as_str())).or_default();
+            let slot = Slot::of(jid.bare().as_str());
             match record {
-                Some(record) => kept.insert(jid.clone(), record.clone()),
-                None => kept.remove(jid),
-            };
+                Some(record) => kept.insert(slot, jid.clone(), record.clone()),
+                None => kept.remove(slot, jid),
+            }
         }
         Ok(())
     }
 
     async fn load(&self, slot: Slot) -> Result<Vec<Location>> {
-        Ok(self
-            .records
-            .lock()
-            .get(&slot)
-            .map(|kept| kept.values().cloned().collect())
-            .unwrap_or_default())
+        Ok(self.0.lock().of(slot).map(|(_, record)| record.clone()).collect())
     }
 }
