@@ -126,18 +126,22 @@ impl Pipeline {
         }
     }
 
-    /// Takes out of a stanza, before anything else, what only the account itself may say.
-    pub fn strip(&self, view: &View<'_>, stanza: &mut Stanza) {
+    /// What is left of a stanza without what only the account itself may say, to be called before anything else; `None` when that is all
+    /// of it.
+    pub fn strip(&self, view: &View<'_>, stanza: &Stanza) -> Option<Stanza> {
+        let mut left: Option<Stanza> = None;
         for hook in &self.hooks.lanes[lane_of(stanza).index(view.way)].strips {
             let Some((ns, name)) = hook.carries else { continue };
+            let stanza = left.as_ref().unwrap_or(stanza);
             let payload = stanza.payload();
             let forged =
                 |element: &Element| catch_unwind(AssertUnwindSafe(|| (hook.run)(view, element))).unwrap_or(true);
             let drops = |child: &Child| child.is(ns, name) && payload.element(child).is_none_or(|e| forged(&e));
             if payload.children().iter().any(drops) {
-                *stanza = with_payload(stanza, payload.without(drops));
+                left = Some(with_payload(stanza, payload.without(drops)));
             }
         }
+        left
     }
 
     /// The sender's account: may the stanza travel on, and what else is to be done?

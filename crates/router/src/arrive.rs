@@ -56,10 +56,9 @@ pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &
     }
     let (now, Sent { mut stanza, key }) = (core.now(), sent);
     refresh_loan(core, account, &stanza, out).await;
-    account
-        .host
-        .pipeline
-        .strip(&account.look(Way::In, now, None), &mut stanza);
+    if let Some(left) = account.host.pipeline.strip(&account.look(Way::In, now, None), &stanza) {
+        stanza = Arc::new(left);
+    }
     let judge = |account: &Account, archive_id| {
         account.host.pipeline.incoming(
             &View {
@@ -74,11 +73,11 @@ pub(crate) async fn place(core: &Core, account: &mut Account, sent: Sent, out: &
     out.note(outcome_name(&decision.outcome));
     match &decision.outcome {
         Outcome::Sessions(sessions) => {
-            let own = decision.own.as_ref().unwrap_or(&stanza);
-            hand_over(core, account, sessions, own, settled.archived, out).await;
+            let own = decision.own.map_or_else(|| stanza.clone(), Arc::new);
+            hand_over(core, account, sessions, &own, settled.archived, out).await;
         }
         Outcome::Handle => {
-            if let Stanza::Iq(iq) = &stanza {
+            if let Stanza::Iq(iq) = &*stanza {
                 out.push(Errand::Ask(Question::to(account, Arc::new(iq.clone()))));
             }
         }
@@ -98,13 +97,12 @@ async fn hand_over(
     core: &Core,
     account: &mut Account,
     sessions: &[SessionId],
-    stanza: &Stanza,
+    stanza: &Arc<Stanza>,
     archived: Option<Archived>,
     out: &Out,
 ) {
     if let Some(archived) = archived {
-        let stanza = Arc::new(stanza.clone());
-        archive::deliver(core, account, sessions, &stanza, archived, out.trace);
+        archive::deliver(core, account, sessions, stanza, archived, out.trace);
         return archive::feed_all(core, account, out.trace).await;
     }
     let manner = Manner {
@@ -113,7 +111,7 @@ async fn hand_over(
         limits: core.queue_limits(),
         trace: out.trace,
     };
-    account.deliver(sessions, &Arc::new(stanza.clone()), manner);
+    account.deliver(sessions, stanza, manner);
 }
 
 /// A request that a guard dropped is answered all the same: every request gets exactly one answer (RFC 6120, 8.2.3), and one

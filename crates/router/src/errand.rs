@@ -34,7 +34,8 @@ pub(crate) enum Errand {
 
 /// A stanza on its way.
 pub(crate) struct Sent {
-    pub(crate) stanza: Stanza,
+    /// Shared: it is handed on from stop to stop.
+    pub(crate) stanza: Arc<Stanza>,
     /// What makes it known when it comes again; `None` for what no client said.
     pub(crate) key: Option<MessageKey>,
 }
@@ -88,7 +89,10 @@ pub(crate) enum Ticket {
 
 impl From<Stanza> for Sent {
     fn from(stanza: Stanza) -> Self {
-        Self { stanza, key: None }
+        Self {
+            stanza: Arc::new(stanza),
+            key: None,
+        }
     }
 }
 

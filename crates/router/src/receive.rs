@@ -62,9 +62,9 @@ impl Drop for Trail {
     }
 }
 
-fn own(stanza: &Arc<Stanza>, to: &Jid, single: bool) -> Stanza {
+fn own(stanza: &Arc<Stanza>, to: &Jid, single: bool) -> Arc<Stanza> {
     if single && stanza.to() == Some(to) {
-        return (**stanza).clone();
+        return stanza.clone();
     }
-    addressed(stanza, to.clone())
+    Arc::new(addressed(stanza, to.clone()))
 }

@@ -31,7 +31,7 @@ pub(crate) fn arrive(core: &Core, account: &mut Account, sent: Sent, out: &mut O
         limits: core.queue_limits(),
         trace: out.trace,
     };
-    account.deliver(&[id], &Arc::new(stanza), manner);
+    account.deliver(&[id], &stanza, manner);
 }
 
 /// The component says something, as anybody at its domain.
@@ -45,10 +45,10 @@ pub(crate) fn leave(account: &Account, sent: Sent, out: &mut Out) {
 }
 
 /// Subscriptions are between bare addresses (RFC 6121, 3.1.2).
-fn addressed_barely(mut stanza: Stanza) -> Stanza {
-    if matches!(&stanza, Stanza::Presence(presence) if presence.kind.is_subscription()) {
+fn addressed_barely(mut stanza: Arc<Stanza>) -> Arc<Stanza> {
+    if matches!(&*stanza, Stanza::Presence(presence) if presence.kind.is_subscription()) {
         let bare = |jid: &Option<Jid>| jid.as_ref().map(|jid| jid.bare().into());
-        let head = stanza.head_mut();
+        let head = Arc::make_mut(&mut stanza).head_mut();
         (head.from, head.to) = (bare(&head.from), bare(&head.to));
     }
     stanza

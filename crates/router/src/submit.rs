@@ -72,12 +72,12 @@ async fn leave(core: &Core, session: &SessionRef, submission: Submission) -> Res
     let mut out = Out::new(submission.trace, 0);
     match submission.said {
         Said::Stanza(stanza) if account.is_component() => {
-            let key = Some(key);
+            let (stanza, key) = (Arc::new(stanza), Some(key));
             relay::leave(account, Sent { stanza, key }, &mut out);
         }
         Said::Stanza(stanza) => {
             let sent = Sent {
-                stanza: prepare(stanza, &jid),
+                stanza: Arc::new(prepare(stanza, &jid)),
                 key: Some(key),
             };
             decide(core, account, session.id, sent, &mut out).await;
@@ -94,10 +94,13 @@ async fn decide(core: &Core, account: &mut Account, id: SessionId, sent: Sent, o
         gauges::failed("load");
         return answer(core, account, id, refuse(&stanza, &Refusal::Away.into()), out);
     }
-    account
+    if let Some(left) = account
         .host
         .pipeline
-        .strip(&account.look(Way::Out, now, Some(id)), &mut stanza);
+        .strip(&account.look(Way::Out, now, Some(id)), &stanza)
+    {
+        stanza = Arc::new(left);
+    }
     let judge = |account: &Account, archive_id| {
         account.host.pipeline.outgoing(
             &View {
@@ -142,11 +145,11 @@ fn prepare(mut stanza: Stanza, jid: &Full) -> Stanza {
 
 /// Where a stanza goes that its account lets go.
 fn travelling(account: &Account, sent: Sent) -> Errand {
-    match sent.stanza {
+    match &*sent.stanza {
         Stanza::Iq(iq) if iq.head.to.is_none() && matches!(iq.kind, IqType::Get | IqType::Set) => {
-            Errand::Ask(Question::to(account, Arc::new(iq)))
+            Errand::Ask(Question::to(account, Arc::new(iq.clone())))
         }
-        stanza => Errand::Send(Sent { stanza, key: sent.key }),
+        _ => Errand::Send(sent),
     }
 }
 

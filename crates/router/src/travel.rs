@@ -134,7 +134,7 @@ impl Travel {
         match core.whose(&to) {
             Whose::User => self.carry_home(to.bare(), sent, trace, depth).await,
             Whose::Component(home) => self.carry_home(home, sent, trace, depth).await,
-            Whose::Server(host) => self.carry_to_server(host, sent.stanza, trace, depth),
+            Whose::Server(host) => self.carry_to_server(host, &sent.stanza, trace, depth),
             Whose::Remote => self.bounce(remote(&sent.stanza), trace, depth),
         }
     }
@@ -155,7 +155,7 @@ impl Travel {
         }
         let route = Route {
             to: stanza.to().cloned().into_iter().collect(),
-            stanza: Arc::new(stanza),
+            stanza,
             key,
             trace,
         };
@@ -169,17 +169,17 @@ impl Travel {
     }
 
     /// RFC 6120, 10.5.1 and 10.5.2 (RFC 6121, 8.4): stanzas to a domain that is hosted here.
-    fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: Stanza, trace: Option<Trace>, depth: u32) {
+    fn carry_to_server(&mut self, host: &Arc<VirtualHost>, stanza: &Stanza, trace: Option<Trace>, depth: u32) {
         let bare = stanza.to().is_some_and(Jid::is_bare);
-        match &stanza {
-            Stanza::Iq(iq) if bare && arrive::is_request(&stanza) => {
+        match stanza {
+            Stanza::Iq(iq) if bare && arrive::is_request(stanza) => {
                 if let Some(question) = question(host, iq) {
                     self.ask(question, trace, depth);
                 }
             }
             Stanza::Presence(_) => {}
             Stanza::Message(_) | Stanza::Iq(_) => {
-                self.bounce(refuse(&stanza, &Condition::ServiceUnavailable.into()), trace, depth);
+                self.bounce(refuse(stanza, &Condition::ServiceUnavailable.into()), trace, depth);
             }
         }
     }
