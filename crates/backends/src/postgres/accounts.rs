@@ -164,7 +164,7 @@ impl Postgres {
 
 /// Removes what an account owns besides its own row.
 async fn remove_owned(connection: &mut PgConnection, owner: &Bare) -> sqlx::Result<()> {
-    for table in sql::OWNER_REMOVE {
+    for table in sql::OWNER_REMOVE.into_iter().chain(LOGS_REMOVE) {
         sqlx::query(table)
             .bind(owner.as_str())
             .execute(&mut *connection)
@@ -192,6 +192,13 @@ async fn insert(connection: &mut PgConnection, accounts: &[Account]) -> sqlx::Re
         );
     insert.execute(connection).await.map(drop)
 }
+
+/// Remove an account's logs.
+const LOGS_REMOVE: [&str; 3] = [
+    include_str!("sql/owner_remove_archive.sql"),
+    include_str!("sql/owner_remove_words.sql"),
+    include_str!("sql/owner_remove_indexed.sql"),
+];
 
 /// Remove what is left under the addresses of accounts to be.
 const OWNERS_REMOVE: [&str; 6] = [

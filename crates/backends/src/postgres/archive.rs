@@ -11,7 +11,7 @@ use store::{Append, Archive, Entry, EntryId, Filling, Page, PageRequest, Result}
 use super::Postgres;
 use super::retry::{answer, persist};
 use crate::observe::At;
-use crate::sql::{self, Query, Value, Word, id_bytes, id_of};
+use crate::sql::{self, Key, Query, Value, Word, id_bytes, id_of};
 
 const AT: At = At {
     backend: "postgres",
@@ -32,7 +32,7 @@ impl Archive for Postgres {
 
     async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Page> {
         self.call(AT, "page", async {
-            let page = sql::read_page(owner, log, request, BY_PEER);
+            let page = sql::read_page(Key::Name(owner, log), request, BY_PEER);
             let page = sqlx::query_as_with(AssertSqlSafe(page.text), arguments(page.values)?);
             let (mut rows, mut filling) = (page.fetch(&self.pool), Filling::new(request));
             while let Some(row) = answer(rows.try_next().await)? {
@@ -61,7 +61,9 @@ impl Archive for Postgres {
             let mut logs: Vec<String> = Vec::new();
             loop {
                 let last = logs.last().map_or("", String::as_str);
-                let next = sqlx::query_scalar(sql::ARCHIVE_LOG).bind(owner.as_str()).bind(last);
+                let next = sqlx::query_scalar(include_str!("sql/archive_log.sql"))
+                    .bind(owner.as_str())
+                    .bind(last);
                 let next: Option<String> = answer(next.fetch_one(&self.pool).await)?;
                 match next {
                     Some(next) => logs.push(next),
@@ -74,7 +76,9 @@ impl Archive for Postgres {
 
     async fn count(&self, owner: &Bare, log: &str) -> Result<u64> {
         self.call(AT, "count", async {
-            let count = sqlx::query_scalar(sql::ARCHIVE_COUNT).bind(owner.as_str()).bind(log);
+            let count = sqlx::query_scalar(include_str!("sql/archive_count.sql"))
+                .bind(owner.as_str())
+                .bind(log);
             answer(count.fetch_one(&self.pool).await).map(i64::cast_unsigned)
         })
         .await
@@ -82,7 +86,7 @@ impl Archive for Postgres {
 
     async fn count_found(&self, owner: &Bare, log: &str, request: &PageRequest, most: u32) -> Result<Option<u32>> {
         self.call(AT, "count_found", async {
-            let count = sql::count_found(owner, log, request, (most, BY_PEER));
+            let count = sql::count_found(Key::Name(owner, log), request, (most, BY_PEER));
             let count = sqlx::query_scalar_with(AssertSqlSafe(count.text), arguments(count.values)?);
             let found: i64 = answer(count.fetch_one(&self.pool).await)?;
             Ok(u32::try_from(found).ok().filter(|found| *found <= most))
@@ -92,7 +96,7 @@ impl Archive for Postgres {
 
     async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> Result<Option<EntryId>> {
         self.call(AT, "excess", async {
-            let excess = sqlx::query_scalar(sql::ARCHIVE_EXCESS)
+            let excess = sqlx::query_scalar(include_str!("sql/archive_excess.sql"))
                 .bind(owner.as_str())
                 .bind(log)
                 .bind(i64::from(keep));
@@ -112,7 +116,7 @@ impl Archive for Postgres {
 
     async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> Result<u64> {
         self.call(AT, "trim", async {
-            let trim = sqlx::query_as(sql::ARCHIVE_TRIM)
+            let trim = sqlx::query_as(include_str!("sql/archive_trim.sql"))
                 .bind(owner.as_str())
                 .bind(log)
                 .bind(id_bytes(last))
@@ -149,7 +153,7 @@ impl Postgres {
     /// # Errors
     /// `Unavailable` when the database cannot be reached.
     pub async fn explain(&self, owner: &Bare, log: &str, request: &PageRequest) -> Result<Vec<String>> {
-        let Query { text, values } = sql::read_page(owner, log, request, BY_PEER).explained("EXPLAIN ");
+        let Query { text, values } = sql::read_page(Key::Name(owner, log), request, BY_PEER).explained("EXPLAIN ");
         let explain = sqlx::query_scalar_with(AssertSqlSafe(text), arguments(values)?);
         answer(explain.fetch_all(&self.pool).await)
     }
@@ -175,7 +179,7 @@ impl Postgres {
         let Some(old): Option<Vec<u8>> = old.fetch_optional(&mut *transaction).await? else {
             return Ok(false);
         };
-        let replace = sqlx::query(sql::ARCHIVE_REPLACE)
+        let replace = sqlx::query(include_str!("sql/archive_replace.sql"))
             .bind(stanza)
             .bind(owner.as_str())
             .bind(log)
@@ -207,7 +211,7 @@ impl Postgres {
         };
         let floor = sql::floor(last, done).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         put_words(&mut transaction, owner, log, &sql::said(entries)).await?;
-        let put = sqlx::query(sql::INDEXED_PUT)
+        let put = sqlx::query(include_str!("sql/indexed_put.sql"))
             .bind(owner.as_str())
             .bind(log)
             .bind(id_bytes(floor));
@@ -231,7 +235,9 @@ fn arguments(values: Vec<Value>) -> Result<PgArguments> {
 }
 
 async fn indexed(connection: &mut PgConnection, owner: &Bare, log: &str) -> sqlx::Result<Option<Vec<u8>>> {
-    let indexed = sqlx::query_scalar(sql::INDEXED_GET).bind(owner.as_str()).bind(log);
+    let indexed = sqlx::query_scalar(include_str!("sql/indexed_get.sql"))
+        .bind(owner.as_str())
+        .bind(log);
     indexed.fetch_optional(connection).await
 }
 

@@ -11,7 +11,7 @@ mod word;
 
 pub(crate) use archive::{entries, entry, id_bytes, id_of};
 pub(crate) use item::{item, items, page_of_items};
-pub(crate) use query::{Query, Value, count_found, read_page};
+pub(crate) use query::{Key, Query, Value, count_found, read_page};
 pub(crate) use roster::{groups_text, roster};
 pub(crate) use verifier::{verifiers, verifiers_text};
 pub(crate) use word::{Word, floor, said, unsaid};
@@ -30,13 +30,10 @@ pub(crate) const ACCOUNT_DISABLE: &str = include_str!("account_disable.sql");
 pub(crate) const ACCOUNT_RETIRE: &str = include_str!("account_retire.sql");
 pub(crate) const ACCOUNT_RETIRED: &str = include_str!("account_retired.sql");
 pub(crate) const ACCOUNT_REMOVE: &str = include_str!("account_remove.sql");
-/// Remove what an account owned besides its own row.
-pub(crate) const OWNER_REMOVE: [&str; 6] = [
+/// Remove what an account owned besides its own row and its logs, which each database keeps in its own way.
+pub(crate) const OWNER_REMOVE: [&str; 3] = [
     include_str!("owner_remove_rosters.sql"),
     include_str!("owner_remove_contacts.sql"),
-    include_str!("owner_remove_archive.sql"),
-    include_str!("owner_remove_words.sql"),
-    include_str!("owner_remove_indexed.sql"),
     include_str!("owner_remove_items.sql"),
 ];
 pub(crate) const ACCOUNT_EXISTS: &str = include_str!("account_exists.sql");
@@ -47,13 +44,6 @@ pub(crate) const ROSTER_OLDEST: &str = include_str!("roster_oldest.sql");
 pub(crate) const CONTACT_REMOVE: &str = include_str!("contact_remove.sql");
 pub(crate) const CONTACT_EXCESS: &str = include_str!("contact_excess.sql");
 pub(crate) const CONTACT_FORGET: &str = include_str!("contact_forget.sql");
-pub(crate) const ARCHIVE_LOG: &str = include_str!("archive_log.sql");
-pub(crate) const ARCHIVE_COUNT: &str = include_str!("archive_count.sql");
-pub(crate) const ARCHIVE_EXCESS: &str = include_str!("archive_excess.sql");
-pub(crate) const ARCHIVE_REPLACE: &str = include_str!("archive_replace.sql");
-pub(crate) const ARCHIVE_TRIM: &str = include_str!("archive_trim.sql");
-pub(crate) const INDEXED_GET: &str = include_str!("indexed_get.sql");
-pub(crate) const INDEXED_PUT: &str = include_str!("indexed_put.sql");
 pub(crate) const ITEM_GET: &str = include_str!("item_get.sql");
 pub(crate) const ITEM_LIST: &str = include_str!("item_list.sql");
 pub(crate) const ITEM_PAGE: &str = include_str!("item_page.sql");

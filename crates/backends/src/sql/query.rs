@@ -20,6 +20,36 @@ pub(crate) enum Value {
     Text(String),
 }
 
+/// By what a database knows a log.
+#[derive(Clone, Copy)]
+pub(crate) enum Key<'a> {
+    /// By its owner and its name.
+    Name(&'a Bare, &'a str),
+    /// By its number.
+    Number(i64),
+}
+
+impl Key<'_> {
+    /// That `one` and `other`, two tables of a statement, speak of one log.
+    fn same(self, one: &str, other: &str) -> String {
+        match self {
+            Self::Name(..) => format!("{one}.owner = {other}.owner AND {one}.log = {other}.log"),
+            Self::Number(_) => format!("{one}.log = {other}.log"),
+        }
+    }
+
+    /// That `k` speaks of this log.
+    fn bind(self, query: &mut Query) {
+        match self {
+            Self::Name(owner, name) => {
+                query.bind(" k.owner = ", Value::Text(owner.as_str().to_owned()));
+                query.bind(" AND k.log = ", Value::Text(name.to_owned()));
+            }
+            Self::Number(number) => query.bind(" k.log = ", Value::Number(number)),
+        }
+    }
+}
+
 impl Query {
     /// The statement that tells how the database would run this one.
     pub(crate) fn explained(mut self, explain: &str) -> Self {
@@ -42,10 +72,10 @@ impl Query {
 
 /// Reads the page, and one entry more: whether it comes tells whether the page is the last. `by_peer` has the database take the index by
 /// party, if it would not do so of itself.
-pub(crate) fn read_page(owner: &Bare, log: &str, request: &PageRequest, by_peer: &str) -> Query {
+pub(crate) fn read_page(log: Key<'_>, request: &PageRequest, by_peer: &str) -> Query {
     let mut query = Query::default();
     query.push("SELECT k.id, at, peer, unique_key, stanza FROM ");
-    found(&mut query, (owner, log), request, by_peer);
+    found(&mut query, log, request, by_peer);
     let order = if request.backwards {
         " ORDER BY k.id DESC LIMIT "
     } else {
@@ -56,21 +86,23 @@ pub(crate) fn read_page(owner: &Bare, log: &str, request: &PageRequest, by_peer:
 }
 
 /// Counts what the request finds, up to one more than `most`.
-pub(crate) fn count_found(owner: &Bare, log: &str, request: &PageRequest, (most, by_peer): (u32, &str)) -> Query {
+pub(crate) fn count_found(log: Key<'_>, request: &PageRequest, (most, by_peer): (u32, &str)) -> Query {
     let mut query = Query::default();
     query.push("SELECT count(*) FROM (SELECT 1 FROM ");
-    found(&mut query, (owner, log), request, by_peer);
+    found(&mut query, log, request, by_peer);
     query.bind(" LIMIT ", Value::Number(i64::from(most) + 1));
     query.push(") AS found");
     query
 }
 
 /// Tables and conditions. `k` is the table by whose key is read on: the log itself, or the index of its words.
-fn found(query: &mut Query, (owner, log): (&Bare, &str), request: &PageRequest, by_peer: &str) {
+fn found(query: &mut Query, log: Key<'_>, request: &PageRequest, by_peer: &str) {
     let words = request.words();
     match (&words, &request.with) {
         (Some(_), _) => {
-            query.push("words k CROSS JOIN archive a WHERE a.owner = k.owner AND a.log = k.log AND a.id = k.id AND")
+            query.push("words k CROSS JOIN archive a WHERE ");
+            query.push(&log.same("a", "k"));
+            query.push(" AND a.id = k.id AND");
         }
         (None, Some(_)) => {
             query.push("archive k");
@@ -79,10 +111,9 @@ fn found(query: &mut Query, (owner, log): (&Bare, &str), request: &PageRequest, 
         }
         (None, None) => query.push("archive k WHERE"),
     }
-    query.bind(" k.owner = ", Value::Text(owner.as_str().to_owned()));
-    query.bind(" AND k.log = ", Value::Text(log.to_owned()));
+    log.bind(query);
     if let Some(words) = words {
-        with_words(query, words);
+        with_words(query, log, words);
     }
     if let Some(with) = &request.with {
         query.bind(" AND peer_bare = ", Value::Text(with.bare().as_str().to_owned()));
@@ -95,17 +126,16 @@ fn found(query: &mut Query, (owner, log): (&Bare, &str), request: &PageRequest, 
 
 /// The longest word is looked up, as it is likely to be the rarest; the others are asked of what is found, one by one: by counting, as
 /// PostgreSQL would else join them, and without statistics in a way that compares each with each.
-fn with_words(query: &mut Query, words: Vec<String>) {
+fn with_words(query: &mut Query, log: Key<'_>, words: Vec<String>) {
     let mut words = words.into_iter();
     let Some(first) = words.next() else {
         return query.push(" AND FALSE");
     };
     query.bind(" AND k.word = ", Value::Text(first));
     for word in words {
-        query.bind(
-            " AND (SELECT count(*) FROM words w WHERE w.owner = k.owner AND w.log = k.log AND w.id = k.id AND w.word = ",
-            Value::Text(word),
-        );
+        query.push(" AND (SELECT count(*) FROM words w WHERE ");
+        query.push(&log.same("w", "k"));
+        query.bind(" AND w.id = k.id AND w.word = ", Value::Text(word));
         query.push(") > 0");
     }
 }

@@ -137,9 +137,16 @@ fn exists(db: &Connection, jid: &Bare) -> Result<bool> {
     Ok(exists.is_some_and(|(exists,)| exists))
 }
 
+/// Remove an account's logs.
+const LOGS_REMOVE: [&str; 3] = [
+    include_str!("sql/owner_remove_words.sql"),
+    include_str!("sql/owner_remove_archive.sql"),
+    include_str!("sql/owner_remove_logs.sql"),
+];
+
 /// Removes what an account owns besides its own row.
 fn remove_owned(db: &Connection, owner: &Bare) -> Result<()> {
-    for table in sql::OWNER_REMOVE {
+    for table in sql::OWNER_REMOVE.into_iter().chain(LOGS_REMOVE) {
         db.execute(table, (owner.as_str(),))?;
     }
     Ok(())

@@ -1,1 +1,1 @@
-SELECT id, at, peer, unique_key, stanza FROM archive WHERE owner = $1 AND log = $2 AND id = $3
+SELECT id, at, peer, unique_key, stanza FROM archive WHERE log = $1 AND id = $2

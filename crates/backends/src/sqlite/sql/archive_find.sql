@@ -1,1 +1,1 @@
-SELECT id FROM archive WHERE owner = $1 AND log = $2 AND unique_key = $3
+SELECT id FROM archive WHERE log = $1 AND unique_key = $2

@@ -1,2 +1,2 @@
-DELETE FROM archive WHERE owner = $1 AND log = $2 AND id = $3
-RETURNING id, CASE WHEN EXISTS (SELECT 1 FROM indexed WHERE owner = $1 AND log = $2) THEN stanza END
+DELETE FROM archive WHERE log = $1 AND id = $2
+RETURNING id, CASE WHEN (SELECT indexed FROM logs WHERE number = $1) IS NOT NULL THEN stanza END

@@ -1,1 +1,1 @@
-SELECT stanza FROM archive WHERE owner = $1 AND log = $2 AND id = $3
+SELECT stanza FROM archive WHERE log = $1 AND id = $2

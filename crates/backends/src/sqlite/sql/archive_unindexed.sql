@@ -1,1 +1,1 @@
-SELECT id, stanza FROM archive WHERE owner = $1 AND log = $2 AND id > $3 ORDER BY id LIMIT $4
+SELECT id, stanza FROM archive WHERE log = $1 AND id > $2 ORDER BY id LIMIT $3

@@ -1,1 +1,1 @@
-DELETE FROM words WHERE owner = $1 AND log = $2 AND word = $3 AND id = $4
+DELETE FROM words WHERE log = $1 AND word = $2 AND id = $3

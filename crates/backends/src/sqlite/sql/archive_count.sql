@@ -1,0 +1,1 @@
+SELECT count(*) FROM archive WHERE log = $1

@@ -1,0 +1,1 @@
+SELECT id FROM archive WHERE log = $1 ORDER BY id DESC LIMIT 1 OFFSET $2

@@ -1,0 +1,1 @@
+UPDATE logs SET indexed = $1 WHERE number = $2

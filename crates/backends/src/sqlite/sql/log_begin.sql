@@ -1,0 +1,1 @@
+INSERT INTO logs (owner, name) VALUES ($1, $2) RETURNING number
