@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stanza::Bare;
+use stanza::{Bare, Timestamp};
 use tokio::time::Instant;
 use topology::Slot;
 
@@ -76,12 +76,12 @@ impl Cells {
         self.shard(jid).lock().get(jid).cloned()
     }
 
-    /// Forgets cells that were idle for too long, and the oldest beyond what is allowed; lets sessions that are not busy rest.
-    pub(crate) fn sweep(&self) {
+    /// Forgets cells that were idle for too long, and the oldest beyond what is allowed; lets who is not busy rest.
+    pub(crate) fn sweep(&self, now: Timestamp) {
         for shard in &self.shards {
             let mut shard = shard.lock();
             self.evict(&mut shard);
-            shard.values().for_each(|cell| cell.rest());
+            shard.values().for_each(|cell| cell.rest(now));
         }
     }
 
@@ -157,12 +157,15 @@ impl Cell {
         }
     }
 
-    /// Lets the sessions rest, if nobody is at work on the account.
-    fn rest(&self) {
+    /// Lets sessions and log rest, if nobody is at work on the account.
+    fn rest(&self, now: Timestamp) {
         if let Ok(mut state) = self.state.try_lock()
             && let State::Loaded(account) = &mut *state
         {
             account.sessions.values_mut().for_each(Session::rest);
+            if let Some(log) = &mut account.log {
+                log.rest(now);
+            }
         }
     }
 

@@ -4,14 +4,17 @@
 //! Everything up to the *mark* is through: somebody took it, or nobody ever was to. The mark and what is through beyond it are
 //! the account's *record*, which is written now and then; a home that begins from an old one reads on from its mark.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use stanza::{ArchiveId, Jid, Timestamp};
 
-/// How many of the newest messages are remembered one by one.
+/// How many of the newest messages are remembered one by one at most, and for how long once they are through: what another home writes of the
+/// account does not come later than that.
 const SEEN: usize = 1_024;
+const SEEN_FOR: Duration = Duration::from_mins(10);
 /// How many ids beyond the mark a record holds.
 const TAKEN: usize = 256;
 const FORMAT: u8 = 1;
@@ -22,8 +25,8 @@ pub(crate) struct Log {
     last: ArchiveId,
     /// What stands up to here is known, though not one by one.
     floor: ArchiveId,
-    /// The newest messages.
-    seen: BTreeSet<ArchiveId>,
+    /// The newest messages, in order.
+    seen: VecDeque<ArchiveId>,
     /// Those that nobody took yet.
     open: BTreeMap<ArchiveId, Open>,
     /// Those that were taken and are not to stay, and how many sessions still have them, or are to get them.
@@ -57,7 +60,7 @@ impl Log {
         Self {
             last: record.taken.last().copied().unwrap_or_default().max(record.mark),
             floor: record.mark,
-            seen: record.taken.clone(),
+            seen: record.taken.iter().copied().collect(),
             open: BTreeMap::new(),
             spent: BTreeMap::new(),
             changed: false,
@@ -77,16 +80,28 @@ impl Log {
     /// A message stands in the archive.
     pub(crate) fn append(&mut self, id: ArchiveId) {
         self.last = self.last.max(id);
-        self.seen.insert(id);
+        if let Err(place) = self.seen.binary_search(&id) {
+            self.seen.insert(place, id);
+        }
         self.changed = true;
         if self.seen.len() > SEEN {
-            self.floor = self.floor.max(self.seen.pop_first().unwrap_or_default());
+            self.floor = self.floor.max(self.seen.pop_front().unwrap_or_default());
         }
+    }
+
+    /// Remembers no longer one by one what is through and has been there for long.
+    pub(crate) fn rest(&mut self, now: Timestamp) {
+        let long_ago = Timestamp(now.0.saturating_sub(SEEN_FOR.as_micros() as i64));
+        let through = self.mark().min(ArchiveId::first_at(long_ago));
+        while let Some(first) = self.seen.pop_front_if(|first| *first <= through) {
+            self.floor = self.floor.max(first);
+        }
+        self.seen.shrink_to(self.seen.len() + self.seen.len() / 4);
     }
 
     /// Whether the message has been dealt with here, or before.
     pub(crate) fn knows(&self, id: ArchiveId) -> bool {
-        id <= self.floor || self.seen.contains(&id)
+        id <= self.floor || self.seen.binary_search(&id).is_ok()
     }
 
     /// Somebody is to take the message, which was said to that address; so many sessions will get it, or have it.
@@ -185,11 +200,16 @@ impl Log {
         self.spent.extract_if(.., is_over).map(|(id, _)| id).collect()
     }
 
-    fn record(&self) -> Record {
-        let mark = match self.open.first_key_value() {
+    /// Up to where everything is through.
+    fn mark(&self) -> ArchiveId {
+        match self.open.first_key_value() {
             Some((first, _)) => ArchiveId(first.0 - 1),
             None => self.last,
-        };
+        }
+    }
+
+    fn record(&self) -> Record {
+        let mark = self.mark();
         let beyond = self.seen.iter().rev().take_while(|id| **id > mark);
         let taken = beyond.filter(|id| !self.open.contains_key(id));
         Record {
@@ -354,6 +374,22 @@ mod tests {
             .filter(|id| *id != 1_500)
             .for_each(|id| log.append(ArchiveId(id)));
         assert!(log.knows(ArchiveId(2)) && log.knows(ArchiveId(2_000)) && !log.knows(ArchiveId(1_500)));
+    }
+
+    /// But for what is beyond one that still waits: a home that begins from the record reads on from there, and is not to deliver it again.
+    #[test]
+    fn what_is_through_for_long_is_known_as_a_whole() {
+        let at = |minutes: i64| ArchiveId::first_at(Timestamp(minutes * 60_000_000));
+        for (open, one_by_one) in [(None, 10), (Some(5), 16), (Some(12), 10)] {
+            let mut log = Log::new(&Record::default());
+            (1..=20).for_each(|minute| log.append(at(minute)));
+            open.into_iter().for_each(|minute| log.open(at(minute), 1, true, None));
+            let record = log.record();
+            log.rest(Timestamp(20 * 60_000_000));
+            assert_eq!(log.seen.len(), one_by_one, "{open:?}");
+            assert!((1..=20).all(|minute| log.knows(at(minute))) && !log.knows(at(21)));
+            assert_eq!(log.record(), record, "{open:?}");
+        }
     }
 
     #[test]
