@@ -115,11 +115,10 @@ async fn insert(pool: &PgPool, rows: &[&Append]) -> sqlx::Result<Vec<EntryId>> {
     sorted
         .sort_by(|a, b| (&a.owner, a.log, &a.entry.key, a.entry.id).cmp(&(&b.owner, b.log, &b.entry.key, b.entry.id)));
     let kept = persist(|| execute(pool, &sorted)).await?;
-    let firsts = if kept == rows.len() as u64 {
-        BTreeMap::new()
-    } else {
-        firsts(pool, rows).await?
-    };
+    if kept == rows.len() as u64 {
+        return Ok(rows.iter().map(|row| row.entry.id).collect());
+    }
+    let firsts = firsts(pool, rows).await?;
     let id = |row: &&Append| {
         let key = row
             .entry
