@@ -95,9 +95,11 @@ fn bodies(user: &Element) -> (Vec<String>, Vec<String>) {
 /// Puts so many entries under an address, behind the server's back.
 fn fill(folder: &Path, owner: &str, entries: u32) {
     let connection = rusqlite::Connection::open(folder.join("dunlin.db")).unwrap();
-    let insert = "INSERT INTO archive (owner, log, id, at, stanza)
+    let begin = "INSERT OR IGNORE INTO logs (owner, name) VALUES (?1, 'archive')";
+    connection.execute(begin, (owner,)).unwrap();
+    let insert = "INSERT INTO archive (log, id, at, stanza)
          WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
-         SELECT ?1, 'archive', unhex(printf('%032x', n)), n,
+         SELECT (SELECT number FROM logs WHERE owner = ?1 AND name = 'archive'), unhex(printf('%032x', n)), n,
              CAST('<message to=''tybalt@capulet.example''><body>' || n || '</body></message>' AS BLOB)
          FROM numbers";
     connection.execute(insert, (owner, entries)).unwrap();

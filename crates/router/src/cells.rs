@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stanza::{Bare, Timestamp};
+use stanza::Bare;
 use tokio::time::Instant;
 use topology::Slot;
 
@@ -77,11 +77,12 @@ impl Cells {
     }
 
     /// Forgets cells that were idle for too long, and the oldest beyond what is allowed; lets who is not busy rest.
-    pub(crate) fn sweep(&self, now: Timestamp) {
+    pub(crate) fn sweep(&self, fresh: Duration) {
+        let now = Instant::now();
         for shard in &self.shards {
             let mut shard = shard.lock();
             self.evict(&mut shard);
-            shard.values().for_each(|cell| cell.rest(now));
+            shard.values().for_each(|cell| cell.rest(now, fresh));
         }
     }
 
@@ -158,13 +159,13 @@ impl Cell {
     }
 
     /// Lets sessions and log rest, if nobody is at work on the account.
-    fn rest(&self, now: Timestamp) {
+    fn rest(&self, now: Instant, fresh: Duration) {
         if let Ok(mut state) = self.state.try_lock()
             && let State::Loaded(account) = &mut *state
         {
             account.sessions.values_mut().for_each(Session::rest);
             if let Some(log) = &mut account.log {
-                log.rest(now);
+                log.rest(now, fresh);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What every part of a router works with. A context of values and ports, no behaviour.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use link::Peers;
 use stanza::{Bare, Jid, Timestamp};
@@ -24,6 +25,9 @@ use crate::session::QueueLimits;
 use crate::slots::Slots;
 use crate::token_holders::Holders;
 use crate::vouch::Voucher;
+
+/// How long a message may come again at least.
+const FRESH: Duration = Duration::from_mins(10);
 
 /// What every part of a router works with.
 pub(crate) struct Core {
@@ -86,6 +90,11 @@ impl Core {
             Whose::Component(home) => Some(home),
             Whose::Server(_) | Whose::Remote => None,
         }
+    }
+
+    /// How long a message may come again, and is to be recognised: once its home has died, or when its sender resumes.
+    pub(crate) fn fresh(&self) -> Duration {
+        FRESH.max(Duration::from_secs(self.config.resume_timeout_s.into()))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use stanza::{ArchiveId, Jid, Timestamp};
+use tokio::time::Instant;
 
-/// How many of the newest messages are remembered one by one at most, and for how long once they are through: what another home writes of the
-/// account does not come later than that.
+/// How many of the newest messages are remembered one by one at most.
 const SEEN: usize = 1_024;
-const SEEN_FOR: Duration = Duration::from_mins(10);
 /// How many ids beyond the mark a record holds.
 const TAKEN: usize = 256;
 const FORMAT: u8 = 1;
@@ -27,6 +26,8 @@ pub(crate) struct Log {
     floor: ArchiveId,
     /// The newest messages, in order.
     seen: VecDeque<ArchiveId>,
+    /// Which message was the newest then. Not the clock by which ids are made, which may jump.
+    aged: Option<(Instant, ArchiveId)>,
     /// Those that nobody took yet.
     open: BTreeMap<ArchiveId, Open>,
     /// Those that were taken and are not to stay, and how many sessions still have them, or are to get them.
@@ -61,6 +62,7 @@ impl Log {
             last: record.taken.last().copied().unwrap_or_default().max(record.mark),
             floor: record.mark,
             seen: record.taken.iter().copied().collect(),
+            aged: None,
             open: BTreeMap::new(),
             spent: BTreeMap::new(),
             changed: false,
@@ -89,14 +91,18 @@ impl Log {
         }
     }
 
-    /// Remembers no longer one by one what is through and has been there for long.
-    pub(crate) fn rest(&mut self, now: Timestamp) {
-        let long_ago = Timestamp(now.0.saturating_sub(SEEN_FOR.as_micros() as i64));
-        let through = self.mark().min(ArchiveId::first_at(long_ago));
+    /// Remembers no longer one by one what is through and has been here for as long as messages are `fresh`, or at most twice that.
+    pub(crate) fn rest(&mut self, now: Instant, fresh: Duration) {
+        let (since, newest) = *self.aged.get_or_insert((now, self.last));
+        if now - since < fresh {
+            return;
+        }
+        self.aged = Some((now, self.last));
+        let through = self.mark().min(newest);
         while let Some(first) = self.seen.pop_front_if(|first| *first <= through) {
             self.floor = self.floor.max(first);
         }
-        self.seen.shrink_to(self.seen.len() + self.seen.len() / 4);
+        self.seen.shrink_to_fit();
     }
 
     /// Whether the message has been dealt with here, or before.
@@ -379,15 +385,19 @@ mod tests {
     /// But for what is beyond one that still waits: a home that begins from the record reads on from there, and is not to deliver it again.
     #[test]
     fn what_is_through_for_long_is_known_as_a_whole() {
-        let at = |minutes: i64| ArchiveId::first_at(Timestamp(minutes * 60_000_000));
+        const FRESH: Duration = Duration::from_mins(10);
         for (open, one_by_one) in [(None, 10), (Some(5), 16), (Some(12), 10)] {
-            let mut log = Log::new(&Record::default());
-            (1..=20).for_each(|minute| log.append(at(minute)));
-            open.into_iter().for_each(|minute| log.open(at(minute), 1, true, None));
+            let (mut log, begin) = (Log::new(&Record::default()), Instant::now());
+            (1..=10).for_each(|id| log.append(ArchiveId(id)));
+            log.rest(begin, FRESH);
+            (11..=20).for_each(|id| log.append(ArchiveId(id)));
+            open.into_iter().for_each(|id| log.open(ArchiveId(id), 1, true, None));
             let record = log.record();
-            log.rest(Timestamp(20 * 60_000_000));
+            log.rest(begin + FRESH / 2, FRESH);
+            assert_eq!(log.seen.len(), 20, "{open:?}");
+            log.rest(begin + FRESH, FRESH);
             assert_eq!(log.seen.len(), one_by_one, "{open:?}");
-            assert!((1..=20).all(|minute| log.knows(at(minute))) && !log.knows(at(21)));
+            assert!((1..=20).all(|id| log.knows(ArchiveId(id))) && !log.knows(ArchiveId(21)));
             assert_eq!(log.record(), record, "{open:?}");
         }
     }

@@ -19,8 +19,6 @@ use crate::slots::Phase;
 const ACCOUNTS: u32 = 1_000;
 /// Messages removed at a time.
 const MESSAGES: u32 = 1_000;
-/// How long a message may come again, and is to be recognised, once its home has died: so young it stays in any case.
-const FRESH: Duration = Duration::from_secs(600);
 
 /// Looks through the archives for ever, if a host does not keep all.
 pub(crate) async fn run(core: Arc<Core>) {
@@ -117,12 +115,24 @@ impl<'a> Round<'a> {
             Some(keep) => stores.archive.excess(jid, ARCHIVE, keep).await?,
             None => None,
         };
-        Ok(outdated(self.core.now(), retention, excess, record.mark))
+        Ok(outdated(
+            self.core.now(),
+            self.core.fresh(),
+            retention,
+            excess,
+            record.mark,
+        ))
     }
 }
 
-/// The last message that is too old, or one too many, and neither fresh nor beyond the mark.
-fn outdated(now: Timestamp, retention: Retention, excess: Option<ArchiveId>, mark: ArchiveId) -> Option<ArchiveId> {
+/// The last message that is too old, or one too many, and neither `fresh` nor beyond the mark.
+fn outdated(
+    now: Timestamp,
+    fresh: Duration,
+    retention: Retention,
+    excess: Option<ArchiveId>,
+    mark: ArchiveId,
+) -> Option<ArchiveId> {
     let before = |age: Duration| {
         let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         ArchiveId(
@@ -132,7 +142,7 @@ fn outdated(now: Timestamp, retention: Retention, excess: Option<ArchiveId>, mar
         )
     };
     let last = retention.max_age.map(before).max(excess)?;
-    Some(last.min(mark).min(before(FRESH)))
+    Some(last.min(mark).min(before(fresh)))
 }
 
 #[cfg(test)]
@@ -144,7 +154,7 @@ mod tests {
         let hour = |hours: u64| Duration::from_secs(3_600 * hours);
         let at = |hours: i64| ArchiveId(ArchiveId::first_at(Timestamp(3_600_000_000 * hours)).0 - 1);
         let before = |last: ArchiveId| ArchiveId(last.0 - 1);
-        let far = at(1_000);
+        let (far, fresh) = (at(1_000), Duration::from_mins(10));
         for (max_age, excess, mark, last) in [
             (None, None, far, None),
             (Some(hour(10)), None, far, Some(at(90))),
@@ -162,7 +172,7 @@ mod tests {
             };
             let now = Timestamp(3_600_000_000 * 100);
             assert_eq!(
-                outdated(now, retention, excess, mark),
+                outdated(now, fresh, retention, excess, mark),
                 last,
                 "{retention:?} {excess:?} {mark:?}"
             );
@@ -171,7 +181,7 @@ mod tests {
             max_age: Some(Duration::ZERO),
             max_messages: None,
         };
-        let last = outdated(Timestamp(3_600_000_000), young, None, far).map(ArchiveId::time);
+        let last = outdated(Timestamp(3_600_000_000), fresh, young, None, far).map(ArchiveId::time);
         assert_eq!(last, Some(Timestamp(3_000_000_000 - 1)));
     }
 }

@@ -61,6 +61,6 @@ pub(crate) async fn expire(core: Arc<Core>) {
 pub(crate) async fn sweep(core: Arc<Core>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        core.cells.sweep(core.now());
+        core.cells.sweep(core.fresh());
     }
 }

@@ -22,6 +22,8 @@ pub(super) fn migrate(connection: &Connection) -> Result<()> {
     connection.batch("BEGIN IMMEDIATE")?;
     let answer = advance(connection);
     connection.batch(if answer.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    // The log written ahead may have become as large as the database. Should others read just now, the next one shortens it.
+    let _ = connection.batch("PRAGMA wal_checkpoint(TRUNCATE)");
     answer
 }
 
