@@ -449,20 +449,21 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario {
         manner: some_pausing,
+        settings: "router.queue_stanzas = 6",
         ..scenario(
             "clients-pausing",
             Drill,
-            "one client of five reads nothing for 4 s of every 10",
+            "one client of five reads nothing for 4 s of every 10, and six stanzas may be under way to it",
             &[Talk(25_000, 25_001)],
         )
     },
     Scenario {
         manner: some_deaf,
-        settings: "router.queue_stanzas = 20",
+        settings: "router.queue_stanzas = 20\nrouter.owed_messages = 20",
         ..scenario(
             "clients-deaf",
             Drill,
-            "one client of ten never reads until its session has ended at the limit (20 stanzas)",
+            "one client of ten never reads until its session has ended at the limit (20 messages that there is no room for)",
             &[Talk(25_000, 25_001)],
         )
     },

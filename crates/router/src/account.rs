@@ -304,8 +304,8 @@ impl Account {
             return;
         };
         session.release(None);
-        if session.is_over(limits) && !self.overflown.contains(&id) {
-            self.overflown.push(id);
+        if session.is_over(limits) {
+            self.overflows(id);
         }
     }
 
@@ -316,13 +316,35 @@ impl Account {
         done.into_iter().for_each(|id| self.attend(id, limits));
     }
 
-    /// The session is to get this message of the archive when there is room. One to which too much is owed is over.
+    /// The session is to get this message of the archive, which came just now, when there is room. One to which more than `most` such are
+    /// owed is over.
     pub(crate) fn owe(&mut self, id: SessionId, message: ArchiveId, most: usize) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            let over = session.owe(message) > most;
-            if over && !self.overflown.contains(&id) {
-                self.overflown.push(id);
+            session.owe(message);
+            if session.owed_since_it_came() > most {
+                self.overflows(id);
             }
+        }
+    }
+
+    /// The session is to get this message of the archive, which waited for one, when there is room.
+    pub(crate) fn owe_waiting(&mut self, id: SessionId, message: ArchiveId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.owe_waiting(message);
+        }
+    }
+
+    /// A session that is to get what waits although more than `most` is owed to it as it is, is over.
+    pub(crate) fn judge_owed(&mut self, id: SessionId, most: usize) {
+        if self.sessions.get(&id).is_some_and(|session| session.owed_count() > most) {
+            self.overflows(id);
+        }
+    }
+
+    /// More waits for the session than is allowed: it is to be ended.
+    fn overflows(&mut self, id: SessionId) {
+        if !self.overflown.contains(&id) {
+            self.overflown.push(id);
         }
     }
 

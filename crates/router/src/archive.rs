@@ -147,7 +147,7 @@ fn find_place(core: &Core, account: &mut Account, log: &mut Log, entry: &Entry) 
     };
     let missing: Vec<SessionId> = sessions.into_iter().filter(is_to_come).collect();
     for id in &missing {
-        account.owe(*id, entry.id, core.config.owed_messages as usize);
+        account.owe_waiting(*id, entry.id);
     }
     if holders + missing.len() > 0 || how.waits {
         log.open(entry.id, holders + missing.len(), how.lasting, to.as_ref());
@@ -219,7 +219,7 @@ fn adopt_one(core: &Core, account: &mut Account, id: SessionId, entry: &Entry) {
         return;
     }
     if is_for {
-        account.owe(id, entry.id, core.config.owed_messages as usize);
+        account.owe_waiting(id, entry.id);
     }
     if let Some(log) = &mut account.log {
         match (was_for, is_for) {
@@ -435,11 +435,12 @@ pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId
 /// What waits, in order, is owed to a session that did not get it before.
 fn owe_all(core: &Core, account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
     let Some(first) = waiting.first() else { return };
+    account.judge_owed(id, core.config.owed_messages as usize);
     for message in waiting {
         if let Some(log) = &mut account.log {
             log.hold(*message);
         }
-        account.owe(id, *message, core.config.owed_messages as usize);
+        account.owe_waiting(id, *message);
     }
     if let Some(session) = account.sessions.get_mut(&id) {
         session.read_from(*first);
@@ -472,41 +473,46 @@ pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trac
                 return core.marks.note(account.jid());
             }
         };
-        for entry in &page.entries {
-            hand_out(core, account, id, entry, trace);
+        let mut entries = page.entries.iter();
+        if entries.all(|entry| hand_out(core, account, id, entry, trace)) {
+            // What is not there any more is owed no more.
+            let last = page.entries.last().map_or(ArchiveId(u128::MAX), |entry| entry.id);
+            let last = if page.complete { ArchiveId(u128::MAX) } else { last };
+            drop_owed(account, id, last);
         }
-        // What is not there any more is owed no more.
-        let last = page.entries.last().map_or(ArchiveId(u128::MAX), |entry| entry.id);
-        let last = if page.complete { ArchiveId(u128::MAX) } else { last };
-        drop_owed(account, id, last);
     }
 }
 
-/// Delivers a message from the archive to a session to which it is owed.
-fn hand_out(core: &Core, account: &mut Account, id: SessionId, entry: &Entry, trace: Option<Trace>) {
+/// Delivers a message from the archive to a session, if it is owed to it. Returns whether there was room for it.
+fn hand_out(core: &Core, account: &mut Account, id: SessionId, entry: &Entry, trace: Option<Trace>) -> bool {
     drop_owed(account, id, ArchiveId(entry.id.0 - 1));
+    let limits = core.queue_limits();
     let Some(session) = account.sessions.get_mut(&id) else {
-        return;
+        return true;
     };
     if session.owed() != Some(entry.id) {
-        return;
+        return true;
+    }
+    if !session.has_room(limits) {
+        return false;
     }
     session.pop_owed();
     let (Ok(Stanza::Message(mut message)), Ok(domain)) =
         (Stanza::parse(&entry.stanza), Jid::parse(account.jid().domain()))
     else {
-        return;
+        return true;
     };
     // XEP-0160, 3; XEP-0203, 2.
     message.payload = message.payload.push(&delay(&domain, entry.at, Some("Offline Storage")));
     let manner = Manner {
         readdress: false,
         fate: Fate::Archived(entry.id),
-        limits: core.queue_limits(),
+        limits,
         trace,
     };
     gauges::taken(1);
     account.deliver(&[id], &Arc::new(message.into()), manner);
+    true
 }
 
 /// Forgets what is owed to a session up to `last`: somebody removed it.

@@ -53,6 +53,8 @@ pub(crate) struct Session {
     bytes: usize,
     /// Messages in the archive that it is to get when there is room.
     owed: VecDeque<ArchiveId>,
+    /// How many of those, the first of them, waited for it when it came: that is not its slowness.
+    waited: usize,
     /// Messages of the archive that its client took, until the account's log knows.
     taken: Vec<ArchiveId>,
     read: Read,
@@ -188,6 +190,7 @@ impl Session {
             queue: VecDeque::new(),
             bytes: 0,
             owed: VecDeque::new(),
+            waited: 0,
             taken: Vec::new(),
             read: Read::since(ArchiveId::first_at(now)),
         }
@@ -371,14 +374,30 @@ impl Session {
         self.queue.len() > limits.stanzas || self.bytes > limits.bytes
     }
 
-    /// It is to get this message of the archive when there is room; returns how many those are.
-    pub(crate) fn owe(&mut self, id: ArchiveId) -> usize {
+    /// It is to get this message of the archive when there is room. Returns whether that is news.
+    pub(crate) fn owe(&mut self, id: ArchiveId) -> bool {
         let at = self.owed.partition_point(|owed| *owed < id);
-        if self.owed.get(at) != Some(&id) {
+        let is_new = self.owed.get(at) != Some(&id);
+        if is_new {
             self.owed.insert(at, id);
             self.wake_when_written();
         }
+        is_new
+    }
+
+    /// As [`Self::owe`], a message that waited for it.
+    pub(crate) fn owe_waiting(&mut self, id: ArchiveId) {
+        self.waited += usize::from(self.owe(id));
+    }
+
+    /// How many messages of the archive it is to get.
+    pub(crate) fn owed_count(&self) -> usize {
         self.owed.len()
+    }
+
+    /// How many of them came since it is here.
+    pub(crate) fn owed_since_it_came(&self) -> usize {
+        self.owed.len() - self.waited
     }
 
     /// The first message of the archive that it is to get.
@@ -388,6 +407,7 @@ impl Session {
 
     pub(crate) fn pop_owed(&mut self) {
         self.owed.pop_front();
+        self.waited = self.waited.saturating_sub(1); // they are the oldest
     }
 
     /// Whether messages that stand in the archive come to it from there: in their turn, when there is room.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dunlin_router::{Config, Durability, NoPeers, Router};
 use link::{Attach, Home, Unwritten};
-use stanza::{Peer, Stanza};
+use stanza::{Peer, Stanza, StreamCondition};
 use store::Stores;
 use support::{Client, House, settle};
 
@@ -203,6 +203,46 @@ async fn what_a_slow_client_has_no_room_for_comes_in_its_turn() {
     }
     assert_eq!(heard, (1..=300).collect::<Vec<_>>());
     assert_eq!(bob.kicked(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_more_than_there_is_room_for_is_not_ended() {
+    let few = Config {
+        queue_stanzas: 10,
+        owed_messages: 10,
+        ..Config::default()
+    };
+    let little = Config {
+        queue_bytes: 2_600,
+        ..few.clone()
+    };
+    for config in [few, little] {
+        let house = House::with(&["alice", "bob"], config).await;
+        let alice = house.client("alice", "a").await;
+        alice.available().await;
+        for id in 1..=50 {
+            alice.send(&chat(id)).await.unwrap();
+        }
+        let bob = house.client("bob", "b").await;
+        bob.available().await;
+        let mut heard = Vec::new();
+        for id in 51..=60 {
+            alice.send(&chat(id)).await.unwrap();
+        }
+        for _ in 0..60 {
+            heard.extend(ids(&bob));
+            bob.written();
+            settle().await;
+        }
+        assert_eq!(heard, (1..=60).collect::<Vec<_>>());
+        bob.send("<presence><show>chat</show></presence>").await.unwrap();
+        assert_eq!(bob.kicked(), None);
+        for id in 61..=76 {
+            alice.send(&chat(id)).await.unwrap();
+        }
+        let condition = StreamCondition::ResourceConstraint;
+        assert_eq!(bob.kicked(), Some(condition), "more came than it may be slow by");
+    }
 }
 
 #[tokio::test(start_paused = true)]
