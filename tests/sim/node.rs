@@ -311,7 +311,7 @@ fn record(name: &str, role: Role) -> NodeRecord {
 fn settings() -> router::Config {
     let mut config = router::Config {
         resume_timeout_s: RESUME,
-        queue_stanzas: 200,
+        queue_stanzas: 40,
         ..router::Config::default()
     };
     config.cluster.moves = 2_048;
