@@ -104,6 +104,7 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     let mut request = page_after(record.mark);
     loop {
         let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
+        withdraw(core, account, &mut log, &page.entries).await?;
         for entry in &page.entries {
             if !log.knows(entry.id) {
                 find_place(core, account, &mut log, entry);
@@ -117,6 +118,22 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     account.log_version = version;
     account.log = Some(log);
     account.note_taken();
+    Ok(())
+}
+
+/// Takes out again what was written after all, and its sender was told that it was not.
+async fn withdraw(core: &Core, account: &mut Account, log: &mut Log, entries: &[Entry]) -> store::Result<()> {
+    let is_doubted = |entry: &&Entry| entry.key.as_ref().is_some_and(|key| account.doubts(key));
+    let doubted: Vec<&Entry> = entries.iter().filter(is_doubted).collect();
+    if doubted.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ArchiveId> = doubted.iter().map(|entry| entry.id).collect();
+    core.stores.archive.remove(account.jid(), ARCHIVE, &ids).await?;
+    for entry in doubted {
+        log.append(entry.id); // through: nobody is to take it
+        entry.key.iter().for_each(|key| account.doubt_no_more(key));
+    }
     Ok(())
 }
 
@@ -250,6 +267,10 @@ pub(crate) async fn welcome(core: &Core, account: &mut Account, id: SessionId) {
 
 /// Writes a message before anything else happens to it.
 pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>) -> Result<Written, Refusal> {
+    let key = draft.key.map(|key| key_of(draft.way, key));
+    if let Some(key) = &key {
+        account.doubt_no_more(key);
+    }
     open(core, account).await.map_err(|error| away("open", &error))?;
     let Some(log) = &mut account.log else {
         return Err(Refusal::Away);
@@ -276,7 +297,7 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
             } else {
                 head.to.clone()
             },
-            key: draft.key.map(|key| key_of(draft.way, key)),
+            key,
             stanza: canonical(&draft.message.clone().into()),
         },
     };
@@ -307,11 +328,13 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
 
 /// Returns the id under which the message stands: an older one if it came before.
 async fn commit(core: &Core, account: &mut Account, append: Append) -> Result<ArchiveId, Refusal> {
+    let key = append.entry.key.clone();
     match core.stores.archive.append(&[append]).await {
         Ok(ids) => ids.first().copied().ok_or(Refusal::Away),
         Err(error) => {
             // It may have been written all the same: what stands there is to be looked at again.
             account.log = None;
+            key.into_iter().for_each(|key| account.doubt(key));
             core.marks.note(account.jid());
             Err(away("append", &error))
         }
