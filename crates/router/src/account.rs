@@ -1,15 +1,15 @@
 //! An account at its home: what hooks see of it, and its sessions. Everything here happens under the account's lock.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use engine::{AccountView, Facts, Meters, Outcome, SessionChange, SessionView, View, Way};
 use link::{Delivery, EdgeRef, Trace, Waiting};
 use sasl::Mark;
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
 use store::Version;
 
+use crate::doubts::Doubts;
 use crate::gauges;
 use crate::hosts::VirtualHost;
 use crate::log::{self, Log};
@@ -18,8 +18,6 @@ use crate::session::{Fate, Former, QueueLimits, Session};
 use crate::sessions::Sessions;
 use crate::vouch::Proof;
 
-/// Most messages that are remembered as refused although they may have been written.
-const DOUBTS: usize = 256;
 /// Most addresses whose directed presence is remembered for one session.
 const DIRECTED: usize = 1_000;
 
@@ -38,8 +36,8 @@ pub(crate) struct Account {
     /// What is known of its archive, once that was looked at; and the version of the record from which it is known.
     pub(crate) log: Option<Log>,
     pub(crate) log_version: Option<Version>,
-    /// Keys of the last messages that were refused although they may have been written.
-    doubts: VecDeque<Bytes>,
+    /// What was refused although it may have been written.
+    pub(crate) doubts: Doubts,
     /// Whether it was noted that the record is to be written.
     pub(crate) marked: bool,
     /// Whether what hooks see may be out of date.
@@ -61,7 +59,7 @@ impl Account {
             sessions: Sessions::default(),
             log: None,
             log_version: None,
-            doubts: VecDeque::new(),
+            doubts: Doubts::default(),
             marked: false,
             stale: false,
             dirty: BTreeSet::new(),
@@ -340,33 +338,6 @@ impl Account {
         }
     }
 
-    /// A session that is to get what waits although more than `most` is owed to it as it is, is over.
-    pub(crate) fn judge_owed(&mut self, id: SessionId, most: usize) {
-        if self
-            .sessions
-            .get(&id)
-            .is_some_and(|session| session.owed_count() > most)
-        {
-            self.overflows(id);
-        }
-    }
-
-    /// The message with that key is refused, although it may have been written: nobody is to get it. Until it comes again.
-    pub(crate) fn doubt(&mut self, key: Bytes) {
-        if self.doubts.len() >= DOUBTS {
-            self.doubts.pop_front();
-        }
-        self.doubts.push_back(key);
-    }
-
-    pub(crate) fn doubts(&self, key: &Bytes) -> bool {
-        self.doubts.contains(key)
-    }
-
-    pub(crate) fn doubt_no_more(&mut self, key: &Bytes) {
-        self.doubts.retain(|doubted| doubted != key);
-    }
-
     /// More waits for the session than is allowed: it is to be ended.
     fn overflows(&mut self, id: SessionId) {
         if !self.overflown.contains(&id) {
@@ -387,9 +358,12 @@ impl Account {
         any
     }
 
-    /// Whether it is still to be written what of its archive was taken.
+    /// Whether it is still to be written what of its archive was taken, or to be looked whether what was refused stands there.
     pub(crate) fn is_unsaved(&self) -> bool {
-        self.marked && self.log.is_some()
+        match self.log {
+            Some(_) => self.marked,
+            None => !self.doubts.is_empty(),
+        }
     }
 
     /// Lets the log know what clients took.

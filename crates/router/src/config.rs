@@ -31,7 +31,8 @@ pub struct Config {
     /// Most messages that wait for one account while nobody is there to take them, unless the `offline` module says otherwise.
     pub kept_messages: u32,
     /// Most messages in the archive that one session is to get when there is room for them again; beyond that it is ended, and they
-    /// wait for another. What waited when the session came does not count.
+    /// wait for another. What waited when the session came does not count; but when twice as many messages (or twice as many as may wait while
+    /// nobody is there, if that is more) are still to be taken by the account at all, further ones are refused (`service-unavailable`).
     pub owed_messages: u32,
     /// How many of the newest messages with one party are looked through for one that is taken back (XEP-0424); older ones stay as they are.
     pub retractable_messages: u32,

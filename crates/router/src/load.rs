@@ -56,6 +56,7 @@ pub(crate) async fn account_afresh<'a>(
         if let (Some(account), State::Loaded(before)) = (&mut loaded, before) {
             // What is known of the archive need not be read again, and may not be written yet.
             (account.log, account.log_version, account.marked) = (before.log, before.log_version, before.marked);
+            account.doubts = before.doubts;
             account.view_mut().meters = before.view.meters.clone();
         }
         return Ok(loaded);

@@ -166,6 +166,12 @@ async fn what_was_refused_is_not_delivered_though_it_was_written() {
     assert!(!heard.contains("id='2'"), "{heard}");
     bob.written();
     bob.close().await;
+    is_unheard.store(true, Ordering::SeqCst);
+    alice.send(&say(4)).await.unwrap();
+    assert!(
+        alice.got().concat().contains("resource-constraint"),
+        "while he was away"
+    );
     let again = house.client("bob", "b").await;
     again.available().await;
     assert!(!again.got().concat().contains("<body>"));

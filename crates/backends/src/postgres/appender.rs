@@ -65,7 +65,7 @@ struct Gather {
 
 impl Gather {
     /// The next batch: what came within the linger of its first job, or what fills it. What comes meanwhile wakes nobody up. What nobody
-    /// waits for any more is not written: it was refused by now.
+    /// waits for any more is not written: by now it was refused, or is handed in again.
     async fn batch(&mut self) -> Option<Vec<Job>> {
         let first = self.jobs.recv().await?;
         if self.jobs.len() < self.rows {
@@ -99,7 +99,7 @@ async fn commit(pool: &PgPool, jobs: Vec<Job>) {
             }
         }
         Err(error) if jobs.len() > 1 && error.as_database_error().is_some() => {
-            for job in jobs {
+            for job in jobs.into_iter().filter(|job| !job.answer.is_closed()) {
                 let ids = insert(pool, &job.entries.iter().collect::<Vec<_>>()).await;
                 let _ = job.answer.send(ids.map_err(failed));
             }
