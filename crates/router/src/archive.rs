@@ -55,7 +55,7 @@ pub(crate) enum Written {
     /// It came before, and was dealt with then.
     Again,
     /// It is to have, or has, another id: it is to be judged again.
-    Elsewhere(ArchiveId),
+    Elsewhere(Place),
 }
 
 /// The id by which a message was judged.
@@ -63,7 +63,7 @@ pub(crate) enum Written {
 pub(crate) enum Place {
     /// It was made for it, without knowing the archive perhaps.
     Fresh(ArchiveId),
-    /// It is the right one.
+    /// It stands there.
     Known(ArchiveId),
 }
 
@@ -130,12 +130,13 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
 
 /// Takes out again what was written after all, though its sender was told that it was not.
 async fn withdraw(core: &Core, account: &mut Account, log: &mut Log, entries: &[Entry]) -> store::Result<()> {
-    let found = account.doubts.find(entries.iter().map(|entry| entry.id));
+    let standing = entries.iter().map(|entry| (entry.id, entry.key.as_ref()));
+    let found = account.doubts.find(standing);
     if found.is_empty() {
         return Ok(());
     }
     core.stores.archive.remove(account.jid(), ARCHIVE, &found).await?;
-    account.doubts.gone(&found);
+    account.doubts.clear(&found);
     found.into_iter().for_each(|id| log.append(id)); // through: nobody is to take them
     Ok(())
 }
@@ -272,9 +273,11 @@ pub(crate) async fn welcome(core: &Core, account: &mut Account, id: SessionId) {
 pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>) -> Result<Written, Refusal> {
     let key = draft.key.map(|key| key_of(draft.way, key));
     let doubted = key.as_ref().map_or_else(Vec::new, |key| account.doubts.forgive(key));
-    let written = append_now(core, account, draft, key).await;
-    if written.is_err() {
-        doubted.into_iter().for_each(|doubt| account.doubts.add(doubt));
+    let written = append_now(core, account, draft, key, !doubted.is_empty()).await;
+    match written {
+        Ok(Written::New(Archived { id, .. })) => account.doubts.clear(&[id]),
+        Ok(Written::Again) => {}
+        Ok(Written::Elsewhere(_)) | Err(_) => doubted.into_iter().for_each(|doubt| account.doubts.add(doubt)),
     }
     written
 }
@@ -284,19 +287,21 @@ async fn append_now(
     account: &mut Account,
     draft: Draft<'_>,
     key: Option<Bytes>,
+    is_doubted: bool,
 ) -> Result<Written, Refusal> {
     open(core, account).await.map_err(|error| away("open", &error))?;
     let Some(log) = &mut account.log else {
         return Err(Refusal::Away);
     };
-    if is_full(core, &account.host, log, &draft) {
+    // One that was refused in doubt may stand there, and have its place by now.
+    if !is_doubted && is_full(core, &account.host, log, &draft) {
         gauges::kept(false);
         return Err(Refusal::Full);
     }
     let now = core.now();
     let id = draft.place.id();
     if matches!(draft.place, Place::Fresh(_)) && !log.is_next(id) {
-        return Ok(Written::Elsewhere(log.next(now, core.entropy.bits())));
+        return Ok(Written::Elsewhere(Place::Fresh(log.next(now, core.entropy.bits()))));
     }
     let head = &draft.message.head;
     let append = Append {
@@ -329,7 +334,7 @@ async fn append_now(
         return Ok(Written::Again);
     }
     if stands != id {
-        return Ok(Written::Elsewhere(stands));
+        return Ok(Written::Elsewhere(Place::Known(stands)));
     }
     log.append(stands);
     if !std::mem::replace(&mut account.marked, true) {
@@ -513,7 +518,8 @@ pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trac
             return;
         };
         session.settle_written();
-        if session.owed().is_none() || !session.has_room(limits) {
+        // Few at a time are not worth reading them: then all that is under way is to be written first.
+        if session.owed().is_none() || session.room(limits) < (PAGE as usize).min(limits.stanzas / 2) {
             session.wake_when_written();
             session.settle_written();
             if !session.is_settled() {
@@ -591,8 +597,14 @@ fn drop_owed(account: &mut Account, id: SessionId, last: ArchiveId) {
 pub(crate) async fn feed_all(core: &Core, account: &mut Account, trace: Option<Trace>) {
     account.note_taken();
     let limits = core.queue_limits();
-    let hungry = |session: &Session| session.owed().is_some() && session.has_room(limits);
-    let hungry: Vec<SessionId> = account.sessions.values().filter(|s| hungry(s)).map(|s| s.id).collect();
+    let is_hungry = |session: &mut Session| {
+        session.owed().is_some() && {
+            session.settle_written();
+            session.has_room(limits)
+        }
+    };
+    let sessions = account.sessions.values_mut();
+    let hungry: Vec<SessionId> = sessions.filter_map(|s| is_hungry(s).then_some(s.id)).collect();
     for id in hungry {
         feed(core, account, id, trace).await;
     }

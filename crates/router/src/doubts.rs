@@ -44,14 +44,18 @@ impl Doubts {
         wanted
     }
 
-    /// Of the messages that stand there, those that are to be taken out.
-    pub(crate) fn find(&mut self, standing: impl Iterator<Item = ArchiveId>) -> Vec<ArchiveId> {
+    /// Of the messages that stand there, by their ids and keys, those that are to be taken out.
+    pub(crate) fn find<'a>(
+        &mut self,
+        standing: impl Iterator<Item = (ArchiveId, Option<&'a Bytes>)>,
+    ) -> Vec<ArchiveId> {
         let mut found = Vec::new();
         if self.is_empty() {
             return found;
         }
-        for id in standing {
-            if let Some(doubt) = self.0.iter_mut().find(|doubt| doubt.id == id) {
+        for (id, key) in standing {
+            let mut doubts = self.0.iter_mut();
+            if let Some(doubt) = doubts.find(|doubt| doubt.id == id && doubt.key.as_ref() == key) {
                 doubt.leaves = true;
                 found.push(id);
             }
@@ -59,8 +63,8 @@ impl Doubts {
         found
     }
 
-    /// These have been taken out.
-    pub(crate) fn gone(&mut self, ids: &[ArchiveId]) {
+    /// What was refused does not stand there: it was taken out, or something else was written there.
+    pub(crate) fn clear(&mut self, ids: &[ArchiveId]) {
         self.0.retain(|doubt| !ids.contains(&doubt.id));
     }
 }
@@ -86,13 +90,18 @@ mod tests {
         let mut doubts = Doubts::default();
         (1..=3).for_each(|id| doubts.add(doubt(id)));
         assert_eq!(doubts.forgive(&key(2)), [doubt(2)]);
-        let standing = || [ArchiveId(1), ArchiveId(2), ArchiveId(9)].into_iter();
-        assert_eq!(doubts.find(standing()), [ArchiveId(1)]);
+        let keys = [1, 2, 7].map(key);
+        let standing = || {
+            [ArchiveId(1), ArchiveId(2), ArchiveId(3)]
+                .into_iter()
+                .zip(keys.iter().map(Some))
+        };
+        assert_eq!(doubts.find(standing()), [ArchiveId(1)], "what stands at 3 is another");
         assert_eq!(doubts.forgive(&key(1)), [], "it may go at any time");
         assert_eq!(doubts.find(standing()), [ArchiveId(1)], "until it is known to be gone");
-        doubts.gone(&[ArchiveId(1)]);
+        doubts.clear(&[ArchiveId(1)]);
         assert_eq!(doubts.find(standing()), []);
-        doubts.gone(&[ArchiveId(3)]);
+        doubts.clear(&[ArchiveId(3)]);
         assert!(doubts.is_empty());
     }
 
@@ -100,6 +109,8 @@ mod tests {
     fn the_last_are_remembered() {
         let mut doubts = Doubts::default();
         (0..=MOST as u128).for_each(|id| doubts.add(doubt(id)));
-        assert_eq!(doubts.find([ArchiveId(0), ArchiveId(1)].into_iter()), [ArchiveId(1)]);
+        let keys = [0, 1].map(key);
+        let standing = [ArchiveId(0), ArchiveId(1)].into_iter().zip(keys.iter().map(Some));
+        assert_eq!(doubts.find(standing), [ArchiveId(1)]);
     }
 }
