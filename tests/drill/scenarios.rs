@@ -408,6 +408,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ],
     ),
     scenario(
+        "router-parted-in-doubt",
+        Drill,
+        "PostgreSQL does not answer a router, which then is reached by other routers alone, for 15 s",
+        &[
+            Talk(2_000, 4_000),
+            Cut(Postgres, Router),
+            Talk(30, 31),
+            Part(Router, Edges),
+            Part(Router, Etcd),
+            Part(Router, Redis),
+            Part(Router, Postgres),
+            Talk(15_000, 15_001),
+            Heal,
+            Talk(8_000, 8_001),
+        ],
+    ),
+    scenario(
         "edge-hears-nothing",
         Drill,
         "an edge hears nothing of a router for 10 s, which hears it",

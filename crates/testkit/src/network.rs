@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep_until};
 const CHUNK: usize = 16 << 10;
 /// How often it is looked whether somebody listens again.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How often it is looked who connects.
+const LOOKS: usize = 10;
 /// Chunks under way in each direction of a connection; more wait in the sender's socket.
 const UNDER_WAY: usize = 64;
 
@@ -157,16 +159,19 @@ impl Door {
     }
 }
 
-/// Who connects. Looking takes a while; nothing else waits for it.
+/// Who connects. Looking takes a while; nothing else waits for it. The kernel's table may leave a line out while it changes, so who is not
+/// found is looked for again: bytes of somebody unknown could not be held back.
 async fn name_of(known: Option<String>, peer: SocketAddr) -> String {
-    match known {
-        Some(name) => name,
-        None => spawn_blocking(move || caller(peer))
-            .await
-            .ok()
-            .flatten()
-            .unwrap_or_default(),
+    if let Some(name) = known {
+        return name;
     }
+    for _ in 0..LOOKS {
+        if let Ok(Some(name)) = spawn_blocking(move || caller(peer)).await {
+            return name;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    String::new()
 }
 
 /// One connection.
