@@ -9,7 +9,6 @@ use sasl::Mark;
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
 use store::Version;
 
-use crate::doubts::Doubts;
 use crate::gauges;
 use crate::hosts::VirtualHost;
 use crate::log::{self, Log};
@@ -36,8 +35,6 @@ pub(crate) struct Account {
     /// What is known of its archive, once that was looked at; and the version of the record from which it is known.
     pub(crate) log: Option<Log>,
     pub(crate) log_version: Option<Version>,
-    /// What was refused although it may have been written.
-    pub(crate) doubts: Doubts,
     /// Whether it was noted that the record is to be written.
     pub(crate) marked: bool,
     /// Whether what hooks see may be out of date.
@@ -59,7 +56,6 @@ impl Account {
             sessions: Sessions::default(),
             log: None,
             log_version: None,
-            doubts: Doubts::default(),
             marked: false,
             stale: false,
             dirty: BTreeSet::new(),
@@ -338,6 +334,17 @@ impl Account {
         }
     }
 
+    /// A session that is to get what waits although more than `most` that came since is owed to it, is over.
+    pub(crate) fn judge_owed(&mut self, id: SessionId, most: usize) {
+        if self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.owed_since_it_came() > most)
+        {
+            self.overflows(id);
+        }
+    }
+
     /// More waits for the session than is allowed: it is to be ended.
     fn overflows(&mut self, id: SessionId) {
         if !self.overflown.contains(&id) {
@@ -358,12 +365,9 @@ impl Account {
         any
     }
 
-    /// Whether it is still to be written what of its archive was taken, or to be looked whether what was refused stands there.
+    /// Whether it is still to be written what of its archive was taken.
     pub(crate) fn is_unsaved(&self) -> bool {
-        match self.log {
-            Some(_) => self.marked,
-            None => !self.doubts.is_empty(),
-        }
+        self.marked && self.log.is_some()
     }
 
     /// Lets the log know what clients took.

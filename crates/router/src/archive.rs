@@ -2,9 +2,7 @@
 //! from there in its turn, and a home that begins finds there what the last one did not deliver any more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use engine::{Decision, Effect, Effects, Outcome, Way};
 use link::Trace;
 use stanza::{ArchiveId, Jid, Message, MessageKey, SessionId, Stanza, delay};
@@ -13,9 +11,7 @@ use store::{Append, Entry, Error, Key, PageRequest};
 use crate::account::{Account, Manner};
 use crate::config::Durability;
 use crate::core::Core;
-use crate::doubts::Doubt;
 use crate::gauges;
-use crate::hosts::VirtualHost;
 use crate::log::{Log, Record};
 use crate::mirror::canonical;
 use crate::refusal::Refusal;
@@ -25,9 +21,6 @@ use crate::session::{Fate, Session};
 pub(crate) const ARCHIVE: &str = "archive";
 /// How often a record is written that another home writes at the same time.
 const RECORD_TRIES: usize = 3;
-/// How often it is tried to write a message that was accepted before, and how long it waits in between.
-const RELAXED_TRIES: usize = 3;
-const RELAXED_PAUSE: Duration = Duration::from_secs(1);
 /// Messages read at a time.
 const PAGE: u32 = 100;
 
@@ -55,7 +48,7 @@ pub(crate) enum Written {
     /// It came before, and was dealt with then.
     Again,
     /// It is to have, or has, another id: it is to be judged again.
-    Elsewhere(Place),
+    Elsewhere(ArchiveId),
 }
 
 /// The id by which a message was judged.
@@ -63,7 +56,7 @@ pub(crate) enum Written {
 pub(crate) enum Place {
     /// It was made for it, without knowing the archive perhaps.
     Fresh(ArchiveId),
-    /// It stands there.
+    /// It is the right one.
     Known(ArchiveId),
 }
 
@@ -111,7 +104,6 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     let mut request = page_after(record.mark);
     loop {
         let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
-        withdraw(core, account, &mut log, &page.entries).await?;
         for entry in &page.entries {
             if !log.knows(entry.id) {
                 find_place(core, account, &mut log, entry);
@@ -125,19 +117,6 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     account.log_version = version;
     account.log = Some(log);
     account.note_taken();
-    Ok(())
-}
-
-/// Takes out again what was written after all, though its sender was told that it was not.
-async fn withdraw(core: &Core, account: &mut Account, log: &mut Log, entries: &[Entry]) -> store::Result<()> {
-    let standing = entries.iter().map(|entry| (entry.id, entry.key.as_ref()));
-    let found = account.doubts.find(standing);
-    if found.is_empty() {
-        return Ok(());
-    }
-    core.stores.archive.remove(account.jid(), ARCHIVE, &found).await?;
-    account.doubts.clear(&found);
-    found.into_iter().for_each(|id| log.append(id)); // through: nobody is to take them
     Ok(())
 }
 
@@ -269,39 +248,21 @@ pub(crate) async fn welcome(core: &Core, account: &mut Account, id: SessionId) {
     }
 }
 
-/// Writes a message before anything else happens to it. One that comes again is wanted where it stands, unless it is refused again.
+/// Writes a message before anything else happens to it.
 pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>) -> Result<Written, Refusal> {
-    let key = draft.key.map(|key| key_of(draft.way, key));
-    let doubted = key.as_ref().map_or_else(Vec::new, |key| account.doubts.forgive(key));
-    let written = append_now(core, account, draft, key, !doubted.is_empty()).await;
-    match written {
-        Ok(Written::New(Archived { id, .. })) => account.doubts.clear(&[id]),
-        Ok(Written::Again) => {}
-        Ok(Written::Elsewhere(_)) | Err(_) => doubted.into_iter().for_each(|doubt| account.doubts.add(doubt)),
-    }
-    written
-}
-
-async fn append_now(
-    core: &Core,
-    account: &mut Account,
-    draft: Draft<'_>,
-    key: Option<Bytes>,
-    is_doubted: bool,
-) -> Result<Written, Refusal> {
     open(core, account).await.map_err(|error| away("open", &error))?;
     let Some(log) = &mut account.log else {
         return Err(Refusal::Away);
     };
-    // One that was refused in doubt may stand there, and have its place by now.
-    if !is_doubted && is_full(core, &account.host, log, &draft) {
+    let limit = account.host.pipeline.keep_limit().unwrap_or(core.config.kept_messages);
+    if draft.nobody && draft.how.waits && log.waiting().count() >= limit as usize {
         gauges::kept(false);
         return Err(Refusal::Full);
     }
     let now = core.now();
     let id = draft.place.id();
     if matches!(draft.place, Place::Fresh(_)) && !log.is_next(id) {
-        return Ok(Written::Elsewhere(Place::Fresh(log.next(now, core.entropy.bits()))));
+        return Ok(Written::Elsewhere(log.next(now, core.entropy.bits())));
     }
     let head = &draft.message.head;
     let append = Append {
@@ -315,12 +276,12 @@ async fn append_now(
             } else {
                 head.to.clone()
             },
-            key,
+            key: draft.key.map(|key| key_of(draft.way, key)),
             stanza: canonical(&draft.message.clone().into()),
         },
     };
     let stands = match core.config.durability {
-        Durability::Commit => commit(core, account, append, draft.place).await?,
+        Durability::Commit => commit(core, account, append).await?,
         Durability::Relaxed => {
             write_later(core, append);
             id
@@ -334,7 +295,7 @@ async fn append_now(
         return Ok(Written::Again);
     }
     if stands != id {
-        return Ok(Written::Elsewhere(Place::Known(stands)));
+        return Ok(Written::Elsewhere(stands));
     }
     log.append(stands);
     if !std::mem::replace(&mut account.marked, true) {
@@ -344,46 +305,24 @@ async fn append_now(
     Ok(Written::New(Archived { id: stands, how }))
 }
 
-/// Whether too much waits for the account: for whoever comes, or, with what its sessions have not taken, at all.
-fn is_full(core: &Core, host: &VirtualHost, log: &Log, draft: &Draft<'_>) -> bool {
-    let waiting = host.pipeline.keep_limit().unwrap_or(core.config.kept_messages) as usize;
-    let open = waiting.max(core.config.owed_messages as usize).saturating_mul(2);
-    let is_kept = draft.nobody && draft.how.waits;
-    (is_kept && log.waiting().count() >= waiting) || (draft.way == Way::In && log.open_count() >= open)
-}
-
 /// Returns the id under which the message stands: an older one if it came before.
-async fn commit(core: &Core, account: &mut Account, append: Append, place: Place) -> Result<ArchiveId, Refusal> {
-    let appends = [append];
-    match core.stores.archive.append(&appends).await {
+async fn commit(core: &Core, account: &mut Account, append: Append) -> Result<ArchiveId, Refusal> {
+    match core.stores.archive.append(&[append]).await {
         Ok(ids) => ids.first().copied().ok_or(Refusal::Away),
         Err(error) => {
             // It may have been written all the same: what stands there is to be looked at again.
             account.log = None;
             core.marks.note(account.jid());
-            if let Place::Fresh(id) = place {
-                let [append] = appends;
-                account.doubts.add(Doubt {
-                    id,
-                    key: append.entry.key,
-                    leaves: false,
-                });
-            }
             Err(away("append", &error))
         }
     }
 }
 
-/// The message was accepted: a store that is away for a while is asked again.
 fn write_later(core: &Core, append: Append) {
     let archive = core.stores.archive.clone();
     tokio::spawn(async move {
-        for _ in 0..RELAXED_TRIES {
-            let Err(error) = archive.append(std::slice::from_ref(&append)).await else {
-                return;
-            };
+        if let Err(error) = archive.append(&[append]).await {
             away("append", &error);
-            tokio::time::sleep(RELAXED_PAUSE).await;
         }
     });
 }
@@ -403,7 +342,7 @@ pub(crate) fn deliver(
     archived: Archived,
     trace: Option<Trace>,
 ) {
-    to.iter().for_each(|id| call_up(account, *id));
+    to.iter().for_each(|id| call_up(core, account, *id));
     let limits = core.queue_limits();
     let of = |id: &SessionId| account.sessions.get(id);
     // One that its former home wrote after this one had looked may have come by way of the edge.
@@ -438,12 +377,12 @@ pub(crate) fn deliver(
 
 /// What waits for the very address of a session comes before what finds the session by that address now, though it may not take yet what
 /// waits for the account (RFC 6121, 8.5.3.1).
-fn call_up(account: &mut Account, id: SessionId) {
+fn call_up(core: &Core, account: &mut Account, id: SessionId) {
     let (Some(log), Some(session)) = (&account.log, account.view.session(id)) else {
         return;
     };
     let waiting: Vec<ArchiveId> = log.waiting_for(&session.jid).collect();
-    owe_all(account, id, &waiting);
+    owe_all(core, account, id, &waiting);
 }
 
 /// A message that stands in the archive finds nobody.
@@ -489,13 +428,14 @@ pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId
     }
     // The next home must not believe that what this session got beyond, and took, is still to come.
     save(core, account).await;
-    owe_all(account, session, &waiting);
+    owe_all(core, account, session, &waiting);
     feed(core, account, session, trace).await;
 }
 
 /// What waits, in order, is owed to a session that did not get it before.
-fn owe_all(account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
+fn owe_all(core: &Core, account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
     let Some(first) = waiting.first() else { return };
+    account.judge_owed(id, core.config.owed_messages as usize);
     for message in waiting {
         if let Some(log) = &mut account.log {
             log.hold(*message);
@@ -518,19 +458,14 @@ pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trac
             return;
         };
         session.settle_written();
-        // Few at a time are not worth reading them: then all that is under way is to be written first.
-        if session.owed().is_none() || session.room(limits) < (PAGE as usize).min(limits.stanzas / 2) {
+        if session.owed().is_none() || !session.has_room(limits) {
             session.wake_when_written();
             session.settle_written();
-            if !session.is_settled() {
-                return; // with the last that is written somebody looks again
-            }
         }
-        let Some(first) = session.owed() else { return };
-        let request = PageRequest {
-            limit: PAGE.min(u32::try_from(session.room(limits)).unwrap_or(PAGE)),
-            ..page_after(ArchiveId(first.0 - 1))
+        let Some(first) = session.owed().filter(|_| session.has_room(limits)) else {
+            return;
         };
+        let request = page_after(ArchiveId(first.0 - 1));
         let page = match core.stores.archive.page(account.jid(), ARCHIVE, &request).await {
             Ok(page) => page,
             Err(error) => {
@@ -597,14 +532,8 @@ fn drop_owed(account: &mut Account, id: SessionId, last: ArchiveId) {
 pub(crate) async fn feed_all(core: &Core, account: &mut Account, trace: Option<Trace>) {
     account.note_taken();
     let limits = core.queue_limits();
-    let is_hungry = |session: &mut Session| {
-        session.owed().is_some() && {
-            session.settle_written();
-            session.has_room(limits)
-        }
-    };
-    let sessions = account.sessions.values_mut();
-    let hungry: Vec<SessionId> = sessions.filter_map(|s| is_hungry(s).then_some(s.id)).collect();
+    let hungry = |session: &Session| session.owed().is_some() && session.has_room(limits);
+    let hungry: Vec<SessionId> = account.sessions.values().filter(|s| hungry(s)).map(|s| s.id).collect();
     for id in hungry {
         feed(core, account, id, trace).await;
     }
@@ -677,7 +606,7 @@ fn page_after(after: ArchiveId) -> PageRequest {
 }
 
 /// What a message has in common with itself when it comes again; what one account both said and heard are two.
-fn key_of(way: Way, key: MessageKey) -> Bytes {
+fn key_of(way: Way, key: MessageKey) -> bytes::Bytes {
     let mut bytes = Vec::with_capacity(25);
     bytes.push(u8::from(way == Way::In));
     bytes.extend_from_slice(&key.session.0.to_be_bytes());

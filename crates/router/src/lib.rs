@@ -16,7 +16,6 @@ mod components;
 mod config;
 mod core;
 mod directory;
-mod doubts;
 mod edges;
 mod end;
 mod entrust;
