@@ -334,17 +334,6 @@ impl Account {
         }
     }
 
-    /// A session that is to get what waits although more than `most` that came since is owed to it, is over.
-    pub(crate) fn judge_owed(&mut self, id: SessionId, most: usize) {
-        if self
-            .sessions
-            .get(&id)
-            .is_some_and(|session| session.owed_since_it_came() > most)
-        {
-            self.overflows(id);
-        }
-    }
-
     /// More waits for the session than is allowed: it is to be ended.
     fn overflows(&mut self, id: SessionId) {
         if !self.overflown.contains(&id) {

@@ -342,7 +342,7 @@ pub(crate) fn deliver(
     archived: Archived,
     trace: Option<Trace>,
 ) {
-    to.iter().for_each(|id| call_up(core, account, *id));
+    to.iter().for_each(|id| call_up(account, *id));
     let limits = core.queue_limits();
     let of = |id: &SessionId| account.sessions.get(id);
     // One that its former home wrote after this one had looked may have come by way of the edge.
@@ -377,12 +377,12 @@ pub(crate) fn deliver(
 
 /// What waits for the very address of a session comes before what finds the session by that address now, though it may not take yet what
 /// waits for the account (RFC 6121, 8.5.3.1).
-fn call_up(core: &Core, account: &mut Account, id: SessionId) {
+fn call_up(account: &mut Account, id: SessionId) {
     let (Some(log), Some(session)) = (&account.log, account.view.session(id)) else {
         return;
     };
     let waiting: Vec<ArchiveId> = log.waiting_for(&session.jid).collect();
-    owe_all(core, account, id, &waiting);
+    owe_all(account, id, &waiting);
 }
 
 /// A message that stands in the archive finds nobody.
@@ -428,14 +428,13 @@ pub(crate) async fn flush(core: &Core, account: &mut Account, session: SessionId
     }
     // The next home must not believe that what this session got beyond, and took, is still to come.
     save(core, account).await;
-    owe_all(core, account, session, &waiting);
+    owe_all(account, session, &waiting);
     feed(core, account, session, trace).await;
 }
 
 /// What waits, in order, is owed to a session that did not get it before.
-fn owe_all(core: &Core, account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
+fn owe_all(account: &mut Account, id: SessionId, waiting: &[ArchiveId]) {
     let Some(first) = waiting.first() else { return };
-    account.judge_owed(id, core.config.owed_messages as usize);
     for message in waiting {
         if let Some(log) = &mut account.log {
             log.hold(*message);

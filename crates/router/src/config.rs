@@ -31,7 +31,7 @@ pub struct Config {
     /// Most messages that wait for one account while nobody is there to take them, unless the `offline` module says otherwise.
     pub kept_messages: u32,
     /// Most messages in the archive that one session is to get when there is room for them again; beyond that it is ended, and they
-    /// wait for another.
+    /// wait for another. What waited when the session came does not count.
     pub owed_messages: u32,
     /// How many of the newest messages with one party are looked through for one that is taken back (XEP-0424); older ones stay as they are.
     pub retractable_messages: u32,
