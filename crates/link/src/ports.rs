@@ -215,6 +215,14 @@ pub struct EdgeRef {
     pub edge: Arc<dyn Edge>,
 }
 
+impl EdgeRef {
+    /// Whether both are one link. An edge whose link comes back attaches its sessions one after the other: meanwhile some are reached over the
+    /// new one, others only over the old.
+    pub fn is_link(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.edge, &other.edge)
+    }
+}
+
 /// What a router offers to edges.
 #[async_trait]
 pub trait Home: Send + Sync {

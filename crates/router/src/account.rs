@@ -247,7 +247,7 @@ impl Account {
         self.dirty.insert(id);
     }
 
-    /// Delivers to those of `to` that are still here: one frame per edge. For a session whose client nobody looks at, or that has a crowd to
+    /// Delivers to those of `to` that are still here: one frame per link. For a session whose client nobody looks at, or that has a crowd to
     /// take in, what can wait is held back; what cannot brings that with it.
     pub(crate) fn deliver(&mut self, to: &[SessionId], stanza: &Arc<Stanza>, delivery: Manner) {
         let mut frames: Vec<(EdgeRef, Vec<(SessionId, u64)>)> = Vec::new();
@@ -278,10 +278,7 @@ impl Account {
             if session.handle.edge.is_none() {
                 continue; // it waits here alone
             }
-            match frames
-                .iter_mut()
-                .find(|(edge, _)| edge.id == session.edge.id && edge.epoch == session.edge.epoch)
-            {
+            match frames.iter_mut().find(|(edge, _)| edge.is_link(&session.edge)) {
                 Some((_, sessions)) => sessions.push((*id, number)),
                 None => frames.push((session.edge.clone(), vec![(*id, number)])),
             }

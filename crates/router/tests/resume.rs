@@ -413,6 +413,55 @@ async fn a_session_whose_edge_is_gone_is_entrusted_to_another_and_outlives_its_h
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_sessions_of_an_account_one_is_over_the_new_link_before_the_other() {
+    for first in [0, 1] {
+        let house = House::new(&["juliet", "romeo"]).await;
+        let juliets = [
+            house.client("juliet", "balcony").await,
+            house.client("juliet", "chamber").await,
+        ];
+        let romeo = house.client("romeo", "orchard").await;
+        for juliet in &juliets {
+            juliet.available().await;
+        }
+        let again = Arc::new(FakeEdge::default());
+        let link = edge_ref("edge-1", &again);
+        house.router.edge_up(house.edge_ref()).await;
+        house.router.edge_down(&link.id, link.epoch).await;
+        house.router.edge_up(link.clone()).await;
+        let attach = |client: &Client| {
+            let got = client.numbers().last().copied().unwrap_or(0);
+            Attach {
+                session: client.session.clone(),
+                grant: client.grant.clone(),
+                peer: Peer::default(),
+                mirror: Default::default(),
+                delivered: got,
+                written: got,
+                done: client.sent(),
+                unwritten: Vec::new(),
+                archived: None,
+                detached: false,
+                inactive: false,
+                held: Held::default(),
+            }
+        };
+        let attachments = juliets.each_ref().map(attach);
+        house.router.attach(&link, attachments[first].clone()).await.unwrap();
+        romeo
+            .send(&format!("<message to='juliet@{DOMAIN}'><body>hi</body></message>"))
+            .await
+            .unwrap();
+        house.router.attach(&link, attachments[1 - first].clone()).await.unwrap();
+        for juliet in &juliets {
+            let heard = again.deliveries(juliet.session.id);
+            let heard = heard.iter().filter(|(_, text, _)| text.contains("<body>"));
+            assert_eq!(heard.count(), 1, "{first}: {}", juliet.session.jid);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edge_that_was_out_of_reach_comes_back_and_the_copy_entrusted_elsewhere_is_forgotten() {
     let (house, juliet, other) = with_another_edge().await;
     juliet.available().await;
