@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 
 /// Jobs a lane holds at most, waiting or under way; beyond, whoever feeds it waits.
@@ -85,8 +85,12 @@ where
             Work::New(job)
         };
         undone.fetch_add(1, Ordering::AcqRel);
-        // A lane ends only when all senders are gone.
-        let _ = jobs.send((key, work)).await;
+        // What has begun finds room, as nothing is before it: to wait here would cut it off, should its giver be stopped.
+        let sent = jobs.try_send((key, work));
+        if let Err(TrySendError::Full(job)) = sent {
+            // A lane ends only when all senders are gone.
+            let _ = jobs.send(job).await;
+        }
     }
 
     /// Forgets what has not begun and waits for what has.

@@ -185,6 +185,34 @@ async fn deliveries_arrive_in_order_and_what_is_written_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_while_a_home_takes_the_session_over_is_reported_to_it() {
+    let world = World::start(&["router-1", "router-2"], &config()).await;
+    let session = world.bind(1, "juliet").await;
+    let (old, new): (Vec<_>, Vec<_>) = world
+        .routers
+        .iter()
+        .partition(|router| router.me.id == world.home_of(&session).me.id);
+    let (old, new) = (old[0], new[0]);
+    let gate = Arc::new(Semaphore::new(0));
+    *new.home.attach_gate.lock() = Some(Arc::clone(&gate));
+    world.cluster.rebalance(&[(&*old.me.id.0, 0), (&*new.me.id.0, 100)]);
+    world.routers.iter().for_each(|router| router.home.apply());
+    world
+        .ledger
+        .wait(|_| new.home.attaching.lock().contains(&session.id))
+        .await;
+    world.pool.written(&session, 7);
+    // The mark goes with the first of these at the latest, and so before the second.
+    world.bind(2, "romeo").await;
+    world.bind(3, "nurse").await;
+    gate.add_permits(10);
+    world
+        .ledger
+        .wait(|_| new.home.written.lock().get(&session.id) == Some(&7))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sasl_steps_go_to_the_router_that_holds_the_exchange() {
     let world = World::start(&["router-1", "router-2"], &config()).await;
     for _ in 0..4 {

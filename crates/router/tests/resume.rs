@@ -452,7 +452,11 @@ async fn of_two_sessions_of_an_account_one_is_over_the_new_link_before_the_other
             .send(&format!("<message to='juliet@{DOMAIN}'><body>hi</body></message>"))
             .await
             .unwrap();
-        house.router.attach(&link, attachments[1 - first].clone()).await.unwrap();
+        house
+            .router
+            .attach(&link, attachments[1 - first].clone())
+            .await
+            .unwrap();
         for juliet in &juliets {
             let heard = again.deliveries(juliet.session.id);
             let heard = heard.iter().filter(|(_, text, _)| text.contains("<body>"));

@@ -80,6 +80,7 @@ impl EdgeLink {
             edge,
             outbox: Arc::clone(&self.outbox),
             sessions: Mutex::default(),
+            attaching: Mutex::default(),
         });
         let lanes = Lanes::start(self.lanes, &worker(&desk));
         tokio::select! {
@@ -165,6 +166,8 @@ struct Desk {
     outbox: Arc<ToEdge>,
     /// Sessions that are attached over this link, with the generation of the attachment.
     sessions: Mutex<HashMap<SessionId, (u32, SessionRef)>>,
+    /// Attachments under way, by their generation, and what the edge has said to be written meanwhile.
+    attaching: Mutex<HashMap<SessionId, (u32, u64)>>,
 }
 
 async fn push_snapshots(mut snapshots: watch::Receiver<Arc<Snapshot>>, outbox: &ToEdge) {
@@ -225,6 +228,7 @@ impl Desk {
             } => (session, Job::Enable(call, session, generation, request)),
             EdgeFrame::Resume(call, request) => (request.session, Job::Resume(call, request)),
             EdgeFrame::Attach { generation, attach } => {
+                self.attaching.lock().entry(attach.session.id).or_default().0 = generation;
                 (attach.session.id, Job::Attach(generation, attach, attaching.0.clone()))
             }
             EdgeFrame::Attached(table, pending) => {
@@ -241,9 +245,7 @@ impl Desk {
                 (session, Job::Unreadable(session, number))
             }
             EdgeFrame::Written { session, number } => {
-                if let Some((_, session)) = self.sessions.lock().get(&session).cloned() {
-                    self.home.written(&session, number);
-                }
+                self.written(session, number);
                 return None;
             }
             EdgeFrame::Look { session, active } => (session, Job::Look(session, active)),
@@ -253,6 +255,16 @@ impl Desk {
                 reason,
             } => (session, Job::Close(session, generation, reason)),
         })
+    }
+
+    /// It waits for no turn: it would hold up what waits for it. A home that takes the session over meanwhile is told again.
+    fn written(&self, id: SessionId, number: u64) {
+        if let Some((_, written)) = self.attaching.lock().get_mut(&id) {
+            *written = number.max(*written);
+        }
+        if let Some((_, session)) = self.sessions.lock().get(&id).cloned() {
+            self.home.written(&session, number);
+        }
     }
 
     async fn work(&self, job: Job) {
@@ -308,11 +320,24 @@ impl Desk {
 
     async fn attach(&self, generation: u32, attach: Attach) {
         let (session, without_stream) = (attach.session.clone(), attach.detached);
-        match self.home.attach(&self.edge, attach).await {
+        let attached = self.home.attach(&self.edge, attach).await;
+        match attached {
             Ok(()) if without_stream => {} // nothing will come from it
-            Ok(()) => drop(self.sessions.lock().insert(session.id, (generation, session))),
+            Ok(()) => drop(self.sessions.lock().insert(session.id, (generation, session.clone()))),
             Err(why) => self.refuse(session.id, generation, why),
         }
+        let written = self.end_attaching(session.id, generation);
+        if let Some(number) = written.filter(|_| attached.is_ok()) {
+            self.home.written(&session, number);
+        }
+    }
+
+    /// That attachment is through. What was written meanwhile, if it is the last one.
+    fn end_attaching(&self, id: SessionId, generation: u32) -> Option<u64> {
+        let mut attaching = self.attaching.lock();
+        attaching.get(&id).filter(|(last, _)| *last == generation)?;
+        let (_, written) = attaching.remove(&id)?;
+        (written > 0).then_some(written)
     }
 
     async fn submit(&self, id: SessionId, generation: u32, submission: Submission) {

@@ -169,6 +169,9 @@ pub struct FakeHome {
     pub dead: Mutex<BTreeSet<(NodeId, Epoch)>>,
     /// Each submission takes a permit, if there is a gate.
     pub gate: Option<Arc<Semaphore>>,
+    /// Each attachment takes a permit, if there is such a gate; those that have begun.
+    pub attach_gate: Mutex<Option<Arc<Semaphore>>>,
+    pub attaching: Mutex<Vec<SessionId>>,
 }
 
 impl FakeHome {
@@ -263,6 +266,12 @@ impl Home for FakeHome {
     async fn attach(&self, _edge: &EdgeRef, attach: Attach) -> Result<(), Gone> {
         if !self.at_home(attach.session.slot) {
             return Err(Gone::Home);
+        }
+        self.attaching.lock().push(attach.session.id);
+        self.ledger.changed.notify_waiters();
+        let gate = self.attach_gate.lock().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
         }
         let known = self
             .sessions
@@ -388,6 +397,8 @@ impl FakeRouter {
             written: Mutex::default(),
             dead: Mutex::default(),
             gate,
+            attach_gate: Mutex::default(),
+            attaching: Mutex::default(),
         });
         let me = Identity {
             id: id.into(),
