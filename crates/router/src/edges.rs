@@ -17,8 +17,8 @@ pub(crate) struct Edges {
 
 struct Known {
     edge: EdgeRef,
-    /// The slot table up to which it has attached its sessions, but those of the slots that are pending.
-    attached: u64,
+    /// The slot table up to which it has attached its sessions, but those of the slots that are pending; `None` until it has said so.
+    attached: Option<u64>,
     pending: BTreeSet<Slot>,
 }
 
@@ -26,9 +26,18 @@ impl Known {
     fn new(edge: EdgeRef) -> Self {
         Self {
             edge,
-            attached: 0,
+            attached: None,
             pending: BTreeSet::new(),
         }
+    }
+
+    fn has_attached(&self, slot: Slot, table: u64) -> bool {
+        self.attached >= Some(table) && !self.pending.contains(&slot)
+    }
+
+    /// Whether it is in this process: then its sessions are always attached.
+    fn is_local(&self) -> bool {
+        self.attached == Some(u64::MAX)
     }
 }
 
@@ -60,21 +69,25 @@ impl Edges {
         });
     }
 
-    /// The edge has attached its sessions by the slot table `table`, but those of the slots in `pending`.
-    pub(crate) fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
+    /// The edge has attached its sessions by the slot table `table`, but those of the slots in `pending`. Returns whether there are slots of
+    /// which it had said no such thing before.
+    pub(crate) fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) -> bool {
+        let mut is_news = false;
         self.change(|edges| {
             let known = edges.get_mut(&edge.id).filter(|known| known.edge.epoch == edge.epoch);
-            if let Some(known) = known.filter(|known| known.attached <= table) {
-                (known.attached, known.pending) = (table, pending);
+            if let Some(known) = known.filter(|known| known.attached <= Some(table)) {
+                is_news = known.attached.is_none() || !known.pending.is_subset(&pending);
+                (known.attached, known.pending) = (Some(table), pending);
             }
         });
+        is_news
     }
 
     /// Those of `slots` whose sessions some edge has still to attach by the slot table `table`: one that is linked, or of `live`.
     pub(crate) fn awaited(&self, live: &[(NodeId, Epoch)], slots: &BTreeSet<Slot>, table: u64) -> BTreeSet<Slot> {
         let edges = self.edges.lock();
         let is_linked = |(id, epoch): &(NodeId, Epoch)| edges.get(id).is_some_and(|known| known.edge.epoch == *epoch);
-        if !live.iter().all(is_linked) || edges.values().any(|known| known.attached < table) {
+        if !live.iter().all(is_linked) || edges.values().any(|known| known.attached < Some(table)) {
             return slots.clone();
         }
         let pending = |known: &Known| slots.intersection(&known.pending).copied().collect::<Vec<_>>();
@@ -85,7 +98,7 @@ impl Edges {
     pub(crate) fn done(&self, edge: &(NodeId, Epoch), session: SessionId, number: u64) {
         let edges = self.edges.lock();
         let known = edges.get(&edge.0).filter(|known| known.edge.epoch == edge.1);
-        if let Some(known) = known.filter(|known| known.attached != u64::MAX) {
+        if let Some(known) = known.filter(|known| !known.is_local()) {
             known.edge.edge.done(session, number);
         }
     }
@@ -99,14 +112,14 @@ impl Edges {
     pub(crate) fn has_attached(&self, id: &NodeId, epoch: Epoch, slot: Slot, table: u64) -> bool {
         let edges = self.edges.lock();
         let known = edges.get(id).filter(|known| known.edge.epoch == epoch);
-        known.is_some_and(|known| known.attached >= table && !known.pending.contains(&slot))
+        known.is_some_and(|known| known.has_attached(slot, table))
     }
 
     /// Whether the edge is in this process: it lives as long as this router does.
     pub(crate) fn is_local(&self, id: &NodeId, epoch: Epoch) -> bool {
         let edges = self.edges.lock();
         let known = edges.get(id).filter(|known| known.edge.epoch == epoch);
-        known.is_some_and(|known| known.attached == u64::MAX)
+        known.is_some_and(Known::is_local)
     }
 
     /// The linked edges in order of their names.
@@ -114,12 +127,13 @@ impl Edges {
         self.edges.lock().values().map(|known| known.edge.clone()).collect()
     }
 
-    /// The linked edges in other processes but `gone`, beginning at one that depends on `session`: so sessions are spread.
-    pub(crate) fn others(&self, gone: &NodeId, session: SessionId) -> Vec<EdgeRef> {
+    /// The linked edges in other processes but `gone` that have attached their sessions of `slot` by the slot table `table`, beginning at one
+    /// that depends on `session`: so sessions are spread.
+    pub(crate) fn others(&self, gone: &NodeId, session: SessionId, (slot, table): (Slot, u64)) -> Vec<EdgeRef> {
         let edges = self.edges.lock();
         let others = edges
             .values()
-            .filter(|known| known.attached != u64::MAX && known.edge.id != *gone);
+            .filter(|known| !known.is_local() && known.has_attached(slot, table) && known.edge.id != *gone);
         let mut others: Vec<EdgeRef> = others.map(|known| known.edge.clone()).collect();
         let first = session.0 as usize % others.len().max(1);
         others.rotate_left(first);

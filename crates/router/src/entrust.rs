@@ -14,6 +14,9 @@ use crate::mirror::Mirror;
 use crate::session::Session;
 
 /// Entrusts a session to another edge. Returns whether there is one that understands; if not, the session is here alone.
+///
+/// An edge that has still to attach sessions of this slot may have this one, with its client: over its link nothing may be said of the session
+/// before that, or it would take what is new and believe that it has what did not reach it over the link before.
 pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool {
     let Some((attach, gone)) = account.sessions.get_mut(&id).and_then(|session| {
         session.settle_written();
@@ -37,7 +40,9 @@ pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool
     }) else {
         return false;
     };
-    let mut others = core.edges.others(&gone.id, id).into_iter();
+    let slot = Slot::of(account.jid().as_str());
+    let here = (slot, core.slots.since(slot));
+    let mut others = core.edges.others(&gone.id, id, here).into_iter();
     let Some(edge) = others.find(|edge| edge.edge.keep(attach.clone())) else {
         return false;
     };

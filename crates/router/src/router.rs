@@ -161,10 +161,6 @@ impl Home for Router {
             let core = self.core.clone();
             tokio::spawn(async move { lost::end_all(&core, &id, older).await });
         }
-        if self.core.directory.has_lone() {
-            let core = self.core.clone();
-            tokio::spawn(async move { entrust_lone(&core, |_| true).await });
-        }
     }
 
     async fn edge_down(&self, edge: &NodeId, epoch: Epoch) {
@@ -221,7 +217,10 @@ impl Home for Router {
     }
 
     async fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) {
-        self.core.edges.attached(edge, table, pending);
+        if self.core.edges.attached(edge, table, pending) && self.core.directory.has_lone() {
+            let core = self.core.clone();
+            tokio::spawn(async move { entrust_lone(&core, |_| true).await });
+        }
     }
 
     async fn submit(&self, session: &SessionRef, submission: Submission) -> Result<(), Gone> {

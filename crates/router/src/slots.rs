@@ -111,6 +111,16 @@ impl Slots {
         self.one(slot).lock().phase
     }
 
+    /// The slot table by which an edge must have attached its sessions of the slot to have none that this router does not know: that by which
+    /// the slot is here. When it is being given away already, any.
+    pub(crate) fn since(&self, slot: Slot) -> u64 {
+        let one = self.one(slot).lock();
+        match one.phase {
+            Phase::Opening | Phase::Serving => one.table,
+            Phase::Closing | Phase::Closed => 0,
+        }
+    }
+
     /// Permission to begin something on the slot's accounts; waits while it opens.
     pub(crate) async fn enter(self: &Arc<Self>, slot: Slot) -> Result<Pass, NotHome> {
         self.wait_open(slot, Entry::Begin).await

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,10 @@ async fn with_another_edge() -> (House, Client, Arc<FakeEdge>) {
     let house = House::new(&["juliet", "romeo"]).await;
     let juliet = house.client("juliet", "balcony").await;
     let other = Arc::new(FakeEdge::default());
-    house.router.edge_up(house.edge_ref()).await;
-    house.router.edge_up(edge_ref("edge-2", &other)).await;
+    for edge in [house.edge_ref(), edge_ref("edge-2", &other)] {
+        house.router.edge_up(edge.clone()).await;
+        house.router.attached(&edge, 1, BTreeSet::new()).await;
+    }
     (house, juliet, other)
 }
 
@@ -463,6 +466,47 @@ async fn of_two_sessions_of_an_account_one_is_over_the_new_link_before_the_other
             assert_eq!(heard.count(), 1, "{first}: {}", juliet.session.jid);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_is_not_entrusted_with_a_session_that_it_may_be_about_to_attach() {
+    let (house, juliet, other) = with_another_edge().await;
+    let (at, account) = (edge_ref("edge-3", &house.edge), support::account("romeo"));
+    let romeo = Client::bind(&house.router, at, &house.edge, &account, Some("orchard")).await;
+    let romeo = romeo.unwrap();
+    juliet.available().await;
+    enable(&juliet, None).await.unwrap();
+    // Both edges are out of reach, the other one a little later: it is entrusted with the session meanwhile.
+    let lost = juliet.numbers().last().copied().unwrap_or(0);
+    for edge in ["edge-1", "edge-2"] {
+        house.router.edge_down(&edge.into(), Epoch(1)).await;
+        romeo.send(&message(edge)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let kept = other.kept.lock().pop().expect("entrusted");
+    // The first is back, over another link, and has its session to attach: nothing is said of it before.
+    let again = Arc::new(FakeEdge::default());
+    let link = edge_ref("edge-1", &again);
+    house.router.edge_up(link.clone()).await;
+    settle().await;
+    romeo.send(&message("3")).await.unwrap();
+    assert_eq!(
+        (again.kept.lock().len(), again.deliveries(juliet.session.id).len()),
+        (0, 0)
+    );
+    let attach = Attach {
+        delivered: lost,
+        written: lost,
+        unwritten: Vec::new(),
+        detached: false,
+        ..kept
+    };
+    house.router.attach(&link, attach).await.unwrap();
+    let numbers = again
+        .deliveries(juliet.session.id)
+        .into_iter()
+        .map(|(number, ..)| number);
+    assert_eq!(numbers.collect::<Vec<_>>(), [lost + 1, lost + 2, lost + 3]);
 }
 
 #[tokio::test(start_paused = true)]
