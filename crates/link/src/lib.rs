@@ -10,6 +10,7 @@ mod link_id;
 mod local;
 mod outbox;
 mod ports;
+mod received;
 mod session;
 mod sessions;
 mod slots;

@@ -1,16 +1,17 @@
 //! One of an edge's bound sessions: where it is attached, and when it moves. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{ArchiveId, Grant, Iq, Peer, SessionId};
+use stanza::{Grant, Iq, Peer, SessionId};
 use tokio::sync::Notify;
 use topology::{Epoch, NodeId, Slot, SlotTable};
 
 use crate::courier::Courier;
 use crate::link_id::LinkId;
+use crate::received::{Place, Received};
 use crate::wire::EdgeFrame;
 use crate::{Attach, CloseReason, Held, SessionRef, Submission, Unwritten};
 
@@ -36,13 +37,10 @@ pub(crate) struct Session {
     pub(crate) grant: Grant,
     pub(crate) peer: Peer,
     pub(crate) mirror: Bytes,
-    pub(crate) delivered: u64,
     pub(crate) written: u64,
     pub(crate) done: u64,
     pub(crate) undone: Courier<Submission>,
-    /// The second copy of what the home keeps for the client, within the home's limits.
-    pub(crate) unwritten: VecDeque<Unwritten>,
-    pub(crate) archived: Option<(u64, ArchiveId)>,
+    pub(crate) received: Received,
     pub(crate) closing: Option<CloseReason>,
     /// Its stream is gone; the home keeps it for its client to resume, and so does this edge.
     pub(crate) detached: bool,
@@ -53,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) at: Option<At>,
     pub(crate) leaving: Option<Leaving>,
     pub(crate) refusal: Option<Refusal>,
+    /// A delivery has come that is beyond the next one.
+    pub(crate) lacks: bool,
     pub(crate) room: Option<Arc<Notify>>,
 }
 
@@ -169,11 +169,11 @@ impl Session {
             grant: self.grant.clone(),
             peer: self.peer.clone(),
             mirror: self.mirror.clone(),
-            delivered: self.delivered,
+            delivered: self.received.last,
             written: self.written,
             done: self.done,
-            unwritten: self.unwritten.iter().cloned().collect(),
-            archived: self.archived,
+            unwritten: self.received.unwritten.iter().cloned().collect(),
+            archived: self.received.archived,
             detached: self.detached,
             inactive: self.inactive,
             held: self.held.clone(),
@@ -199,12 +199,35 @@ impl Session {
         }
     }
 
+    /// Keeps a delivery, if it is the next.
+    pub(crate) fn take(&mut self, delivery: Unwritten) -> Place {
+        let place = self.received.place(delivery.number);
+        if place == Place::Next {
+            self.lacks = false;
+            self.held.note_delivered(&delivery.stanza);
+            self.received.push(delivery);
+        }
+        place
+    }
+
     /// The client answers a request: should it not come back to acknowledge that, nobody else is to answer it.
     pub(crate) fn note_answer(&mut self, answer: &Iq) {
-        let mut unwritten = self.unwritten.iter_mut();
+        let mut unwritten = self.received.unwritten.iter_mut();
         if let Some(request) = unwritten.find(|unwritten| answer.answers(&unwritten.stanza)) {
             request.settled = true;
         }
+    }
+
+    /// Its attachment came to nothing: it is to be attached again by a newer table than `table`, or after a while.
+    pub(crate) fn refuse(&mut self, table: u64, now: Instant) {
+        let times = self.refusal.map_or(0, |refusal| refusal.times);
+        self.refusal = Some(Refusal {
+            table,
+            times: times + 1,
+            until: now + Duration::from_millis(5) * 2_u32.pow(times.min(8)),
+        });
+        // A home that is about to be left still speaks for the session until it says that it is sealed.
+        self.undone.reset();
     }
 
     /// Nobody is home any more; what is on its way will not be answered.

@@ -8,19 +8,20 @@
 //!              └── Attach, all undone again ──────────┘
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stanza::{ArchiveId, Counts, Grant, Peer, SessionId, Stanza};
+use stanza::{Counts, Grant, Peer, SessionId, Stanza};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use topology::{Epoch, NodeId, SLOTS, Slot, SlotTable};
 
 use crate::courier::{Courier, Item};
 use crate::link_id::LinkId;
-use crate::session::{At, Link, Port, Refusal, Session, Standing, target};
+use crate::received::{Place, Received};
+use crate::session::{At, Link, Port, Session, Standing, target};
 use crate::wire::EdgeFrame;
 use crate::{Attach, CloseReason, Delivery, Gone, Held, Said, SessionRef, Submission, Unwritten, Waiting, Window};
 
@@ -78,9 +79,18 @@ struct Binding {
     /// The table up to which the router had applied tables when it was asked.
     sealed: u64,
     mirror: Bytes,
-    delivered: u64,
-    archived: Option<(u64, ArchiveId)>,
-    unwritten: VecDeque<Unwritten>,
+    received: Received,
+}
+
+impl Binding {
+    /// Keeps a delivery. The first one to a session that is being resumed follows what its client has, which is not known here.
+    fn take(&mut self, delivery: Unwritten) -> bool {
+        let is_next = self.received.last == 0 || self.received.place(delivery.number) == Place::Next;
+        if is_next {
+            self.received.push(delivery);
+        }
+        is_next
+    }
 }
 
 impl<P: Port> Sessions<P> {
@@ -180,9 +190,7 @@ impl<P: Port> Sessions<P> {
             link,
             sealed,
             mirror: Bytes::new(),
-            delivered: 0,
-            archived: None,
-            unwritten: VecDeque::new(),
+            received: Received::default(),
         };
         self.binding.insert(session, binding);
     }
@@ -197,9 +205,8 @@ impl<P: Port> Sessions<P> {
         self.forget(session.id); // the request was repeated
         let early = self.binding.remove(&session.id).filter(|binding| binding.link == link);
         let (slot_epoch, sealed) = early.as_ref().map_or((0, 0), |early| (early.slot_epoch, early.sealed));
-        let (mirror, delivered, archived, unwritten) = early
-            .map(|early| (early.mirror, early.delivered, early.archived, early.unwritten))
-            .unwrap_or_default();
+        let (mirror, mut received) = early.map(|early| (early.mirror, early.received)).unwrap_or_default();
+        received.last = received.last.max(counts.sent);
         let up = self.links.iter().find(|(_, up)| up.id == link);
         let at = up.map(|(node, _)| At {
             node: node.clone(),
@@ -217,12 +224,10 @@ impl<P: Port> Sessions<P> {
             grant: Grant(owned(&grant.0)),
             peer,
             mirror,
-            delivered: delivered.max(counts.sent),
             written: counts.sent,
             done: counts.received,
             undone,
-            unwritten,
-            archived,
+            received,
             closing: None,
             detached: false,
             inactive: false,
@@ -230,6 +235,7 @@ impl<P: Port> Sessions<P> {
             at,
             leaving: None,
             refusal: None,
+            lacks: false,
             room: None,
         };
         let SessionRef { id, slot, .. } = session.session;
@@ -258,12 +264,14 @@ impl<P: Port> Sessions<P> {
             grant: attach.grant,
             peer: attach.peer,
             mirror: attach.mirror,
-            delivered: attach.delivered,
             written: attach.written,
             done: attach.done,
             undone: Courier::flowing(),
-            unwritten: attach.unwritten.into(),
-            archived: attach.archived,
+            received: Received {
+                last: attach.delivered,
+                archived: attach.archived,
+                unwritten: attach.unwritten.into(),
+            },
             closing: None,
             detached: true,
             inactive: attach.inactive,
@@ -271,6 +279,7 @@ impl<P: Port> Sessions<P> {
             at: Some(at),
             leaving: None,
             refusal: None,
+            lacks: false,
             room: None,
         };
         self.slots[usize::from(slot.index())].1.insert(id);
@@ -320,7 +329,7 @@ impl<P: Port> Sessions<P> {
             return;
         };
         session.written = session.written.max(number);
-        while session.unwritten.pop_front_if(|first| first.number <= number).is_some() {}
+        session.received.written(number);
         session.port(&self.links).inspect(|port| port.written(id, number));
     }
 
@@ -350,47 +359,45 @@ impl<P: Port> Sessions<P> {
         }
     }
 
-    /// Keeps a delivery for sessions that `link` may speak for and to which it is new, and leaves of it those that have a client.
-    pub(crate) fn delivery(&mut self, link: LinkId, delivery: &mut Delivery) {
-        let Delivery {
-            sessions,
-            stanza,
-            readdress,
-            archived,
-            settled,
-            ..
-        } = delivery;
+    /// Keeps a delivery for sessions that `link` may speak for and to which it is the next, and leaves of it those that have a client. Returns
+    /// to how many sessions it is beyond the next: their home does not know what they lack, or has not read it yet. They attach again, which
+    /// tells it.
+    pub(crate) fn delivery(&mut self, link: LinkId, delivery: &mut Delivery, now: Instant) -> usize {
+        let mut lacking = Vec::new();
+        let mut sessions = std::mem::take(&mut delivery.sessions);
         sessions.retain(|(id, number)| {
-            let (delivered, last, unwritten, has_client) = match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
-                (Some(session), _) if session.hears(link) => {
-                    let has_client = !session.detached;
-                    session.held.note_delivered(stanza);
-                    (
-                        &mut session.delivered,
-                        &mut session.archived,
-                        &mut session.unwritten,
-                        has_client,
-                    )
-                }
-                (None, Some(early)) if early.link == link => {
-                    (&mut early.delivered, &mut early.archived, &mut early.unwritten, true)
-                }
-                _ => return false,
-            };
-            if *delivered >= *number {
-                return false;
-            }
-            *delivered = *number;
-            *last = archived.map(|id| (*number, id)).or(*last);
-            unwritten.push_back(Unwritten {
+            let unwritten = Unwritten {
                 number: *number,
-                stanza: Arc::clone(stanza),
-                readdress: *readdress,
-                archived: *archived,
-                settled: *settled,
-            });
-            has_client
+                stanza: Arc::clone(&delivery.stanza),
+                readdress: delivery.readdress,
+                archived: delivery.archived,
+                settled: delivery.settled,
+            };
+            match (self.sessions.get_mut(id), self.binding.get_mut(id)) {
+                (Some(session), _) if session.hears(link) => {
+                    let place = session.take(unwritten);
+                    lacking.extend((place == Place::Beyond).then_some(*id));
+                    place == Place::Next && !session.detached
+                }
+                (None, Some(early)) if early.link == link => early.take(unwritten),
+                _ => false,
+            }
         });
+        delivery.sessions = sessions;
+        lacking.iter().for_each(|id| self.lacks(*id, now));
+        lacking.len()
+    }
+
+    /// Something that was delivered did not come: until it has, what the home says of the session is beyond it.
+    fn lacks(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.lacks = true;
+        if session.undone.is_flowing() {
+            session.refuse(self.table.revision, now);
+            self.restless.insert(session.session.slot);
+        }
     }
 
     /// Submissions up to `number` are done. Returns whether that is news.
@@ -409,7 +416,9 @@ impl<P: Port> Sessions<P> {
     /// The home's record of the session.
     pub(crate) fn mirror(&mut self, link: LinkId, id: SessionId, state: Bytes) {
         if let Some(session) = self.heard(link, id) {
-            session.mirror = owned(&state);
+            if !session.lacks {
+                session.mirror = owned(&state);
+            }
         } else if let Some(early) = self.binding.get_mut(&id).filter(|early| early.link == link) {
             early.mirror = owned(&state);
         }
@@ -417,7 +426,7 @@ impl<P: Port> Sessions<P> {
 
     /// A stanza waits at the home until somebody looks at the client.
     pub(crate) fn hold(&mut self, link: LinkId, id: SessionId, waiting: Waiting) {
-        if let Some(session) = self.heard(link, id) {
+        if let Some(session) = self.heard(link, id).filter(|session| !session.lacks) {
             session.held.hold(waiting);
         }
     }
@@ -450,15 +459,7 @@ impl<P: Port> Sessions<P> {
             self.forget(id);
             return open;
         }
-        let times = session.refusal.map_or(0, |refusal| refusal.times);
-        let until = now + Duration::from_millis(5) * 2_u32.pow(times.min(8));
-        session.refusal = Some(Refusal {
-            table,
-            times: times + 1,
-            until,
-        });
-        // A home that is about to be left still speaks for the session until it says that it is sealed.
-        session.undone.reset();
+        session.refuse(table, now);
         let slot = session.session.slot;
         self.restless.insert(slot);
         false

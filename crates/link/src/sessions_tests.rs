@@ -296,10 +296,45 @@ fn deliveries_reach_each_session_once_and_only_from_its_home() {
     check(0, &[2, 3], &[2, 3]);
 }
 
+#[test]
+fn a_session_that_lacks_a_delivery_takes_none_beyond_it_and_attaches_again() {
+    let (mut sessions, wires, _) = edge();
+    let now = Instant::now();
+    sessions.written(SessionId(7), 0);
+    assert_eq!(delivered(&mut sessions, 0, &[1]), [1]);
+    sessions.mirror(LinkId(0), SessionId(7), Bytes::from_static(b"1"));
+    assert_eq!(
+        delivered(&mut sessions, 0, &[3]),
+        [],
+        "its client would acknowledge what it does not have"
+    );
+    sessions.mirror(LinkId(0), SessionId(7), Bytes::from_static(b"3"));
+    wires[0].drain();
+    let until = sessions.settle(now).expect("it waits a moment");
+    sessions.settle(until);
+    let Some(EdgeFrame::Attach { attach, .. }) = wires[0].drain().into_iter().next() else {
+        panic!("no attachment")
+    };
+    assert_eq!((attach.delivered, &attach.mirror[..]), (1, &b"1"[..]));
+    // What was on its way comes first, then all of it.
+    assert_eq!(delivered(&mut sessions, 0, &[4]), []);
+    assert_eq!(delivered(&mut sessions, 0, &[2, 3, 4]), [2, 3, 4]);
+    sessions.mirror(LinkId(0), SessionId(7), Bytes::from_static(b"4"));
+    sessions.link_down(LinkId(0));
+    sessions.link_up(name(0), Epoch(1), LinkId(9), Arc::clone(&wires[0]));
+    sessions.sealed(LinkId(9), 1);
+    wires[0].drain();
+    sessions.settle(until + Duration::from_secs(1));
+    let Some(EdgeFrame::Attach { attach, .. }) = wires[0].drain().into_iter().next() else {
+        panic!("no attachment")
+    };
+    assert_eq!((attach.delivered, &attach.mirror[..]), (4, &b"4"[..]));
+}
+
 /// What the edge takes of these deliveries to session 7 over a link.
 fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u64> {
     let mut delivery = delivery(7, numbers, stanza());
-    sessions.delivery(LinkId(link), &mut delivery);
+    sessions.delivery(LinkId(link), &mut delivery, Instant::now());
     delivery.sessions.iter().map(|(_, n)| *n).collect()
 }
 
@@ -374,7 +409,7 @@ fn what_the_client_has_answered_is_handed_on_as_settled() {
     let read = |text: &str| Stanza::parse(&Bytes::copy_from_slice(text.as_bytes())).unwrap();
     for number in [1, 2] {
         let request = format!("<iq type='get' id='{number}' from='a@b.c/d'><ping xmlns='urn:xmpp:ping'/></iq>");
-        sessions.delivery(LinkId(0), &mut delivery(7, &[number], read(&request)));
+        sessions.delivery(LinkId(0), &mut delivery(7, &[number], read(&request)), Instant::now());
     }
     let answer = Submission {
         number: 1,
@@ -399,7 +434,7 @@ fn a_home_may_deliver_before_it_has_answered_the_bind() {
     sessions.bind(SessionId(8), session(8).slot, LinkId(0));
     let delivered = |sessions: &mut Sessions<Wire>, number| {
         let mut delivery = delivery(8, &[number], stanza());
-        sessions.delivery(LinkId(0), &mut delivery);
+        sessions.delivery(LinkId(0), &mut delivery, Instant::now());
         !delivery.sessions.is_empty()
     };
     assert!(delivered(&mut sessions, 1));

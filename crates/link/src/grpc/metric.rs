@@ -11,6 +11,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
         "Frames written together, by `link`: who writes (`edge`, `router`, `peer`, `reply`)",
     ),
     (
+        "dunlin_link_gaps_total",
+        "counter",
+        "Edges: deliveries that were not taken because one before them had not come; the session attaches again, and gets them in order",
+    ),
+    (
         "dunlin_link_given_up_total",
         "counter",
         "Stanzas that could not be handed over within the time allowed, by `link`: `edge` (the session is closed) or `peer` (the sender gets an error)",
@@ -121,6 +126,11 @@ pub(super) fn held_for(home: &NodeId, items: usize) {
 /// A stanza waits for room in a window.
 pub(super) fn waits(link: &'static str) {
     counter!("dunlin_link_waits_total", "link" => link).increment(1);
+}
+
+/// Deliveries were not taken because one before them is missing.
+pub(super) fn gaps(sessions: usize) {
+    counter!("dunlin_link_gaps_total").increment(sessions as u64);
 }
 
 /// A stanza could not be handed over in time.

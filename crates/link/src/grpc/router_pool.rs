@@ -448,7 +448,14 @@ impl Pool {
             }
             RouterFrame::Resume(call, reply) => self.hear_resume(link, call, reply),
             RouterFrame::Delivery(mut delivery) => {
-                self.sessions.lock().delivery(link, &mut delivery);
+                let lacking = self
+                    .sessions
+                    .lock()
+                    .delivery(link, &mut delivery, Instant::now().into_std());
+                if lacking > 0 {
+                    metric::gaps(lacking);
+                    self.stir.notify_one();
+                }
                 if !delivery.sessions.is_empty() {
                     edge.deliver(delivery);
                 }
