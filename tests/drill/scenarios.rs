@@ -356,6 +356,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ],
     ),
     scenario(
+        "router-unanswered-by-postgres",
+        Drill,
+        "PostgreSQL hears a router, which hears nothing of PostgreSQL, for 13 s",
+        &[
+            Talk(2_000, 4_000),
+            Cut(Postgres, Router),
+            Talk(13_000, 13_001),
+            Heal,
+            Talk(8_000, 8_001),
+        ],
+    ),
+    scenario(
         "router-parted-from-routers",
         Drill,
         "a router and the other routers do not reach each other for 15 s",
@@ -386,6 +398,23 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         &[
             Talk(2_000, 4_000),
             Part(Router, Routers),
+            Part(Router, Edges),
+            Part(Router, Etcd),
+            Part(Router, Redis),
+            Part(Router, Postgres),
+            Talk(15_000, 15_001),
+            Heal,
+            Talk(8_000, 8_001),
+        ],
+    ),
+    scenario(
+        "router-parted-in-doubt",
+        Drill,
+        "PostgreSQL does not answer a router, which then is reached by other routers alone, for 15 s",
+        &[
+            Talk(2_000, 4_000),
+            Cut(Postgres, Router),
+            Talk(30, 31),
             Part(Router, Edges),
             Part(Router, Etcd),
             Part(Router, Redis),

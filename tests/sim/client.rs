@@ -35,6 +35,8 @@ pub(crate) struct Client {
     next: u64,
     /// Reads nothing before.
     slow_until: u64,
+    /// When it was told last what was handled, and which messages.
+    told: (u64, Vec<String>),
     /// Connections it has given up, and when they break.
     abandoned: Vec<(u64, Arc<Line>)>,
     /// Says nothing new.
@@ -91,6 +93,7 @@ impl Client {
             asked: 0,
             next: 0,
             slow_until: 0,
+            told: (0, Vec::new()),
             abandoned: Vec::new(),
             quiet: false,
             sees: BTreeMap::new(),
@@ -234,6 +237,9 @@ impl Client {
         }
         if line.is_over() && !matches!(self.state, State::Away { .. }) {
             ledger.note(format!("{:?} is cut off", self.me()));
+            if self.told.0 == self.pulse.now() {
+                self.told.1.iter().for_each(|id| ledger.handled_last(id));
+            }
             let away = self.chance.within(20..=700);
             self.lost(away, ledger);
         }
@@ -295,11 +301,14 @@ impl Client {
             let (before, sent) = (managed.acknowledged, managed.sent);
             return ledger.violated(format!("{me:?}: told h {h} after {before}, having sent {sent}"));
         }
+        let mut told = Vec::new();
         for sent in managed.waiting.drain(..(h - managed.acknowledged) as usize) {
-            if let What::Message(id) = &sent.what {
-                ledger.handled(id, late);
+            if let What::Message(id) = sent.what {
+                ledger.handled(&id, late);
+                told.push(id);
             }
         }
+        self.told = (self.pulse.now(), told);
         if h > managed.acknowledged {
             ledger.note(format!("{me:?} is told h {h}"));
         }

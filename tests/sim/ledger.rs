@@ -170,6 +170,17 @@ impl Ledger {
         }
     }
 
+    /// A message was acknowledged by the last that its session heard, as it was ended.
+    pub(crate) fn handled_last(&mut self, id: &str) {
+        if let Some(message) = self
+            .messages
+            .get_mut(id)
+            .filter(|message| message.promise == Promise::Handled)
+        {
+            message.promise = Promise::Ended;
+        }
+    }
+
     /// Nobody knows whether a message was handled.
     pub(crate) fn unknown(&mut self, id: &str) {
         if let Some(message) = self.messages.get_mut(id) {

@@ -184,16 +184,21 @@ impl Gate {
     /// Takes its time, on the way there.
     async fn there(&self) -> Result<()> {
         self.wait().await;
-        if self.shelf.state.lock().shut.contains_key(&(self.seat, self.which)) {
-            return Err(Error::Unavailable("cut off".into()));
-        }
-        Ok(())
+        self.look()
     }
 
-    /// Takes its time on the way back: by then it is done.
+    /// Takes its time on the way back: by then it is done, whether that is heard or not.
     async fn back<T>(&self, answer: Result<T>) -> Result<T> {
         self.wait().await;
+        self.look()?;
         answer
+    }
+
+    fn look(&self) -> Result<()> {
+        match self.shelf.state.lock().shut.contains_key(&(self.seat, self.which)) {
+            true => Err(Error::Unavailable("cut off".into())),
+            false => Ok(()),
+        }
     }
 
     async fn wait(&self) {

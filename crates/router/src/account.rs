@@ -9,6 +9,7 @@ use sasl::Mark;
 use stanza::{ArchiveId, Bare, Full, Jid, SessionId, Stanza, Timestamp};
 use store::Version;
 
+use crate::doubts::Doubts;
 use crate::gauges;
 use crate::hosts::VirtualHost;
 use crate::log::{self, Log};
@@ -35,6 +36,8 @@ pub(crate) struct Account {
     /// What is known of its archive, once that was looked at; and the version of the record from which it is known.
     pub(crate) log: Option<Log>,
     pub(crate) log_version: Option<Version>,
+    /// What was refused although it may have been written.
+    pub(crate) doubts: Doubts,
     /// Whether it was noted that the record is to be written.
     pub(crate) marked: bool,
     /// Whether what hooks see may be out of date.
@@ -56,6 +59,7 @@ impl Account {
             sessions: Sessions::default(),
             log: None,
             log_version: None,
+            doubts: Doubts::default(),
             marked: false,
             stale: false,
             dirty: BTreeSet::new(),
@@ -351,9 +355,12 @@ impl Account {
         any
     }
 
-    /// Whether it is still to be written what of its archive was taken.
+    /// Whether it is still to be written what of its archive was taken, or to be looked whether what was refused stands there.
     pub(crate) fn is_unsaved(&self) -> bool {
-        self.marked && self.log.is_some()
+        match self.log {
+            Some(_) => self.marked,
+            None => !self.doubts.is_empty(),
+        }
     }
 
     /// Lets the log know what clients took.

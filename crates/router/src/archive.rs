@@ -2,7 +2,9 @@
 //! from there in its turn, and a home that begins finds there what the last one did not deliver any more.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use engine::{Decision, Effect, Effects, Outcome, Way};
 use link::Trace;
 use stanza::{ArchiveId, Jid, Message, MessageKey, SessionId, Stanza, delay};
@@ -11,7 +13,9 @@ use store::{Append, Entry, Error, Key, PageRequest};
 use crate::account::{Account, Manner};
 use crate::config::Durability;
 use crate::core::Core;
+use crate::doubts::Doubt;
 use crate::gauges;
+use crate::hosts::VirtualHost;
 use crate::log::{Log, Record};
 use crate::mirror::canonical;
 use crate::refusal::Refusal;
@@ -21,6 +25,9 @@ use crate::session::{Fate, Session};
 pub(crate) const ARCHIVE: &str = "archive";
 /// How often a record is written that another home writes at the same time.
 const RECORD_TRIES: usize = 3;
+/// How often it is tried to write a message that was accepted before, and how long it waits in between.
+const RELAXED_TRIES: usize = 3;
+const RELAXED_PAUSE: Duration = Duration::from_secs(1);
 /// Messages read at a time.
 const PAGE: u32 = 100;
 
@@ -48,7 +55,7 @@ pub(crate) enum Written {
     /// It came before, and was dealt with then.
     Again,
     /// It is to have, or has, another id: it is to be judged again.
-    Elsewhere(ArchiveId),
+    Elsewhere(Place),
 }
 
 /// The id by which a message was judged.
@@ -56,7 +63,7 @@ pub(crate) enum Written {
 pub(crate) enum Place {
     /// It was made for it, without knowing the archive perhaps.
     Fresh(ArchiveId),
-    /// It is the right one.
+    /// It stands there.
     Known(ArchiveId),
 }
 
@@ -104,6 +111,7 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     let mut request = page_after(record.mark);
     loop {
         let page = core.stores.archive.page(account.jid(), ARCHIVE, &request).await?;
+        withdraw(core, account, &mut log, &page.entries).await?;
         for entry in &page.entries {
             if !log.knows(entry.id) {
                 find_place(core, account, &mut log, entry);
@@ -117,6 +125,19 @@ pub(crate) async fn open(core: &Core, account: &mut Account) -> store::Result<()
     account.log_version = version;
     account.log = Some(log);
     account.note_taken();
+    Ok(())
+}
+
+/// Takes out again what was written after all, though its sender was told that it was not.
+async fn withdraw(core: &Core, account: &mut Account, log: &mut Log, entries: &[Entry]) -> store::Result<()> {
+    let standing = entries.iter().map(|entry| (entry.id, entry.key.as_ref()));
+    let found = account.doubts.find(standing);
+    if found.is_empty() {
+        return Ok(());
+    }
+    core.stores.archive.remove(account.jid(), ARCHIVE, &found).await?;
+    account.doubts.clear(&found);
+    found.into_iter().for_each(|id| log.append(id)); // through: nobody is to take them
     Ok(())
 }
 
@@ -248,21 +269,39 @@ pub(crate) async fn welcome(core: &Core, account: &mut Account, id: SessionId) {
     }
 }
 
-/// Writes a message before anything else happens to it.
+/// Writes a message before anything else happens to it. One that comes again is wanted where it stands, unless it is refused again.
 pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>) -> Result<Written, Refusal> {
+    let key = draft.key.map(|key| key_of(draft.way, key));
+    let doubted = key.as_ref().map_or_else(Vec::new, |key| account.doubts.forgive(key));
+    let written = append_now(core, account, draft, key, !doubted.is_empty()).await;
+    match written {
+        Ok(Written::New(Archived { id, .. })) => account.doubts.clear(&[id]),
+        Ok(Written::Again) => {}
+        Ok(Written::Elsewhere(_)) | Err(_) => doubted.into_iter().for_each(|doubt| account.doubts.add(doubt)),
+    }
+    written
+}
+
+async fn append_now(
+    core: &Core,
+    account: &mut Account,
+    draft: Draft<'_>,
+    key: Option<Bytes>,
+    is_doubted: bool,
+) -> Result<Written, Refusal> {
     open(core, account).await.map_err(|error| away("open", &error))?;
     let Some(log) = &mut account.log else {
         return Err(Refusal::Away);
     };
-    let limit = account.host.pipeline.keep_limit().unwrap_or(core.config.kept_messages);
-    if draft.nobody && draft.how.waits && log.waiting().count() >= limit as usize {
+    // One that was refused in doubt may stand there, and have its place by now.
+    if !is_doubted && is_full(core, &account.host, log, &draft) {
         gauges::kept(false);
         return Err(Refusal::Full);
     }
     let now = core.now();
     let id = draft.place.id();
     if matches!(draft.place, Place::Fresh(_)) && !log.is_next(id) {
-        return Ok(Written::Elsewhere(log.next(now, core.entropy.bits())));
+        return Ok(Written::Elsewhere(Place::Fresh(log.next(now, core.entropy.bits()))));
     }
     let head = &draft.message.head;
     let append = Append {
@@ -276,12 +315,12 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
             } else {
                 head.to.clone()
             },
-            key: draft.key.map(|key| key_of(draft.way, key)),
+            key,
             stanza: canonical(&draft.message.clone().into()),
         },
     };
     let stands = match core.config.durability {
-        Durability::Commit => commit(core, account, append).await?,
+        Durability::Commit => commit(core, account, append, draft.place).await?,
         Durability::Relaxed => {
             write_later(core, append);
             id
@@ -295,7 +334,7 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
         return Ok(Written::Again);
     }
     if stands != id {
-        return Ok(Written::Elsewhere(stands));
+        return Ok(Written::Elsewhere(Place::Known(stands)));
     }
     log.append(stands);
     if !std::mem::replace(&mut account.marked, true) {
@@ -305,24 +344,46 @@ pub(crate) async fn append(core: &Core, account: &mut Account, draft: Draft<'_>)
     Ok(Written::New(Archived { id: stands, how }))
 }
 
+/// Whether too much waits for the account: for whoever comes, or, with what its sessions have not taken, at all.
+fn is_full(core: &Core, host: &VirtualHost, log: &Log, draft: &Draft<'_>) -> bool {
+    let waiting = host.pipeline.keep_limit().unwrap_or(core.config.kept_messages) as usize;
+    let open = waiting.max(core.config.owed_messages as usize).saturating_mul(2);
+    let is_kept = draft.nobody && draft.how.waits;
+    (is_kept && log.waiting().count() >= waiting) || (draft.way == Way::In && log.open_count() >= open)
+}
+
 /// Returns the id under which the message stands: an older one if it came before.
-async fn commit(core: &Core, account: &mut Account, append: Append) -> Result<ArchiveId, Refusal> {
-    match core.stores.archive.append(&[append]).await {
+async fn commit(core: &Core, account: &mut Account, append: Append, place: Place) -> Result<ArchiveId, Refusal> {
+    let appends = [append];
+    match core.stores.archive.append(&appends).await {
         Ok(ids) => ids.first().copied().ok_or(Refusal::Away),
         Err(error) => {
             // It may have been written all the same: what stands there is to be looked at again.
             account.log = None;
             core.marks.note(account.jid());
+            if let Place::Fresh(id) = place {
+                let [append] = appends;
+                account.doubts.add(Doubt {
+                    id,
+                    key: append.entry.key,
+                    leaves: false,
+                });
+            }
             Err(away("append", &error))
         }
     }
 }
 
+/// The message was accepted: a store that is away for a while is asked again.
 fn write_later(core: &Core, append: Append) {
     let archive = core.stores.archive.clone();
     tokio::spawn(async move {
-        if let Err(error) = archive.append(&[append]).await {
+        for _ in 0..RELAXED_TRIES {
+            let Err(error) = archive.append(std::slice::from_ref(&append)).await else {
+                return;
+            };
             away("append", &error);
+            tokio::time::sleep(RELAXED_PAUSE).await;
         }
     });
 }
@@ -457,14 +518,19 @@ pub(crate) async fn feed(core: &Core, account: &mut Account, id: SessionId, trac
             return;
         };
         session.settle_written();
-        if session.owed().is_none() || !session.has_room(limits) {
+        // Few at a time are not worth reading them: then all that is under way is to be written first.
+        if session.owed().is_none() || session.room(limits) < (PAGE as usize).min(limits.stanzas / 2) {
             session.wake_when_written();
             session.settle_written();
+            if !session.is_settled() {
+                return; // with the last that is written somebody looks again
+            }
         }
-        let Some(first) = session.owed().filter(|_| session.has_room(limits)) else {
-            return;
+        let Some(first) = session.owed() else { return };
+        let request = PageRequest {
+            limit: PAGE.min(u32::try_from(session.room(limits)).unwrap_or(PAGE)),
+            ..page_after(ArchiveId(first.0 - 1))
         };
-        let request = page_after(ArchiveId(first.0 - 1));
         let page = match core.stores.archive.page(account.jid(), ARCHIVE, &request).await {
             Ok(page) => page,
             Err(error) => {
@@ -531,8 +597,14 @@ fn drop_owed(account: &mut Account, id: SessionId, last: ArchiveId) {
 pub(crate) async fn feed_all(core: &Core, account: &mut Account, trace: Option<Trace>) {
     account.note_taken();
     let limits = core.queue_limits();
-    let hungry = |session: &Session| session.owed().is_some() && session.has_room(limits);
-    let hungry: Vec<SessionId> = account.sessions.values().filter(|s| hungry(s)).map(|s| s.id).collect();
+    let is_hungry = |session: &mut Session| {
+        session.owed().is_some() && {
+            session.settle_written();
+            session.has_room(limits)
+        }
+    };
+    let sessions = account.sessions.values_mut();
+    let hungry: Vec<SessionId> = sessions.filter_map(|s| is_hungry(s).then_some(s.id)).collect();
     for id in hungry {
         feed(core, account, id, trace).await;
     }
@@ -605,7 +677,7 @@ fn page_after(after: ArchiveId) -> PageRequest {
 }
 
 /// What a message has in common with itself when it comes again; what one account both said and heard are two.
-fn key_of(way: Way, key: MessageKey) -> bytes::Bytes {
+fn key_of(way: Way, key: MessageKey) -> Bytes {
     let mut bytes = Vec::with_capacity(25);
     bytes.push(u8::from(way == Way::In));
     bytes.extend_from_slice(&key.session.0.to_be_bytes());

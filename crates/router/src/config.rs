@@ -26,12 +26,13 @@ pub struct Config {
     /// back is, as for a client that nobody looks at: until those are written, or something comes that cannot wait. 0: never.
     pub crowd: u32,
     /// How long a session is kept for its client to resume once its stream is gone, in seconds (XEP-0198); clients may ask for less.
-    /// 0: sessions end with their streams.
+    /// 0: sessions end with their streams. Above 600, messages stay in the archive for as long at least, whatever the retention.
     pub resume_timeout_s: u32,
     /// Most messages that wait for one account while nobody is there to take them, unless the `offline` module says otherwise.
     pub kept_messages: u32,
     /// Most messages in the archive that one session is to get when there is room for them again; beyond that it is ended, and they
-    /// wait for another. What waited when the session came does not count.
+    /// wait for another. What waited when the session came does not count; but when twice as many messages (or twice as many as may wait while
+    /// nobody is there, if that is more) are still to be taken by the account at all, further ones are refused (`service-unavailable`).
     pub owed_messages: u32,
     /// How many of the newest messages with one party are looked through for one that is taken back (XEP-0424); older ones stay as they are.
     pub retractable_messages: u32,

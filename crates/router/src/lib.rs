@@ -16,6 +16,7 @@ mod components;
 mod config;
 mod core;
 mod directory;
+mod doubts;
 mod edges;
 mod end;
 mod entrust;

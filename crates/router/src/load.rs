@@ -51,14 +51,16 @@ pub(crate) async fn account_afresh<'a>(
         State::Absent(_) | State::Cold => true,
     };
     if unused {
-        let before = std::mem::replace(state, State::Cold);
-        let mut loaded = account(core, jid, state).await?;
-        if let (Some(account), State::Loaded(before)) = (&mut loaded, before) {
+        // Should the store be away, nothing is forgotten.
+        let loaded = load(core, jid).await?;
+        let before = std::mem::replace(state, loaded);
+        if let (State::Loaded(account), State::Loaded(before)) = (&mut *state, before) {
             // What is known of the archive need not be read again, and may not be written yet.
             (account.log, account.log_version, account.marked) = (before.log, before.log_version, before.marked);
+            account.doubts = before.doubts;
             account.view_mut().meters = before.view.meters.clone();
         }
-        return Ok(loaded);
+        return account(core, jid, state).await;
     }
     if let State::Loaded(account) = state
         && !look_again(core, account).await?

@@ -121,6 +121,11 @@ impl Log {
         self.open.contains_key(&id)
     }
 
+    /// How many messages nobody took yet.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
     /// Another session has the message, or is to get it.
     pub(crate) fn hold(&mut self, id: ArchiveId) {
         if let Some(open) = self.open.get_mut(&id) {

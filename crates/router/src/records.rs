@@ -42,7 +42,7 @@ async fn look_after(core: &Arc<Core>, cells: Vec<Arc<Cell>>) {
             };
             let mut state = cell.state.lock().await;
             let State::Loaded(account) = &mut *state else { return };
-            if account.log.is_none() && account.sessions.is_empty() {
+            if account.log.is_none() && account.sessions.is_empty() && account.doubts.is_empty() {
                 return; // it is read when it is needed
             }
             if let Err(error) = archive::open(core, account).await {

@@ -448,7 +448,8 @@ impl Session {
 
     /// Whether it has that message of the archive, or is to get it.
     pub(crate) fn has(&self, id: ArchiveId) -> bool {
-        self.archived().any(|other| other == id)
+        let mut queued = self.queue.iter().filter_map(|queued| queued.fate.archived());
+        self.owed.binary_search(&id).is_ok() || queued.any(|other| other == id)
     }
 
     /// Whether its client took that message of the archive, as far as the account's log does not know yet.
@@ -478,7 +479,23 @@ impl Session {
 
     /// Whether less than half of what is allowed waits.
     pub(crate) fn has_room(&self, limits: QueueLimits) -> bool {
-        self.queue.len() < limits.stanzas / 2 && self.bytes < limits.bytes / 2
+        self.room(limits) > 0
+    }
+
+    /// How many stanzas more make half of what is allowed; 0 when half of the bytes are there. When nothing waits there is room for one.
+    pub(crate) fn room(&self, limits: QueueLimits) -> usize {
+        if self.queue.is_empty() {
+            return (limits.stanzas / 2).max(1);
+        }
+        match self.bytes < limits.bytes / 2 {
+            true => (limits.stanzas / 2).saturating_sub(self.queue.len()),
+            false => 0,
+        }
+    }
+
+    /// Whether all that was sent is known to be written.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Forgets what has been written.

@@ -46,8 +46,8 @@ pub(crate) async fn decide(
         match settle_all(core, account, (way, key, place), &decision).await {
             Ok(Either::Settled(settled)) => return (decision, settled),
             Ok(Either::Again) => return (known(decision), Settled::default()),
-            Ok(Either::Elsewhere(id)) => {
-                place = Place::Known(id);
+            Ok(Either::Elsewhere(other)) => {
+                place = other;
                 continue;
             }
             Err(refusal) => last = refusal,
@@ -69,7 +69,7 @@ enum Either {
     /// The message came before, and was dealt with then.
     Again,
     /// The message stands under another id than the one by which it was judged.
-    Elsewhere(ArchiveId),
+    Elsewhere(Place),
 }
 
 /// As [`settle`], for a stanza that may ask to be archived.
@@ -98,7 +98,7 @@ async fn settle_all(
                     // What was written for nothing is read again.
                     account.stale |= settled.roster.is_some() || settled.facts.is_some();
                     return Ok(match other {
-                        Written::Elsewhere(id) => Either::Elsewhere(id),
+                        Written::Elsewhere(place) => Either::Elsewhere(place),
                         _ => Either::Again,
                     });
                 }

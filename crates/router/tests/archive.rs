@@ -10,7 +10,7 @@ use dunlin_router::{Config, Durability, NoPeers, Router};
 use link::{Attach, Home, Unwritten};
 use stanza::{Peer, Stanza, StreamCondition};
 use store::Stores;
-use support::{Client, House, settle};
+use support::{Client, House, bare, settle};
 
 fn chat(id: u32) -> String {
     format!("<message to='bob@a.example' type='chat' id='{id}'><body>{id}</body></message>")
@@ -243,6 +243,37 @@ async fn who_comes_back_to_more_than_there_is_room_for_is_not_ended() {
         let condition = StreamCondition::ResourceConstraint;
         assert_eq!(bob.kicked(), Some(condition), "more came than it may be slow by");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_client_that_never_reads_has_an_end() {
+    let config = Config {
+        queue_stanzas: 10,
+        owed_messages: 10,
+        kept_messages: 10,
+        ..Config::default()
+    };
+    let house = House::with(&["alice", "bob"], config).await;
+    let alice = house.client("alice", "a").await;
+    alice.available().await;
+    let mut kicks = 0;
+    for login in 0..5 {
+        let bob = house.client("bob", "b").await;
+        bob.available().await;
+        for id in 0..20 {
+            alice.send(&chat(100 * login + id)).await.unwrap();
+            alice.written();
+        }
+        kicks += u32::from(bob.kicked() == Some(StreamCondition::ResourceConstraint));
+        bob.close().await;
+    }
+    assert_eq!(kicks, 1, "then nothing came any more");
+    let refused = alice
+        .got()
+        .into_iter()
+        .filter(|text| text.contains("service-unavailable"));
+    let kept = house.stores.archive.count(&bare("bob"), "archive").await.unwrap();
+    assert_eq!((kept, refused.count() as u64), (20, 80));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dunlin_router::{Config, NoPeers};
 use engine::{
     About, At, Cx, Effect, Effects, Element, Head, Hooks, Iq, IqType, Module, Payload, Presence, Reply, RosterChange,
@@ -16,7 +17,7 @@ use engine::{
 };
 use link::Home;
 use stanza::{Bare, Jid, Peer, SaslFailure, SaslReply, SaslRequest, SessionId};
-use store::{Accounts, Contact, Error, Roster, Rosters, Stores};
+use store::{Accounts, Append, Archive, Contact, Entry, EntryId, Error, Page, PageRequest, Roster, Rosters, Stores};
 use support::{House, bare, settle};
 use topology::Slot;
 
@@ -37,6 +38,69 @@ impl Rosters for Away {
             return Err(Error::Unavailable("away".into()));
         }
         self.rosters.change(owner, seen, put, remove).await
+    }
+}
+
+/// An archive whose next answer to a writer can be lost: what was to be written is, and the writer does not know.
+struct Unheard {
+    archive: Arc<dyn Archive>,
+    is_unheard: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Archive for Unheard {
+    async fn append(&self, entries: &[Append]) -> store::Result<Vec<EntryId>> {
+        let ids = self.archive.append(entries).await?;
+        match self.is_unheard.swap(false, Ordering::SeqCst) {
+            true => Err(Error::Unavailable("no answer".into())),
+            false => Ok(ids),
+        }
+    }
+
+    async fn page(&self, owner: &Bare, log: &str, request: &PageRequest) -> store::Result<Page> {
+        self.archive.page(owner, log, request).await
+    }
+
+    async fn entries(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> store::Result<Vec<Entry>> {
+        self.archive.entries(owner, log, ids).await
+    }
+
+    async fn logs(&self, owner: &Bare) -> store::Result<Vec<String>> {
+        self.archive.logs(owner).await
+    }
+
+    async fn count(&self, owner: &Bare, log: &str) -> store::Result<u64> {
+        self.archive.count(owner, log).await
+    }
+
+    async fn count_found(
+        &self,
+        owner: &Bare,
+        log: &str,
+        request: &PageRequest,
+        most: u32,
+    ) -> store::Result<Option<u32>> {
+        self.archive.count_found(owner, log, request, most).await
+    }
+
+    async fn excess(&self, owner: &Bare, log: &str, keep: u32) -> store::Result<Option<EntryId>> {
+        self.archive.excess(owner, log, keep).await
+    }
+
+    async fn replace(&self, owner: &Bare, log: &str, id: EntryId, stanza: Bytes) -> store::Result<bool> {
+        self.archive.replace(owner, log, id, stanza).await
+    }
+
+    async fn trim(&self, owner: &Bare, log: &str, last: EntryId, most: u32) -> store::Result<u64> {
+        self.archive.trim(owner, log, last, most).await
+    }
+
+    async fn remove(&self, owner: &Bare, log: &str, ids: &[EntryId]) -> store::Result<u64> {
+        self.archive.remove(owner, log, ids).await
+    }
+
+    async fn index(&self, owner: &Bare, log: &str, most: u32) -> store::Result<bool> {
+        self.archive.index(owner, log, most).await
     }
 }
 
@@ -71,6 +135,47 @@ async fn a_roster_that_cannot_be_written_bounces_and_changes_nothing() {
     alice.send(befriend).await.unwrap();
     assert!(alice.got()[0].contains("type='result'"));
     assert_eq!(house.stores.rosters.load(&bare("alice")).await.unwrap().version, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_not_delivered_though_it_was_written() {
+    let is_unheard = Arc::new(AtomicBool::new(false));
+    let stores = support::stores(&["alice", "bob"]).await;
+    let archive = Arc::new(Unheard {
+        archive: stores.archive.clone(),
+        is_unheard: is_unheard.clone(),
+    });
+    let house = house(Stores { archive, ..stores }).await;
+    let (alice, bob) = (house.client("alice", "a").await, house.client("bob", "b").await);
+    alice.available().await;
+    bob.available().await;
+    alice.got();
+    let say = |id: u32| format!("<message to='bob@a.example' type='chat' id='{id}'><body>{id}</body></message>");
+    alice.send(&say(1)).await.unwrap();
+    is_unheard.store(true, Ordering::SeqCst);
+    alice.send(&say(2)).await.unwrap();
+    let refused = alice.got();
+    assert!(
+        refused.len() == 1 && refused[0].contains("id='2'") && refused[0].contains("resource-constraint"),
+        "{refused:?}"
+    );
+    alice.send(&say(3)).await.unwrap();
+    settle().await;
+    let heard = bob.got().concat();
+    assert!(heard.contains("id='1'") && heard.contains("id='3'"), "{heard}");
+    assert!(!heard.contains("id='2'"), "{heard}");
+    bob.written();
+    bob.close().await;
+    is_unheard.store(true, Ordering::SeqCst);
+    alice.send(&say(4)).await.unwrap();
+    assert!(
+        alice.got().concat().contains("resource-constraint"),
+        "while he was away"
+    );
+    let again = house.client("bob", "b").await;
+    again.available().await;
+    assert!(!again.got().concat().contains("<body>"));
+    assert_eq!(house.stores.archive.count(&bare("bob"), "archive").await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,8 @@ struct Gather {
 }
 
 impl Gather {
-    /// The next batch: what came within the linger of its first job, or what fills it. What comes meanwhile wakes nobody up.
+    /// The next batch: what came within the linger of its first job, or what fills it. What comes meanwhile wakes nobody up. What nobody
+    /// waits for any more is not written: by now it was refused, or is handed in again.
     async fn batch(&mut self) -> Option<Vec<Job>> {
         let first = self.jobs.recv().await?;
         if self.jobs.len() < self.rows {
@@ -77,12 +78,16 @@ impl Gather {
             rows += job.entries.len();
             batch.push(job);
         }
+        batch.retain(|job| !job.answer.is_closed());
         Some(batch)
     }
 }
 
-/// Inserts all jobs together. When the database refuses the insert, each job gets its own, so that it harms no other.
+/// Inserts all jobs together, if there are any. When the database refuses the insert, each job gets its own, so that it harms no other.
 async fn commit(pool: &PgPool, jobs: Vec<Job>) {
+    if jobs.is_empty() {
+        return;
+    }
     let rows: Vec<&Append> = jobs.iter().flat_map(|job| &job.entries).collect();
     metrics::histogram!("dunlin_store_commit_writes", "backend" => "postgres").record(rows.len() as f64);
     match insert(pool, &rows).await {
@@ -94,7 +99,7 @@ async fn commit(pool: &PgPool, jobs: Vec<Job>) {
             }
         }
         Err(error) if jobs.len() > 1 && error.as_database_error().is_some() => {
-            for job in jobs {
+            for job in jobs.into_iter().filter(|job| !job.answer.is_closed()) {
                 let ids = insert(pool, &job.entries.iter().collect::<Vec<_>>()).await;
                 let _ = job.answer.send(ids.map_err(failed));
             }
