@@ -392,6 +392,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ],
     ),
     scenario(
+        "router-parted-from-edges",
+        Always,
+        "one edge, and then all of them, do not reach a router, for 12 s",
+        &[
+            Talk(2_000, 4_000),
+            Part(Router, Edge),
+            Talk(6_000, 6_001),
+            Part(Router, Edges),
+            Talk(12_000, 12_001),
+            Heal,
+            Talk(8_000, 8_001),
+        ],
+    ),
+    scenario(
         "router-parted-from-all",
         Always,
         "a router is reached by nobody, and reaches nobody, for 15 s",
