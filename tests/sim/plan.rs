@@ -41,6 +41,13 @@ pub(crate) enum Fault {
     Leave { seat: Seat, back: u64 },
     /// Nothing comes through between two nodes for a while.
     Cut { a: Seat, b: Seat, lasts: u64 },
+    /// Nothing comes through between a router and any edge: first one, then the others, until all of it is mended.
+    Strand {
+        router: Seat,
+        edge: Seat,
+        then: u64,
+        lasts: u64,
+    },
     /// What goes between two nodes takes longer for a while.
     Slow { a: Seat, b: Seat, by: u64, lasts: u64 },
     /// The connections between two nodes break.
@@ -72,6 +79,7 @@ pub(crate) enum Kind {
     EdgeLeave,
     RouterLeave,
     Cut,
+    Strand,
     Slow,
     Sever,
     Shut,
@@ -91,6 +99,7 @@ pub(crate) const MIX: &[(Kind, u64)] = &[
     (Kind::EdgeLeave, 3),
     (Kind::RouterLeave, 3),
     (Kind::Cut, 3),
+    (Kind::Strand, 2),
     (Kind::Slow, 3),
     (Kind::Sever, 4),
     (Kind::Shut, 3),
@@ -135,7 +144,8 @@ impl Plan {
 
     /// Whether links are cut for a while.
     pub(crate) fn has_cuts(&self) -> bool {
-        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Cut { .. }))
+        let is_cut = |fault: &Fault| matches!(fault, Fault::Cut { .. } | Fault::Strand { .. });
+        self.faults.iter().any(|(_, fault)| is_cut(fault))
     }
 
     /// Whether a home may have to refuse messages: it cannot hand them on, or keep them.
@@ -177,6 +187,12 @@ impl Plan {
                 a,
                 b,
                 lasts: chance.within(100..=6_000),
+            },
+            Kind::Strand => Fault::Strand {
+                router,
+                edge,
+                then: chance.within(0..=6_000),
+                lasts: chance.within(1_000..=16_000),
             },
             Kind::Slow => Fault::Slow {
                 a,
@@ -220,7 +236,7 @@ impl Fault {
     fn is_rough(&self) -> bool {
         match self {
             Self::Crash { seat, .. } | Self::Pause { seat, .. } => *seat < ROUTERS,
-            Self::Cut { .. } | Self::Sever { .. } | Self::Shut { .. } => true,
+            Self::Cut { .. } | Self::Strand { .. } | Self::Sever { .. } | Self::Shut { .. } => true,
             _ => false,
         }
     }

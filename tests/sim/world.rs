@@ -63,6 +63,8 @@ struct Place {
 enum End {
     Start(Seat),
     Wake(Seat),
+    /// Nothing comes through from now on; that is an end, too.
+    Cut(Seat, Seat),
     Mend(Seat, Seat),
     Open(Option<Seat>, Which),
 }
@@ -274,6 +276,20 @@ impl World {
                 self.ground.net.cut(a, b);
                 self.later.push((now + lasts, End::Mend(a, b)));
             }
+            Fault::Strand {
+                router,
+                edge,
+                then,
+                lasts,
+            } => {
+                self.ground.net.cut(router, edge);
+                for seat in ROUTERS..ROUTERS + EDGES {
+                    if seat != edge {
+                        self.later.push((now + then, End::Cut(router, seat)));
+                    }
+                    self.later.push((now + then + lasts, End::Mend(router, seat)));
+                }
+            }
             Fault::Slow { a, b, by, lasts } => {
                 self.ground.net.slow(a, b, by);
                 self.later.push((now + lasts, End::Mend(a, b)));
@@ -298,6 +314,7 @@ impl World {
         match end {
             End::Start(seat) => self.start(seat),
             End::Wake(seat) => self.wake(seat),
+            End::Cut(a, b) => self.ground.net.cut(a, b),
             End::Mend(a, b) => self.ground.net.mend(a, b),
             End::Open(seat, which) => self.shut(seat, which, false),
         }
@@ -361,10 +378,10 @@ impl World {
     /// Everything is whole again.
     fn heal(&mut self, plan: &Plan) {
         self.ledger.note("HEALED");
-        self.ground.net.mend_all();
         for end in std::mem::take(&mut self.later) {
             self.end(end.1);
         }
+        self.ground.net.mend_all();
         for client in &mut self.clients {
             client.quiet = true;
             client.slow_down(0);

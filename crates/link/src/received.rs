@@ -45,6 +45,13 @@ impl Received {
         self.unwritten.push_back(delivery);
     }
 
+    /// The delivery of that number, if it is the next, cannot be kept.
+    pub(crate) fn pass_over(&mut self, number: u64) {
+        if self.place(number) == Place::Next {
+            self.last = number;
+        }
+    }
+
     /// Those up to `number` were written to the client.
     pub(crate) fn written(&mut self, number: u64) {
         while self.unwritten.pop_front_if(|first| first.number <= number).is_some() {}

@@ -158,6 +158,7 @@ impl Session {
 
     pub(crate) fn attach<P: Port>(&mut self, to: &Target<'_, P>) {
         let link = to.link;
+        self.lacks &= self.hears(link.id); // another home, or another link, begins with this
         self.at = Some(At {
             node: to.node.clone(),
             link: link.id,

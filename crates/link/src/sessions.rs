@@ -245,12 +245,15 @@ impl<P: Port> Sessions<P> {
     }
 
     /// A router has entrusted a session to this edge whose own is gone; it is attached there.
-    pub(crate) fn keep(&mut self, link: LinkId, attach: Attach) {
+    pub(crate) fn keep(&mut self, link: LinkId, attach: Attach, now: Instant) {
         let Some((node, up)) = self.links.iter().find(|(_, up)| up.id == link) else {
             return;
         };
         let SessionRef { id, slot, .. } = attach.session;
         if self.sessions.contains_key(&id) {
+            if self.heard(link, id).is_some() {
+                self.lacks(id, now); // its home does not know that
+            }
             return;
         }
         let at = At {
@@ -388,7 +391,18 @@ impl<P: Port> Sessions<P> {
         lacking.len()
     }
 
-    /// Something that was delivered did not come: until it has, what the home says of the session is beyond it.
+    /// What was delivered cannot be read, and never will: what follows it does not wait for it.
+    pub(crate) fn pass_over(&mut self, link: LinkId, sessions: &[(SessionId, u64)]) {
+        for (id, number) in sessions {
+            if let Some(session) = self.heard(link, *id) {
+                session.received.pass_over(*number);
+            } else if let Some(early) = self.binding.get_mut(id).filter(|early| early.link == link) {
+                early.received.pass_over(*number);
+            }
+        }
+    }
+
+    /// Something that was delivered did not come, or may not have: until it has, what the home says of the session is beyond it.
     fn lacks(&mut self, id: SessionId, now: Instant) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;

@@ -331,6 +331,17 @@ fn a_session_that_lacks_a_delivery_takes_none_beyond_it_and_attaches_again() {
     assert_eq!((attach.delivered, &attach.mirror[..]), (4, &b"4"[..]));
 }
 
+#[test]
+fn what_cannot_be_read_holds_up_nothing_that_follows() {
+    let (mut sessions, _, _) = edge();
+    assert_eq!(delivered(&mut sessions, 0, &[1]), [1]);
+    sessions.pass_over(LinkId(1), &[(SessionId(7), 2)]);
+    sessions.pass_over(LinkId(0), &[(SessionId(7), 3)]);
+    assert_eq!(delivered(&mut sessions, 0, &[3]), [], "two is still to come");
+    sessions.pass_over(LinkId(0), &[(SessionId(7), 2)]);
+    assert_eq!(delivered(&mut sessions, 0, &[3]), [3]);
+}
+
 /// What the edge takes of these deliveries to session 7 over a link.
 fn delivered(sessions: &mut Sessions<Wire>, link: u64, numbers: &[u64]) -> Vec<u64> {
     let mut delivery = delivery(7, numbers, stanza());
@@ -385,9 +396,9 @@ fn an_entrusted_session_is_kept_like_an_own_one() {
         inactive: false,
         held: Held::default(),
     };
-    sessions.keep(LinkId(5), attach.clone());
+    sessions.keep(LinkId(5), attach.clone(), Instant::now());
     assert_eq!(sessions.load().0, 1, "no such link");
-    sessions.keep(LinkId(0), attach);
+    sessions.keep(LinkId(0), attach, Instant::now());
     wires[0].drain();
     sessions.link_down(LinkId(0));
     sessions.publish(&moved(&table));

@@ -50,6 +50,8 @@ pub(crate) async fn attach(core: &Arc<Core>, edge: &EdgeRef, attach: Attach, giv
     let mut out = Out::default();
     let taken = if is_outlived(account, edge, &attach) {
         Err(Gone::Session)
+    } else if is_left_behind(account, &attach) {
+        go_past(core, account, edge, attach, &mut out).await
     } else if account.sessions.contains_key(&attach.session.id) {
         if relink(core, account, edge, &attach) {
             archive::feed_all(core, account, None).await;
@@ -97,8 +99,39 @@ fn is_outlived(account: &Account, edge: &EdgeRef, attach: &Attach) -> bool {
 }
 
 fn is_elsewhere(session: &Session, edge: &EdgeRef) -> bool {
-    let at = session.handle.edge.as_ref();
-    at.is_some_and(|(id, epoch)| *id != edge.id || *epoch != edge.epoch)
+    session.handle.edge.is_some() && session.is_away_from(edge)
+}
+
+/// Whether the session went on at its edge, at another home, where what is here did not: this was entrusted to an edge that hands it on, though
+/// the session's own edge came back meanwhile. From there on its numbers mean something else.
+fn is_left_behind(account: &Account, attach: &Attach) -> bool {
+    let Some(session) = account.sessions.get(&attach.session.id) else {
+        return false;
+    };
+    let resumed = || Mirror::decode(attach.mirror.clone()).map_or(0, |mirror| mirror.resumed);
+    !attach.detached && (attach.delivered > session.delivered || resumed() > session.resumed)
+}
+
+/// Takes over a session of which a copy is here that was left behind. What came for that goes to the session itself.
+async fn go_past(
+    core: &Core,
+    account: &mut Account,
+    edge: &EdgeRef,
+    attach: Attach,
+    out: &mut Out,
+) -> Result<(), Gone> {
+    let Some((mut copy, _)) = account.forget(attach.session.id, core.now()) else {
+        return Err(Gone::Session);
+    };
+    gauges::session(false);
+    if is_elsewhere(&copy, edge) {
+        copy.edge.edge.kick(copy.id, StreamCondition::Conflict);
+    }
+    core.directory.remove(copy.id, &copy.handle);
+    account.let_go(&mut copy);
+    let taken = take_over(core, account, edge, attach, out).await;
+    end::send_again(core, account, copy.take_unwritten(), out).await;
+    taken
 }
 
 /// The link came back: what did not reach the edge is sent again, under its old numbers. Returns whether a page of kept messages is
@@ -111,6 +144,9 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -
     let is_through = session.handle.note_written(attach.written);
     if is_elsewhere(session, edge) {
         session.edge.edge.kick(id, StreamCondition::Conflict); // the copy that was entrusted there is not needed any more
+    }
+    if session.is_away_from(edge) && !attach.detached {
+        session.resumed = session.resumed.saturating_add(1); // should that edge not hear it, its copy is the older one
     }
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.detached = session.detached.filter(|_| attach.detached);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use stanza::{Bare, SessionId};
@@ -16,6 +17,8 @@ const ENDED: usize = 65_536;
 /// The sessions here by id.
 pub(crate) struct Directory {
     shards: Vec<RwLock<HashMap<SessionId, Arc<Handle>>>>,
+    /// How many of them have no edge.
+    lone: AtomicUsize,
     /// Sessions that ended here lately: an edge that has not heard of it may not attach them again.
     ended: Mutex<(HashSet<SessionId>, VecDeque<SessionId>)>,
     /// How much was handled of sessions under stream management that ended here lately, by their first ids.
@@ -26,6 +29,7 @@ impl Directory {
     pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            lone: AtomicUsize::new(0),
             ended: Mutex::default(),
             handled: Mutex::default(),
         }
@@ -36,15 +40,24 @@ impl Directory {
     }
 
     pub(crate) fn insert(&self, id: SessionId, handle: Arc<Handle>) {
-        self.shard(id).write().insert(id, handle);
+        let mut shard = self.shard(id).write();
+        self.lone
+            .fetch_add(usize::from(handle.edge.is_none()), Ordering::SeqCst);
+        let before = shard.insert(id, handle);
+        self.leaves(before.as_deref());
     }
 
     /// Forgets the session, if `handle` is what is known of it.
     pub(crate) fn remove(&self, id: SessionId, handle: &Arc<Handle>) {
         let mut shard = self.shard(id).write();
         if shard.get(&id).is_some_and(|other| Arc::ptr_eq(other, handle)) {
-            shard.remove(&id);
+            self.leaves(shard.remove(&id).as_deref());
         }
+    }
+
+    fn leaves(&self, handle: Option<&Handle>) {
+        let was_lone = handle.is_some_and(|handle| handle.edge.is_none());
+        self.lone.fetch_sub(usize::from(was_lone), Ordering::SeqCst);
     }
 
     /// Remembers that the session has ended.
@@ -122,9 +135,7 @@ impl Directory {
 
     /// Whether some session has no edge.
     pub(crate) fn has_lone(&self) -> bool {
-        let lone =
-            |shard: &RwLock<HashMap<SessionId, Arc<Handle>>>| shard.read().values().any(|handle| handle.edge.is_none());
-        self.shards.iter().any(lone)
+        self.lone.load(Ordering::SeqCst) > 0
     }
 
     pub(crate) fn count(&self) -> usize {

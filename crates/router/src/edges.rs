@@ -69,14 +69,14 @@ impl Edges {
         });
     }
 
-    /// The edge has attached its sessions by the slot table `table`, but those of the slots in `pending`. Returns whether there are slots of
-    /// which it had said no such thing before.
+    /// The edge has attached its sessions by the slot table `table`, but those of the slots in `pending`. Returns whether it has said more than
+    /// before.
     pub(crate) fn attached(&self, edge: &EdgeRef, table: u64, pending: BTreeSet<Slot>) -> bool {
         let mut is_news = false;
         self.change(|edges| {
             let known = edges.get_mut(&edge.id).filter(|known| known.edge.epoch == edge.epoch);
             if let Some(known) = known.filter(|known| known.attached <= Some(table)) {
-                is_news = known.attached.is_none() || !known.pending.is_subset(&pending);
+                is_news = known.attached < Some(table) || !known.pending.is_subset(&pending);
                 (known.attached, known.pending) = (Some(table), pending);
             }
         });

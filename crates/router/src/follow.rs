@@ -1,6 +1,6 @@
 //! Follows membership and slot table, and says what they change for this router.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Follows membership for ever.
 pub(crate) async fn run(core: Arc<Core>, member: Arc<Member>, changes: mpsc::Sender<Change>) {
-    let mut held = BTreeSet::new();
+    let mut held = BTreeMap::new();
     let mut life = member.watch();
     let mut heard = member.heard();
     loop {
@@ -58,7 +58,7 @@ async fn apply(
     core: &Arc<Core>,
     life: Option<Life>,
     snapshot: Snapshot,
-    held: &mut BTreeSet<Slot>,
+    held: &mut BTreeMap<Slot, u64>,
     changes: &mpsc::Sender<Change>,
 ) -> bool {
     let known = core.snapshot.borrow().clone();
@@ -79,15 +79,16 @@ async fn apply(
     !is_news || changes.send(change).await.is_ok()
 }
 
-fn difference(core: &Core, life: Option<Life>, table: &SlotTable, held: &mut BTreeSet<Slot>) -> Change {
-    let mine: BTreeSet<Slot> = life
+/// `held`: the slots of the last table, each with its slot epoch. One with another epoch was another router's between the two, and what is known
+/// here of its sessions may be of before that.
+fn difference(core: &Core, life: Option<Life>, table: &SlotTable, held: &mut BTreeMap<Slot, u64>) -> Change {
+    let mine = life
         .map(|life| table.slots_of(&core.node, life.epoch))
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    let lost = held.difference(&mine).copied().collect();
-    let is_fresh = |slot: &Slot| table.at(*slot).is_some_and(|(_, _, slot_epoch)| slot_epoch == 1);
-    let (fresh, gained) = mine.difference(held).copied().partition(is_fresh);
+        .unwrap_or_default();
+    let epoch = |slot: Slot| table.at(slot).map_or(0, |(_, _, slot_epoch)| slot_epoch);
+    let mine: BTreeMap<Slot, u64> = mine.into_iter().map(|slot| (slot, epoch(slot))).collect();
+    let lost = beyond(held, &mine).collect();
+    let (fresh, gained) = beyond(&mine, held).partition(|slot| epoch(*slot) == 1);
     *held = mine;
     Change {
         table: table.revision,
@@ -95,4 +96,10 @@ fn difference(core: &Core, life: Option<Life>, table: &SlotTable, held: &mut BTr
         fresh,
         gained,
     }
+}
+
+/// The slots of the first that the second does not have in the same epoch.
+fn beyond<'a>(these: &'a BTreeMap<Slot, u64>, those: &'a BTreeMap<Slot, u64>) -> impl Iterator<Item = Slot> + 'a {
+    let missing = |(slot, epoch): &(&Slot, &u64)| those.get(slot) != Some(epoch);
+    these.iter().filter(missing).map(|(slot, _)| *slot)
 }

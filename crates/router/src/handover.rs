@@ -54,10 +54,10 @@ pub(crate) async fn run(core: Arc<Core>, mut changes: mpsc::Receiver<Change>) {
                 let Some(mut change) = change else { return };
                 core.slots.open(&change.fresh, change.table);
                 core.slots.serve(&change.fresh, change.table);
+                leaving.extend(change.lost.iter().map(|slot| (*slot, change.table)));
                 let (back, gained) = change.gained.into_iter().partition(|slot| leaving.contains_key(slot));
                 gain(&core, gained, change.table);
                 change.gained = back;
-                leaving.extend(change.lost.iter().map(|slot| (*slot, change.table)));
                 seals.push_back(give_away(core.clone(), change));
             }
         }

@@ -41,7 +41,7 @@ pub(crate) struct Session {
     pub(crate) delivered: u64,
     /// Once stream management has begun.
     pub(crate) management: Option<Management>,
-    /// How often it was resumed: of two records of a session the one that was resumed more often is the later one.
+    /// How often it was resumed, or came back from another edge that had a copy of it: of two records of a session the one that was resumed more often is the later one.
     pub(crate) resumed: u32,
     /// While it has no stream.
     pub(crate) detached: Option<Detached>,
@@ -343,6 +343,12 @@ impl Session {
         (self.id, self.detached, self.inactive) = (id, None, false);
         self.resumed = self.resumed.saturating_add(1);
         former
+    }
+
+    /// Whether another edge has it, in this edge's life, or none.
+    pub(crate) fn is_away_from(&self, edge: &EdgeRef) -> bool {
+        let at = self.handle.edge.as_ref();
+        at.is_none_or(|(id, epoch)| *id != edge.id || *epoch != edge.epoch)
     }
 
     /// Its edge is gone (`None`), or is this one again. Returns the handle it has from now on.

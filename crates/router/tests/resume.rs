@@ -510,6 +510,66 @@ async fn an_edge_is_not_entrusted_with_a_session_that_it_may_be_about_to_attach(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_was_left_behind_gives_way_to_the_session_that_went_on() {
+    let (house, juliet, other) = with_another_edge().await;
+    juliet.available().await;
+    enable(&juliet, None).await.unwrap();
+    house.router.edge_down(&"edge-1".into(), Epoch(1)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let copy = other.kept.lock().pop().expect("entrusted");
+    // The session's own edge came back and it went on; then their home dies, and the other edge, which heard of nothing, is faster.
+    let went_on = copy.delivered + 5;
+    let next = support::router("router-2", house.stores.clone(), Arc::new(NoPeers), Config::default());
+    next.serve_alone();
+    next.edge_up(edge_ref("edge-2", &other)).await;
+    next.attach(&edge_ref("edge-2", &other), copy.clone()).await.unwrap();
+    let (at, account) = (edge_ref("edge-2", &other), support::account("romeo"));
+    let romeo = Client::bind(&next, at, &other, &account, Some("orchard"))
+        .await
+        .unwrap();
+    romeo.send(&message("1")).await.unwrap();
+    let request = format!("<iq to='juliet@{DOMAIN}/balcony' type='get' id='2'><ping xmlns='urn:xmpp:ping'/></iq>");
+    romeo.send(&request).await.unwrap();
+
+    let own = Arc::new(FakeEdge::default());
+    let attach = Attach {
+        delivered: went_on,
+        written: went_on,
+        unwritten: Vec::new(),
+        detached: false,
+        ..copy
+    };
+    next.attach(&edge_ref("edge-1", &own), attach).await.unwrap();
+    romeo.send(&message("3")).await.unwrap();
+    settle().await;
+    let heard: Vec<_> = own.deliveries(juliet.session.id);
+    let ids = |text: &str| {
+        ["1", "2", "3"]
+            .into_iter()
+            .find(|id| text.contains(&format!("id='{id}'")))
+            .unwrap_or("")
+    };
+    let mut heard: Vec<_> = heard
+        .iter()
+        .map(|(number, text, _)| (*number - went_on, ids(text)))
+        .collect();
+    assert_eq!(
+        heard.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [1, 2, 3],
+        "{heard:?}"
+    );
+    heard.sort_unstable_by_key(|(_, id)| *id);
+    assert_eq!(heard.iter().map(|(_, id)| *id).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert!(
+        other
+            .kicks
+            .lock()
+            .contains(&(juliet.session.id, StreamCondition::Conflict))
+    );
+    assert_eq!(next.sessions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_edge_that_was_out_of_reach_comes_back_and_the_copy_entrusted_elsewhere_is_forgotten() {
     let (house, juliet, other) = with_another_edge().await;
     juliet.available().await;

@@ -30,7 +30,7 @@ use crate::outbox::{Batch, LINGER, Marks, Outbox};
 use crate::session::Port;
 use crate::sessions::{Limits, Sessions, Submit};
 use crate::wire::pb::router_client::RouterClient;
-use crate::wire::{EdgeFrame, RouterFrame, pb};
+use crate::wire::{EdgeFrame, RouterFrame, Unreadable, pb};
 use crate::{CloseReason, Edge, Gone, Router, SessionRef, Submission, Window};
 
 /// The routers of a cluster, for an edge that reaches them over gRPC. Dropping it ends all links.
@@ -477,7 +477,7 @@ impl Pool {
                 }
             }
             RouterFrame::Keep(attach) => {
-                self.sessions.lock().keep(link, *attach);
+                self.sessions.lock().keep(link, *attach, Instant::now().into_std());
                 self.stir.notify_one();
             }
             RouterFrame::Refused {
@@ -630,9 +630,10 @@ impl Talk for Pool {
             for frame in batch.frames {
                 match RouterFrame::decode(frame) {
                     Ok(frame) => self.hear(link, &**edge, frame),
-                    Err(error) => {
+                    Err(Unreadable { why, sessions }) => {
                         metric::malformed("router");
-                        tracing::warn!(router = %node, %error, "frame passed over");
+                        tracing::warn!(router = %node, error = %why, "frame passed over");
+                        self.sessions.lock().pass_over(link, &sessions);
                     }
                 }
             }

@@ -31,7 +31,7 @@ pub(crate) mod pb {
 pub(crate) use edge_frame::EdgeFrame;
 pub use fuzz::decode_any;
 pub(crate) use peer_frame::{Part, PeerFrame, PeerReply};
-pub(crate) use router_frame::RouterFrame;
+pub(crate) use router_frame::{RouterFrame, Unreadable};
 pub(crate) use snapshot::{node_from, node_to, snapshot_from, snapshot_to};
 
 /// Highest protocol version this release speaks: major, minor. Majors do not mix; minors are listed in the protocol file.

@@ -20,6 +20,21 @@ use super::snapshot::{snapshot_from, snapshot_to};
 use super::stanza::{stanza_from, stanza_size, stanza_to};
 use crate::{Attach, Delivery, Gone, Waiting};
 
+/// A frame that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) why: Malformed,
+    /// If it is a delivery: to which sessions, each with its number.
+    pub(crate) sessions: Vec<(SessionId, u64)>,
+}
+
+impl From<Malformed> for Unreadable {
+    fn from(why: Malformed) -> Self {
+        let sessions = Vec::new();
+        Self { why, sessions }
+    }
+}
+
 /// A frame as a value; see the protocol file.
 #[derive(Clone, Debug)]
 pub(crate) enum RouterFrame {
@@ -118,23 +133,29 @@ impl RouterFrame {
         pb::RouterFrame { frame: Some(frame) }
     }
 
-    pub(crate) fn decode(frame: pb::RouterFrame) -> Result<Self, Malformed> {
+    pub(crate) fn decode(frame: pb::RouterFrame) -> Result<Self, Unreadable> {
         Ok(match frame.frame.ok_or(Malformed("frame"))? {
-            Frame::Hello(_) => return Err(Malformed("second hello")),
+            Frame::Hello(_) => return Err(Malformed("second hello").into()),
             Frame::Snapshot(snapshot) => Self::Snapshot(Arc::new(snapshot_from(snapshot)?)),
             Frame::Sasl(reply) => Self::Sasl(reply.call, sasl_reply_from(reply)?),
             Frame::Register(reply) => Self::Register(reply.call, register_reply_from(reply)?),
             Frame::Bind(reply) => Self::Bind(reply.call, bind_reply_from(reply)?),
             Frame::Enable(reply) => Self::Enable(reply.call, enable_reply_from(reply)?),
             Frame::Resume(reply) => Self::Resume(reply.call, resume_reply_from(reply)?),
-            Frame::Delivery(delivery) => Self::Delivery(Delivery {
-                sessions: delivery.sessions.iter().map(target_from).collect(),
-                stanza: Arc::new(stanza_from(delivery.stanza)?),
-                readdress: delivery.readdress,
-                archived: delivery.archived.map(archived_from),
-                settled: delivery.settled,
-                trace: trace_from(&delivery.trace),
-            }),
+            Frame::Delivery(delivery) => {
+                let sessions = delivery.sessions.iter().map(target_from).collect();
+                match stanza_from(delivery.stanza) {
+                    Ok(stanza) => Self::Delivery(Delivery {
+                        sessions,
+                        stanza: Arc::new(stanza),
+                        readdress: delivery.readdress,
+                        archived: delivery.archived.map(archived_from),
+                        settled: delivery.settled,
+                        trace: trace_from(&delivery.trace),
+                    }),
+                    Err(why) => return Err(Unreadable { why, sessions }),
+                }
+            }
             Frame::Done(done) => Self::Done(done.sessions.iter().map(target_from).collect()),
             Frame::Mirror(mirror) => Self::Mirror(session_from(mirror.session)?, mirror.state),
             Frame::Hold(hold) => Self::Hold(
