@@ -136,6 +136,9 @@ impl Plan {
                 last_loss = Some(at);
             }
             let fault = plan.fault(&mut chance, kind);
+            if let Fault::Strand { then, lasts, .. } = fault {
+                last_loss = Some(at + then + lasts); // as long as it is away for everybody's clients
+            }
             plan.is_rough |= fault.is_rough();
             plan.faults.push((at, fault));
         }
@@ -192,7 +195,7 @@ impl Plan {
                 router,
                 edge,
                 then: chance.within(0..=6_000),
-                lasts: chance.within(1_000..=16_000),
+                lasts: chance.within(1_000..=12_000),
             },
             Kind::Slow => Fault::Slow {
                 a,
@@ -245,10 +248,10 @@ impl Fault {
 impl Kind {
     /// Whether a node is away because of it.
     fn takes_a_node(self) -> bool {
-        use Kind::{EdgeCrash, EdgeLeave, EdgePause, RouterCrash, RouterLeave, RouterPause};
+        use Kind::{EdgeCrash, EdgeLeave, EdgePause, RouterCrash, RouterLeave, RouterPause, Strand};
         matches!(
             self,
-            EdgeCrash | RouterCrash | EdgePause | RouterPause | EdgeLeave | RouterLeave
+            EdgeCrash | RouterCrash | EdgePause | RouterPause | EdgeLeave | RouterLeave | Strand
         )
     }
 }

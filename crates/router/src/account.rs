@@ -199,11 +199,9 @@ impl Account {
     }
 
     /// Sessions that no edge has.
-    pub(crate) fn lone(&self) -> impl Iterator<Item = SessionId> {
+    pub(crate) fn lone(&self) -> impl Iterator<Item = &Session> {
         let sessions = self.sessions.values();
-        sessions
-            .filter(|session| session.handle.edge.is_none())
-            .map(|session| session.id)
+        sessions.filter(|session| session.handle.edge.is_none())
     }
 
     /// A session goes by another id, over another edge. Returns how it was reached before.

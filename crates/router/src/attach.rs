@@ -147,6 +147,7 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -
     }
     if session.is_away_from(edge) && !attach.detached {
         session.resumed = session.resumed.saturating_add(1); // should that edge not hear it, its copy is the older one
+        session.streams_at = Some((edge.id.clone(), edge.epoch));
     }
     core.directory.insert(id, session.set_edge(Some(edge)));
     session.detached = session.detached.filter(|_| attach.detached);
@@ -191,6 +192,7 @@ async fn take_over(
     session.set_read(mirror.read.take(), attach.archived);
     session.client = mirror.client;
     (session.inactive, session.held) = (attach.inactive, attach.held);
+    session.streams_at = session.streams_at.filter(|_| !attach.detached);
     session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());

@@ -13,7 +13,7 @@ use stanza::{
 };
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
-use topology::{Epoch, NodeId, Slot};
+use topology::{Epoch, NodeId, Slot, Verdict};
 
 use crate::account::Account;
 use crate::archive;
@@ -217,6 +217,7 @@ pub(crate) async fn stream_lost(
     }
     let goes_on = detach(core, account, id, core.now());
     if let Some(session) = account.sessions.get_mut(&id).filter(|_| goes_on) {
+        session.streams_at = session.streams_at.take().filter(|_| edge.is_some());
         // An edge in this process has no copy that could outlive this one.
         if edge.is_some() || core.edges.is_local(&session.edge.id, session.edge.epoch) {
             core.directory.insert(id, session.set_edge(None));
@@ -265,11 +266,15 @@ pub(crate) fn detach(core: &Core, account: &mut Account, id: SessionId, since: T
 }
 
 /// Ends the sessions of the `wanted` slots that are here alone: no edge has a copy to hand on, so what waits for them must find
-/// its way now.
+/// its way now. One that was last seen at an edge that lives, out of reach of this home, is there: its next home will hear of it.
 pub(crate) async fn end_lone(core: &Arc<Core>, wanted: impl Fn(Slot) -> bool) {
     for cell in core.cells.of_slots(wanted) {
         let lone: Vec<SessionId> = match &*cell.state.lock().await {
-            State::Loaded(account) => account.lone().collect(),
+            State::Loaded(account) => account
+                .lone()
+                .filter(|session| !may_live(core, session))
+                .map(|s| s.id)
+                .collect(),
             State::Cold | State::Absent(_) => Vec::new(),
         };
         for id in lone {
@@ -278,6 +283,14 @@ pub(crate) async fn end_lone(core: &Arc<Core>, wanted: impl Fn(Slot) -> bool) {
             Travel::carry(core, batch).await;
         }
     }
+}
+
+/// Whether an edge that is no part of this process may have the session's stream.
+fn may_live(core: &Core, session: &Session) -> bool {
+    let live = core.snapshot.borrow().live();
+    session.streams_at.as_ref().is_some_and(|(edge, epoch)| {
+        !core.edges.is_local(edge, *epoch) && live.revision > 0 && live.judge(edge, *epoch) != Verdict::Dead
+    })
 }
 
 /// When a detached session is given up.

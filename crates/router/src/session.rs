@@ -43,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) management: Option<Management>,
     /// How often it was resumed, or came back from another edge that had a copy of it: of two records of a session the one that was resumed more often is the later one.
     pub(crate) resumed: u32,
+    /// The edge that had its stream when it was last heard of, in that edge's life: it may have it still, whatever this home believes.
+    pub(crate) streams_at: Option<(NodeId, Epoch)>,
     /// While it has no stream.
     pub(crate) detached: Option<Detached>,
     /// Its client says that nobody looks at it (XEP-0352).
@@ -174,10 +176,12 @@ impl Handle {
 
 impl Session {
     pub(crate) fn new(id: SessionId, account: Bare, edge: EdgeRef, now: Timestamp) -> Self {
+        let at = Some((edge.id.clone(), edge.epoch));
         Self {
             id,
-            handle: Arc::new(Handle::new(account, Some((edge.id.clone(), edge.epoch)))),
+            handle: Arc::new(Handle::new(account, at.clone())),
             edge,
+            streams_at: at,
             connected: now,
             client: None,
             accepted: 0,
@@ -335,7 +339,8 @@ impl Session {
 
     /// Goes by another id, over another edge. Returns how it was reached before.
     pub(crate) fn rename(&mut self, id: SessionId, edge: &EdgeRef) -> Former {
-        let handle = self.handle.renewed(Some((edge.id.clone(), edge.epoch)), Arc::default());
+        self.streams_at = Some((edge.id.clone(), edge.epoch));
+        let handle = self.handle.renewed(self.streams_at.clone(), Arc::default());
         let former = Former {
             handle: std::mem::replace(&mut self.handle, Arc::new(handle)),
             edge: std::mem::replace(&mut self.edge, edge.clone()),
