@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use link::{Attach, EdgeRef, Gone};
+use link::{Attach, EdgeRef, Gone, Waiting};
 use stanza::{SessionId, StreamCondition, Timestamp};
 use tokio::sync::MutexGuard;
 use topology::{LiveNodes, Verdict};
 
-use crate::account::Account;
+use crate::account::{Account, Manner};
 use crate::archive;
 use crate::bind::{locate, replace};
 use crate::cells::{Cell, State};
@@ -20,7 +20,7 @@ use crate::load;
 use crate::mirror::Mirror;
 use crate::perform::{finish, record_presence};
 use crate::resume;
-use crate::session::{Management, Session};
+use crate::session::{Fate, Management, Session};
 use crate::slots::Phase;
 use crate::travel::Travel;
 
@@ -91,11 +91,17 @@ fn is_dead(core: &Core, edge: &EdgeRef) -> bool {
     live.revision > 0 && !core.edges.is_local(&edge.id, edge.epoch) && live.judge(&edge.id, edge.epoch) == Verdict::Dead
 }
 
-/// Whether the edge has a copy without a stream, entrusted to it while the session's own edge was out of reach, of a session that has its stream
-/// there after all.
+/// Whether the edge has a copy, entrusted to it while the session's own edge was out of reach, of a session that is there after all, and went on.
 fn is_outlived(account: &Account, edge: &EdgeRef, attach: &Attach) -> bool {
-    let session = account.sessions.get(&attach.session.id);
-    attach.detached && session.is_some_and(|session| session.detached.is_none() && is_elsewhere(session, edge))
+    account.sessions.get(&attach.session.id).is_some_and(|session| {
+        let is_there = || session.detached.is_none() || resumed(attach) < session.resumed;
+        let is_older = attach.detached && is_elsewhere(session, edge) && is_there();
+        session.is_away_from(edge) && (is_older || attach.delivered < session.handle.written())
+    })
+}
+
+fn resumed(attach: &Attach) -> u32 {
+    Mirror::decode(attach.mirror.clone()).map_or(0, |mirror| mirror.resumed)
 }
 
 fn is_elsewhere(session: &Session, edge: &EdgeRef) -> bool {
@@ -105,14 +111,11 @@ fn is_elsewhere(session: &Session, edge: &EdgeRef) -> bool {
 /// Whether the session went on at its edge, at another home, where what is here did not: this was entrusted to an edge that hands it on, though
 /// the session's own edge came back meanwhile. From there on its numbers mean something else.
 fn is_left_behind(account: &Account, attach: &Attach) -> bool {
-    let Some(session) = account.sessions.get(&attach.session.id) else {
-        return false;
-    };
-    let resumed = || Mirror::decode(attach.mirror.clone()).map_or(0, |mirror| mirror.resumed);
-    !attach.detached && (attach.delivered > session.delivered || resumed() > session.resumed)
+    let session = account.sessions.get(&attach.session.id);
+    session.is_some_and(|session| attach.delivered > session.delivered || resumed(attach) > session.resumed)
 }
 
-/// Takes over a session of which a copy is here that was left behind. What came for that goes to the session itself.
+/// Takes over a session of which a copy is here that was left behind. What came here for that goes to the session itself.
 async fn go_past(
     core: &Core,
     account: &mut Account,
@@ -129,9 +132,25 @@ async fn go_past(
     }
     core.directory.remove(copy.id, &copy.handle);
     account.let_go(&mut copy);
-    let taken = take_over(core, account, edge, attach, out).await;
-    end::send_again(core, account, copy.take_unwritten(), out).await;
-    taken
+    let id = attach.session.id;
+    take_over(core, account, edge, attach, out).await?;
+    let manner = |readdress, fate| Manner {
+        readdress,
+        fate,
+        limits: core.queue_limits(),
+        trace: None,
+    };
+    let came_with = copy.detached.as_ref().map_or(0, |detached| detached.came_with);
+    for queued in copy.take_unwritten() {
+        // What stands in the archive is owed to it by now, what came with the copy it has had.
+        if queued.number > came_with && queued.fate.archived().is_none() {
+            account.deliver(&[id], &queued.stanza, manner(queued.readdress, queued.fate));
+        }
+    }
+    for Waiting { stanza, readdress } in copy.held.release() {
+        account.deliver(&[id], &stanza, manner(readdress, Fate::Lost));
+    }
+    Ok(())
 }
 
 /// The link came back: what did not reach the edge is sent again, under its old numbers. Returns whether a page of kept messages is
@@ -145,12 +164,15 @@ fn relink(core: &Core, account: &mut Account, edge: &EdgeRef, attach: &Attach) -
     if is_elsewhere(session, edge) {
         session.edge.edge.kick(id, StreamCondition::Conflict); // the copy that was entrusted there is not needed any more
     }
-    if session.is_away_from(edge) && !attach.detached {
+    if session.is_away_from(edge) {
         session.resumed = session.resumed.saturating_add(1); // should that edge not hear it, its copy is the older one
-        session.streams_at = Some((edge.id.clone(), edge.epoch));
+        locate(core, id, &attach.session.jid, edge);
     }
     core.directory.insert(id, session.set_edge(Some(edge)));
-    session.detached = session.detached.filter(|_| attach.detached);
+    session.detached = session.detached.take().filter(|_| attach.detached);
+    if let Some(detached) = &mut session.detached {
+        detached.own_edge = Some((edge.id.clone(), edge.epoch));
+    }
     session.redeliver(attach.delivered);
     session.inactive = attach.inactive;
     session.hold_again();
@@ -192,7 +214,6 @@ async fn take_over(
     session.set_read(mirror.read.take(), attach.archived);
     session.client = mirror.client;
     (session.inactive, session.held) = (attach.inactive, attach.held);
-    session.streams_at = session.streams_at.filter(|_| !attach.detached);
     session.restore(attach.unwritten);
     session.handle.note_written(attach.written);
     core.directory.insert(id, session.handle.clone());
@@ -207,6 +228,13 @@ async fn take_over(
     }
     if attach.detached && !resume::detach(core, account, id, since) {
         end::end(core, account, id, Some(StreamCondition::ConnectionTimeout), out).await;
+    }
+    if let Some(detached) = account
+        .sessions
+        .get_mut(&id)
+        .and_then(|session| session.detached.as_mut())
+    {
+        detached.came_with = attach.delivered;
     }
     account.attend(id, core.queue_limits());
     Ok(())

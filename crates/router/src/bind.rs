@@ -145,7 +145,7 @@ async fn give_up_oldest(core: &Core, account: &mut Account, out: &mut Out) {
     let detached = account
         .sessions
         .values()
-        .filter_map(|session| Some((session.detached?.since, session.id)));
+        .filter_map(|session| Some((session.detached.as_ref()?.since, session.id)));
     if let Some((_, oldest)) = detached.min() {
         replace(core, account, oldest, out).await;
     }

@@ -1,7 +1,5 @@
 //! The end of a session, for whatever reason: others are told, and what it did not get finds its way.
 
-use std::collections::VecDeque;
-
 use engine::{Decision, Outcome, SessionEvent, View, Way};
 use stanza::{MessageType, SessionId, Stanza, StreamCondition};
 
@@ -12,7 +10,6 @@ use crate::core::Core;
 use crate::errand::Out;
 use crate::gauges;
 use crate::perform::perform;
-use crate::session::Queued;
 use crate::settle;
 
 /// Ends the session under its account's lock; if its stream may still be there, its edge is to close it with the condition `why`. Returns
@@ -44,7 +41,14 @@ pub(crate) async fn end(
     core.behind.presence(&view.jid, None);
     core.behind.location(&view.jid, None);
     let left = account.let_go(&mut session);
-    send_again(core, account, session.take_unwritten(), out).await;
+    for queued in session.take_unwritten() {
+        if let Some(stanza) = queued
+            .orphan()
+            .filter(|stanza| account.is_component() || goes_again(stanza))
+        {
+            arrive::place(core, account, Stanza::clone(&stanza).into(), out).await;
+        }
+    }
     if left {
         flush_to_another(core, account, out).await;
     }
@@ -57,18 +61,6 @@ pub(crate) async fn end(
         tracing::debug!(%error, "remembering when an account was last seen");
     }
     true
-}
-
-/// What a session that is gone had not written, and nobody else got, goes the account's way in again.
-pub(crate) async fn send_again(core: &Core, account: &mut Account, unwritten: VecDeque<Queued>, out: &mut Out) {
-    for queued in unwritten {
-        if let Some(stanza) = queued
-            .orphan()
-            .filter(|stanza| account.is_component() || goes_again(stanza))
-        {
-            arrive::place(core, account, Stanza::clone(&stanza).into(), out).await;
-        }
-    }
 }
 
 /// Lets the modules know that a session opened or closed.

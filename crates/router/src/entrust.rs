@@ -53,7 +53,7 @@ pub(crate) fn entrust(core: &Core, account: &mut Account, id: SessionId) -> bool
     true
 }
 
-/// Entrusts a session to another edge than the one it has. Returns whether there is one.
+/// Entrusts a session to another edge than the one it has, which gives it up. Returns whether there is one.
 pub(crate) async fn entrust_one(core: &Core, account: &Bare, id: SessionId) -> bool {
     let Some(cell) = core.cells.find(account) else {
         return false;
@@ -63,6 +63,10 @@ pub(crate) async fn entrust_one(core: &Core, account: &Bare, id: SessionId) -> b
         return false;
     };
     let entrusted = entrust(core, account, id);
+    let session = account.sessions.get_mut(&id).filter(|_| entrusted);
+    if let Some(detached) = session.and_then(|session| session.detached.as_mut()) {
+        detached.own_edge = None;
+    }
     account.mirror();
     entrusted
 }

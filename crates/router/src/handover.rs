@@ -73,7 +73,7 @@ fn gain(core: &Arc<Core>, slots: Vec<Slot>, table: u64) {
 
 async fn give_away(core: Arc<Core>, change: Change) -> Change {
     if !change.lost.is_empty() {
-        seal(&core, &change.lost).await;
+        seal(&core, &change.lost, &change.gained).await;
     }
     change
 }
@@ -92,9 +92,12 @@ fn tell_sealed(core: &Core, table: u64) {
 /// What was begun may have to wait for other homes that give slots away at the same time, but only for what they are about to
 /// finish themselves: a slot that closes still takes in what arrives, and one that does so no longer opens elsewhere whatever
 /// goes on here.
-async fn seal(core: &Arc<Core>, slots: &[Slot]) {
+///
+/// Those of `slots` that are `back` by the same table were elsewhere in between: what is known here of their sessions is of before that.
+async fn seal(core: &Arc<Core>, slots: &[Slot], back: &[Slot]) {
     let began = Instant::now();
-    let lone: BTreeSet<Slot> = slots.iter().copied().collect();
+    let back: BTreeSet<Slot> = back.iter().copied().collect();
+    let lone: BTreeSet<Slot> = slots.iter().copied().filter(|slot| !back.contains(slot)).collect();
     let settled = async {
         entrust_lone(core, |slot| lone.contains(&slot)).await;
         resume::end_lone(core, |slot| lone.contains(&slot)).await;

@@ -46,7 +46,7 @@ impl Mirror {
             connected: session.connected,
             resumed: session.resumed,
             management: session.management,
-            detached: session.detached.map(|detached| detached.since),
+            detached: session.detached.as_ref().map(|detached| detached.since),
             since: view.since,
             interested: view.interested,
             presence: view.presence.clone(),

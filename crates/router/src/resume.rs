@@ -217,7 +217,6 @@ pub(crate) async fn stream_lost(
     }
     let goes_on = detach(core, account, id, core.now());
     if let Some(session) = account.sessions.get_mut(&id).filter(|_| goes_on) {
-        session.streams_at = session.streams_at.take().filter(|_| edge.is_some());
         // An edge in this process has no copy that could outlive this one.
         if edge.is_some() || core.edges.is_local(&session.edge.id, session.edge.epoch) {
             core.directory.insert(id, session.set_edge(None));
@@ -257,7 +256,13 @@ pub(crate) fn detach(core: &Core, account: &mut Account, id: SessionId, since: T
     };
     if session.detached.is_none() {
         let until = until(core, since, management);
-        session.detached = Some(Detached { since, until });
+        let own_edge = Some((session.edge.id.clone(), session.edge.epoch));
+        session.detached = Some(Box::new(Detached {
+            since,
+            until,
+            own_edge,
+            came_with: 0,
+        }));
         core.expiry.add(until, id, owner);
         gauges::managed("detached");
     }
@@ -285,10 +290,14 @@ pub(crate) async fn end_lone(core: &Arc<Core>, wanted: impl Fn(Slot) -> bool) {
     }
 }
 
-/// Whether an edge that is no part of this process may have the session's stream.
+/// Whether its own edge, if that is no part of this process, may have the session.
 fn may_live(core: &Core, session: &Session) -> bool {
     let live = core.snapshot.borrow().live();
-    session.streams_at.as_ref().is_some_and(|(edge, epoch)| {
+    let own = session
+        .detached
+        .as_ref()
+        .and_then(|detached| detached.own_edge.as_ref());
+    own.is_some_and(|(edge, epoch)| {
         !core.edges.is_local(edge, *epoch) && live.revision > 0 && live.judge(edge, *epoch) != Verdict::Dead
     })
 }
@@ -310,10 +319,12 @@ pub(crate) async fn give_up(core: &Arc<Core>, account: &Bare, id: SessionId, unt
     };
     let due = match core.cells.find(account) {
         Some(cell) => match &*cell.state.lock().await {
-            State::Loaded(account) => account
-                .sessions
-                .get(&id)
-                .is_some_and(|session| session.detached.is_some_and(|detached| detached.until == until)),
+            State::Loaded(account) => account.sessions.get(&id).is_some_and(|session| {
+                session
+                    .detached
+                    .as_ref()
+                    .is_some_and(|detached| detached.until == until)
+            }),
             State::Cold | State::Absent(_) => false,
         },
         None => false,

@@ -43,10 +43,8 @@ pub(crate) struct Session {
     pub(crate) management: Option<Management>,
     /// How often it was resumed, or came back from another edge that had a copy of it: of two records of a session the one that was resumed more often is the later one.
     pub(crate) resumed: u32,
-    /// The edge that had its stream when it was last heard of, in that edge's life: it may have it still, whatever this home believes.
-    pub(crate) streams_at: Option<(NodeId, Epoch)>,
-    /// While it has no stream.
-    pub(crate) detached: Option<Detached>,
+    /// While it has no stream. Boxed: most have one.
+    pub(crate) detached: Option<Box<Detached>>,
     /// Its client says that nobody looks at it (XEP-0352).
     pub(crate) inactive: bool,
     /// What waits until somebody does. It comes before whatever is numbered next.
@@ -87,12 +85,17 @@ pub(crate) struct Management {
 }
 
 /// A session without a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Detached {
     /// Since when.
     pub(crate) since: Timestamp,
     /// When it is given up.
     pub(crate) until: Instant,
+    /// The edge that had its stream, or brought it, in that edge's life: it may have the session still, whatever this home believes. `None` when it
+    /// has given it up.
+    pub(crate) own_edge: Option<(NodeId, Epoch)>,
+    /// The number of the last delivery that came with it, if an edge brought it from another home.
+    pub(crate) came_with: u64,
 }
 
 /// A delivery that was sent to the edge but not yet written.
@@ -176,12 +179,10 @@ impl Handle {
 
 impl Session {
     pub(crate) fn new(id: SessionId, account: Bare, edge: EdgeRef, now: Timestamp) -> Self {
-        let at = Some((edge.id.clone(), edge.epoch));
         Self {
             id,
-            handle: Arc::new(Handle::new(account, at.clone())),
+            handle: Arc::new(Handle::new(account, Some((edge.id.clone(), edge.epoch)))),
             edge,
-            streams_at: at,
             connected: now,
             client: None,
             accepted: 0,
@@ -339,8 +340,7 @@ impl Session {
 
     /// Goes by another id, over another edge. Returns how it was reached before.
     pub(crate) fn rename(&mut self, id: SessionId, edge: &EdgeRef) -> Former {
-        self.streams_at = Some((edge.id.clone(), edge.epoch));
-        let handle = self.handle.renewed(self.streams_at.clone(), Arc::default());
+        let handle = self.handle.renewed(Some((edge.id.clone(), edge.epoch)), Arc::default());
         let former = Former {
             handle: std::mem::replace(&mut self.handle, Arc::new(handle)),
             edge: std::mem::replace(&mut self.edge, edge.clone()),

@@ -510,6 +510,60 @@ async fn an_edge_is_not_entrusted_with_a_session_that_it_may_be_about_to_attach(
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_copies_without_a_stream_the_one_that_went_on_counts() {
+    for older_first in [true, false] {
+        let (house, juliet, other) = with_another_edge().await;
+        juliet.available().await;
+        let resumption = enable(&juliet, None).await.unwrap();
+        house.router.edge_down(&"edge-1".into(), Epoch(1)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let older = other.kept.lock().pop().expect("entrusted");
+        // Its own edge came back, three deliveries went there and were taken, then its client was gone; its home dies.
+        let own = Arc::new(FakeEdge::default());
+        let link = edge_ref("edge-1", &own);
+        house.router.edge_up(link.clone()).await;
+        let back = Attach {
+            detached: false,
+            ..older.clone()
+        };
+        house.router.attach(&link, back).await.unwrap();
+        let newer = Attach {
+            delivered: older.delivered + 3,
+            written: older.delivered + 3,
+            mirror: own.mirrors.lock()[&juliet.session.id].clone(),
+            unwritten: Vec::new(),
+            ..older.clone()
+        };
+        let next = support::router("router-2", house.stores.clone(), Arc::new(NoPeers), Config::default());
+        next.serve_alone();
+        let other_link = edge_ref("edge-2", &other);
+        if older_first {
+            next.attach(&other_link, older.clone()).await.unwrap();
+            next.attach(&link, newer).await.unwrap();
+        } else {
+            next.attach(&link, newer).await.unwrap();
+            assert_eq!(next.attach(&other_link, older.clone()).await, Err(link::Gone::Session));
+        }
+        let account = support::account("romeo");
+        let romeo = Client::bind(&next, link, &own, &account, Some("orchard"))
+            .await
+            .unwrap();
+        romeo.send(&message("1")).await.unwrap();
+        let house = House { router: next, ..house };
+        let taken = u32::try_from(older.delivered + 3).unwrap();
+        let (session, reply) = resume(&house, "edge-33", "juliet", &resumption.id, taken).await;
+        assert!(matches!(reply, ResumeReply::Resumed { .. }), "{older_first}: {reply:?}");
+        settle().await;
+        let heard = got(&house, session);
+        let heard: Vec<_> = heard.iter().filter(|(_, text)| text.contains("id='1'")).collect();
+        assert_eq!(
+            heard.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            [older.delivered + 4]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_copy_that_was_left_behind_gives_way_to_the_session_that_went_on() {
     let (house, juliet, other) = with_another_edge().await;
     juliet.available().await;
