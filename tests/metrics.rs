@@ -29,6 +29,7 @@ const TROUBLE: &[&str] = &[
     "dunlin_edge_handshakes_total",
     "dunlin_edge_logins_refused_total",
     "dunlin_edge_stream_errors_total",
+    "dunlin_link_gaps_total",
     "dunlin_link_given_up_total",
     "dunlin_link_held_parcels",
     "dunlin_link_malformed_frames_total",
