@@ -123,17 +123,20 @@ async fn go_past(
     attach: Attach,
     out: &mut Out,
 ) -> Result<(), Gone> {
-    let Some((mut copy, _)) = account.forget(attach.session.id, core.now()) else {
+    let id = attach.session.id;
+    let Some(copy) = put_aside(core, account, id) else {
         return Err(Gone::Session);
     };
-    gauges::session(false);
     if is_elsewhere(&copy, edge) {
-        copy.edge.edge.kick(copy.id, StreamCondition::Conflict);
+        copy.edge.edge.kick(id, StreamCondition::Conflict);
     }
-    core.directory.remove(copy.id, &copy.handle);
-    account.let_go(&mut copy);
-    let id = attach.session.id;
     take_over(core, account, edge, attach, out).await?;
+    hand_on(core, account, id, copy);
+    Ok(())
+}
+
+/// What came for a copy goes to the session `id`. What stands in the archive is owed to it by now; what came with the copy it has had.
+fn hand_on(core: &Core, account: &mut Account, id: SessionId, mut copy: Session) {
     let manner = |readdress, fate| Manner {
         readdress,
         fate,
@@ -142,7 +145,6 @@ async fn go_past(
     };
     let came_with = copy.detached.as_ref().map_or(0, |detached| detached.came_with);
     for queued in copy.take_unwritten() {
-        // What stands in the archive is owed to it by now, what came with the copy it has had.
         if queued.number > came_with && queued.fate.archived().is_none() {
             account.deliver(&[id], &queued.stanza, manner(queued.readdress, queued.fate));
         }
@@ -150,7 +152,6 @@ async fn go_past(
     for Waiting { stanza, readdress } in copy.held.release() {
         account.deliver(&[id], &stanza, manner(readdress, Fate::Lost));
     }
-    Ok(())
 }
 
 /// The link came back: what did not reach the edge is sent again, under its old numbers. Returns whether a page of kept messages is
@@ -247,11 +248,17 @@ fn is_same(one: Option<Management>, other: Option<Management>) -> bool {
 
 /// An older copy of the session, from before it was resumed, gives way to the one that comes: nobody hears of it.
 fn supersede(core: &Core, account: &mut Account, older: SessionId) {
-    let Some((mut session, _)) = account.forget(older, core.now()) else {
-        return;
-    };
+    if let Some(session) = put_aside(core, account, older) {
+        session.edge.edge.kick(older, StreamCondition::Conflict);
+        core.directory.end(older, &session.handle);
+    }
+}
+
+/// Takes a session out whose place another record of it takes: nobody hears of it.
+fn put_aside(core: &Core, account: &mut Account, id: SessionId) -> Option<Session> {
+    let (mut session, _) = account.forget(id, core.now())?;
     gauges::session(false);
-    session.edge.edge.kick(older, StreamCondition::Conflict);
-    core.directory.end(older, &session.handle);
+    core.directory.remove(id, &session.handle);
     account.let_go(&mut session);
+    Some(session)
 }
