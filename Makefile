@@ -63,7 +63,7 @@ rivals-up: ## start another server to compare with: RIVAL=ejabberd, ejabberd-clu
 rivals-down: ## end exactly the processes that rivals-up started
 	@scripts/rivals down
 
-bench: ## measure Dunlin and its rivals: SERVERS=… TLS="plain tls" ARCHIVE="bare off on" SCENARIOS="chat presence" RUNS=3 (docs/performance.md)
+bench: ## measure Dunlin and its rivals: SERVERS=… TLS="plain tls" ARCHIVE="bare off on" SCENARIOS="chat half presence" RUNS=3 (docs/performance.md)
 	@scripts/deps build && cargo build --release -p dunlin -p dunlin-loadtest && scripts/bench run
 
 measure: ## measure CPU, memory and latency of a release server alone
